@@ -1,0 +1,152 @@
+"""A request's body on the wire: where it ends, and what in it is content. Where the content is kept is not decided here.
+
+Both kinds share one interface: ``feed`` takes octets and returns the content in them and what follows the body;
+``complete`` becomes true with the body's last octet.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from .errors import ProtocolError
+from .framing import CHUNKED
+from .limits import Limits
+
+
+class LengthBody:
+    """A body of a known number of octets. RFC 9112, section 6.2."""
+
+    __slots__ = ("_remaining", "complete")
+
+    def __init__(self, length: int) -> None:
+        self._remaining = length
+        self.complete = length == 0
+
+    def feed(self, octets: bytes) -> tuple[bytes, bytes]:
+        """Return the content in `octets`, and what follows the body."""
+        remaining = self._remaining - len(octets)
+        if remaining > 0:
+            self._remaining = remaining
+            return octets, b""
+        self.complete = True
+        if remaining == 0:
+            return octets, b""
+        end = self._remaining
+        return octets[:end], octets[end:]
+
+
+# RFC 9112, section 7.1: the size, then extensions, each of which is a name and perhaps a token or a quoted string.
+# Optional white space before and after the semicolon is "bad" white space: refused, since parsers disagree about it.
+# Sixteen hexadecimal digits would overflow a signed 64 bit number in somebody's hands.
+_CHUNK_LINE: Final = re.compile(
+    rb"([0-9A-Fa-f]{1,15})"
+    rb"(?:;[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+    rb'(?:=(?:[!#$%&\'*+\-.^_`|~0-9A-Za-z]+|"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"))?)*\r\n'
+)
+_TRAILERS: Final = re.compile(rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\x00-\x08\x0a-\x1f\x7f]*\r\n)*\r\n")
+_LINE_BREAK: Final = b"\r\n"
+
+
+class ChunkedBody:
+    """A body in chunks, strictly by the grammar, its extensions and trailers checked, bounded and dropped.
+
+    RFC 9112, section 7.1. Trailers never reach an application: a field that came after the checks could undo them.
+    """
+
+    __slots__ = ("_buffer", "_limits", "_remaining", "_state", "complete")
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._buffer = b""
+        self._remaining = 0
+        self._state = _SIZE
+        self.complete = False
+
+    def feed(self, octets: bytes) -> tuple[bytes, bytes]:
+        """Return the content in `octets`, and what follows the body. Raises `ProtocolError` (400 or 431)."""
+        if self._buffer:
+            octets = self._buffer + octets
+            self._buffer = b""
+        content: list[bytes] = []
+        position = 0
+        end = len(octets)
+        while not self.complete:
+            if self._state is _DATA:
+                if position == end:
+                    return b"".join(content), b""
+                piece = octets[position : position + self._remaining]
+                content.append(piece)
+                position += len(piece)
+                self._remaining -= len(piece)
+                if not self._remaining:
+                    self._state = _DATA_END
+                continue
+            taken = self._take_line(octets, position)
+            if taken < 0:
+                self._buffer = octets[position:]
+                return b"".join(content), b""
+            position = taken
+        return b"".join(content), octets[position:]
+
+    def _take_line(self, octets: bytes, start: int) -> int:
+        """Take what is not content; return where it ends, or -1 if its end has not come."""
+        if self._state is _SIZE:
+            return self._take_size(octets, start)
+        if self._state is _DATA_END:
+            have = octets[start : start + 2]
+            if have == _LINE_BREAK:
+                self._state = _SIZE
+                return start + 2
+            if _LINE_BREAK.startswith(have):
+                return -1
+            raise ProtocolError(400, "a chunk is longer than its size")
+        return self._take_trailers(octets, start)
+
+    def _take_size(self, octets: bytes, start: int) -> int:
+        end = octets.find(b"\n", start, start + self._limits.chunk_line)
+        if end < 0:
+            if len(octets) - start >= self._limits.chunk_line:
+                raise ProtocolError(400, "the line of a chunk's size is too long")
+            return -1
+        line = _CHUNK_LINE.fullmatch(octets, start, end + 1)
+        if line is None:
+            raise ProtocolError(400, "the line of a chunk's size is malformed")
+        self._remaining = int(line[1], 16)
+        self._state = _DATA if self._remaining else _TRAILER
+        return end + 1
+
+    def _take_trailers(self, octets: bytes, start: int) -> int:
+        if octets.startswith(_LINE_BREAK, start):
+            self.complete = True
+            return start + 2
+        end = octets.find(b"\r\n\r\n", start, start + self._limits.trailers)
+        if end < 0:
+            if len(octets) - start >= self._limits.trailers:
+                raise ProtocolError(431, "the trailers are too long")
+            return -1
+        if _TRAILERS.fullmatch(octets, start, end + 4) is None:
+            raise ProtocolError(400, "a trailer field is malformed")
+        self.complete = True
+        return end + 4
+
+
+class _State:
+    """What a `ChunkedBody` waits for."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __repr__(self) -> str:
+        return self._name
+
+
+_SIZE: Final = _State("the line of a chunk's size")
+_DATA: Final = _State("a chunk's content")
+_DATA_END: Final = _State("the line end after a chunk")
+_TRAILER: Final = _State("trailers")
+
+
+def body_of(length: int, limits: Limits) -> LengthBody | ChunkedBody:
+    """Return what reads the body of a request whose head told `length`, in octets or `CHUNKED`."""
+    return ChunkedBody(limits) if length == CHUNKED else LengthBody(length)

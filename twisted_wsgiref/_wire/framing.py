@@ -1,0 +1,59 @@
+"""What a request's fields decide: how long its body is, whether the connection lives on, who waits for 100."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from .errors import ProtocolError
+
+#: A body whose length is told by its chunks alone.
+CHUNKED: Final = -1
+
+# Nineteen digits are the most that a signed 64 bit number always needs: more is an attack on somebody's arithmetic.
+_LENGTH: Final = re.compile(r"[0-9]{1,19}")
+
+
+def decide_length(minor: int, fields: Mapping[str, str]) -> int:
+    """Return the length of a request's body in octets, or `CHUNKED`. Raises `ProtocolError`.
+
+    RFC 9112, section 6.3, without its leniency: where two parties could read two lengths, the request is refused.
+    """
+    coding = fields.get("HTTP_TRANSFER_ENCODING")
+    length = fields.get("CONTENT_LENGTH")
+    if coding is not None:
+        if minor == 0:
+            raise ProtocolError(400, "Transfer-Encoding in an HTTP/1.0 request")
+        if length is not None:
+            raise ProtocolError(400, "both Transfer-Encoding and Content-Length")
+        if coding.lower() != "chunked":
+            raise ProtocolError(501, "a transfer coding other than chunked")
+        return CHUNKED
+    if length is None:
+        return 0
+    if _LENGTH.fullmatch(length) is None:
+        raise ProtocolError(400, "Content-Length is not one decimal number")
+    return int(length)
+
+
+def is_persistent(minor: int, connection: str | None) -> bool:
+    """Return whether the client would use its connection for another request. RFC 9112, section 9.3."""
+    if connection is None:
+        return minor == 1
+    options = [option.strip(" \t").lower() for option in connection.split(",")]
+    if "close" in options:
+        return False
+    return minor == 1 or "keep-alive" in options
+
+
+def expects_continue(minor: int, fields: Mapping[str, str]) -> bool:
+    """Return whether the client waits for 100 (Continue). Raises `ProtocolError` 417 for anything else it expects.
+
+    RFC 9110, section 10.1.1: an HTTP/1.0 client's expectation is ignored.
+    """
+    if minor == 0:
+        return False
+    if fields["HTTP_EXPECT"].lower() != "100-continue":
+        raise ProtocolError(417, "an expectation other than 100-continue")
+    return True

@@ -1,0 +1,67 @@
+"""What goes out before an answer's body: the head, and how the body's end will be told.
+
+The fields arrive here checked (`_gateway.fields` does it, in the application's own thread); this module knows which
+of them the server adds.
+"""
+
+from __future__ import annotations
+
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Final
+
+#: Sent before a body that the client holds back until asked. RFC 9110, section 15.2.1.
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+#: The chunk that ends a chunked body, and the empty trailer section. RFC 9112, section 7.1.
+LAST_CHUNK: Final = b"0\r\n\r\n"
+
+_ERROR_BODIES: Final[dict[int, bytes]] = {
+    400: b"The request is malformed.\n",
+    408: b"The request took too long to arrive.\n",
+    413: b"The request's body is too large.\n",
+    414: b"The request's target is too long.\n",
+    417: b"The request's expectation can not be met.\n",
+    431: b"The request's header fields are too large.\n",
+    500: b"The application failed.\n",
+    501: b"The request asks for something that this server does not do.\n",
+    503: b"The server is busy. Try again later.\n",
+    504: b"The application took too long.\n",
+    505: b"This server speaks HTTP/1.0 and HTTP/1.1.\n",
+}
+
+
+def forbids_body(method: str, status: str) -> bool:
+    """Return whether an answer ends with its head, whatever its fields say. RFC 9112, section 6.3."""
+    return status[0] == "1" or status[:3] in ("204", "304") or method == "HEAD"
+
+
+def forbids_length(status: str) -> bool:
+    """Return whether an answer must not carry Content-Length. RFC 9110, section 8.6."""
+    return status[0] == "1" or status[:3] == "204"
+
+
+def chunk(octets: bytes) -> bytes:
+    """Return `octets`, of which there must be some, as one chunk. RFC 9112, section 7.1."""
+    return b"%x\r\n%b\r\n" % (len(octets), octets)
+
+
+def date_field(seconds: float) -> bytes:
+    """Return the Date field line for a time in `seconds` since the epoch. RFC 9110, section 6.6.1."""
+    return f"Date: {formatdate(seconds, usegmt=True)}\r\n".encode("ascii")
+
+
+def error_answer(status: int, date: bytes, server: bytes, extra: bytes = b"") -> bytes:
+    """Return the whole answer to a request that never reaches an application; the connection closes after it.
+
+    `date`, `server` and `extra` are field lines with their line ends. The body is fixed text: nothing of the request
+    comes back to where a browser might execute it.
+    """
+    body = _ERROR_BODIES[status]
+    return (
+        b"HTTP/1.1 %d %b\r\n" % (status, HTTPStatus(status).phrase.encode("ascii"))
+        + date
+        + server
+        + extra
+        + b"Content-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b"
+        % (len(body), body)
+    )

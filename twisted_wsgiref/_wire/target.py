@@ -1,0 +1,70 @@
+"""A request's target and host: which forms are served, and how they become PATH_INFO and QUERY_STRING.
+
+Decided here, since RFC 9112 leaves it open or clients disagree:
+
+* ``%2F`` is decoded to a slash like every other octet (RFC 3875 knows no other way); the target as sent is in
+  ``REQUEST_URI`` for those who must tell them apart.
+* ``%00`` and a ``%`` without two hexadecimal digits are refused in the path, as nginx does. The query is passed as sent.
+* A fragment, a space, a control character, an octet over 0x7F are refused: they can not be in a URI.
+* ``//`` stays as it is: merging slashes is the application's or the proxy's decision.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import unquote
+
+from .errors import ProtocolError
+
+# RFC 3986, section 3.2: IP-literal, or a registered name, and a port. The comma, though a sub-delimiter, is left out:
+# where two Host fields were joined on the way, nobody can say which was meant.
+_HOST: Final = re.compile(
+    r"(?:\[[0-9A-Fa-f:.]{2,45}\]|\[[vV][0-9A-Fa-f]+\.[A-Za-z0-9\-._~!$&'()*+;=:]+\]"
+    r"|(?:[A-Za-z0-9\-._~!$&'()*+;=]|%[0-9A-Fa-f]{2})+)(?::[0-9]{0,5})?"
+)
+_ABSOLUTE: Final = re.compile(r"https?://([^/?]*)(/[^?]*)?(?:\?(.*))?", re.IGNORECASE)
+_BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})|%00")
+
+
+def check_host(host: str) -> None:
+    """Refuse `host` unless it is a host and perhaps a port. RFC 9110, section 7.2; RFC 9112, section 3.2."""
+    if _HOST.fullmatch(host) is None:
+        raise ProtocolError(400, "Host is not a host and port")
+
+
+def split_target(method: str, target: str, fields: Mapping[str, str]) -> tuple[str, str]:
+    """Return PATH_INFO, decoded, and QUERY_STRING, as sent. Raises `ProtocolError`. RFC 9112, section 3.2.
+
+    ``*`` gives an empty path. An absolute form must name the authority that Host names.
+    """
+    if method == "CONNECT":
+        raise ProtocolError(501, "this server is no tunnel")
+    if "#" in target:
+        raise ProtocolError(400, "a fragment in the request target")
+    if target[0] == "/":
+        path, _, query = target.partition("?")
+    elif target == "*" and method == "OPTIONS":
+        return "", ""
+    else:
+        path, query = _split_absolute(target, fields)
+    if "%" in path:
+        if _BAD_ESCAPE.search(path) is not None:
+            raise ProtocolError(400, "a malformed escape in the path")
+        path = unquote(path, "latin-1")
+    return path, query
+
+
+def _split_absolute(target: str, fields: Mapping[str, str]) -> tuple[str, str]:
+    # RFC 9112, section 3.2.2 would let the target win over a different Host. Whoever sends both is deceiving somebody
+    # on the way, so it is refused.
+    parts = _ABSOLUTE.fullmatch(target)
+    if parts is None:
+        raise ProtocolError(400, "the request target has no form that is served")
+    authority, path, query = parts.groups()
+    check_host(authority)
+    host = fields.get("HTTP_HOST")
+    if host is not None and host.lower() != authority.lower():
+        raise ProtocolError(400, "the request target and Host disagree")
+    return path or "/", query or ""

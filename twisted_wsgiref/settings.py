@@ -1,0 +1,175 @@
+"""Every knob of the server, its default, and the reason for it: one frozen value.
+
+The command line, the environment and a configuration file are all read off these fields (`tap`), so that a knob
+exists everywhere or nowhere. `Settings` stops at the factory: lower rooms take plain values.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+class SettingError(ValueError):
+    """A setting has a value that the server can not run with; the text names the setting, the value and the cure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Knob:
+    """What the world is told of one setting: its `unit`, what it does (`text`), and how words become its value."""
+
+    text: str
+    parse: Callable[[str], Any]
+    unit: str = ""
+
+
+def _number(word: str) -> int:
+    value = int(word)
+    if value < 0:
+        raise ValueError("a number below zero")
+    return value
+
+
+def _seconds(word: str) -> float:
+    value = float(word)
+    if not 0 <= value < float("inf"):
+        raise ValueError("not a number of seconds")
+    return value
+
+
+def parse_size(word: str) -> int:
+    """Return a number of octets: ``65536``, ``64k``, ``10m`` or ``2g``. Raises `ValueError`."""
+    factors = {"k": KIB, "m": MIB, "g": KIB * MIB}
+    digits, factor = word.strip().lower().removesuffix("b").removesuffix("i"), 1
+    if digits[-1:] in factors:
+        factor = factors[digits[-1]]
+        digits = digits[:-1]
+    return _number(digits) * factor
+
+
+def _truth(word: str) -> bool:
+    truths = {"1": True, "true": True, "yes": True, "on": True}
+    truths |= {"0": False, "false": False, "no": False, "off": False}
+    try:
+        return truths[word.strip().lower()]
+    except KeyError:
+        raise ValueError("neither yes nor no") from None
+
+
+def _knob(default: Any, text: str, parse: Callable[[str], Any], unit: str = "") -> Any:
+    return field(default=default, metadata={"knob": Knob(text, parse, unit)})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a service behaves. Immutable; `dataclasses.replace` makes a variant.
+
+    Raises `SettingError` where a value makes no sense. Durations are in seconds, sizes in octets; 0 means "no limit"
+    only where the text says so.
+    """
+
+    # ---- Threads -----------------------------------------------------------------------------------------------
+    # waitress starts 4, gunicorn's gthread 1, cheroot 10. Applications wait for databases, so one is too few; under
+    # the GIL many more than the cores only add switching. 4 stays pleasant for both.
+    threads: int = _knob(4, "worker threads that are always there", _number)
+    # 0 keeps the number fixed: memory and database connections can then be planned.
+    threads_max: int = _knob(0, "most worker threads; 0: as many as --threads", _number)
+    # A thread costs its stack and, often, a database connection: beyond the minimum it goes after this long unused.
+    threads_idle: float = _knob(30.0, "an unneeded extra thread ends after", _seconds, "seconds")
+    # At 4 threads and 50 ms a request this is 13 seconds of work, more than most clients wait.
+    queue: int = _knob(1024, "requests waiting for a thread before 503", _number)
+    # Browsers and proxies wait 30 to 60 seconds; an answer later than that has no reader.
+    queue_age: float = _knob(30.0, "longest wait for a thread before 503", _seconds, "seconds")
+
+    # ---- Limits on what comes in -------------------------------------------------------------------------------
+    # Apache's 8190, nginx's 8 KiB, gunicorn's 4094.
+    max_request_line: int = _knob(8190, "longest request line", parse_size, "octets")
+    max_field: int = _knob(8190, "longest header field", parse_size, "octets")
+    # nginx: 4 buffers of 8 KiB. The largest heads in practice are cookies, about 16 KiB.
+    max_head: int = _knob(32 * KIB, "longest request head", parse_size, "octets")
+    # gunicorn's and Apache's 100; browsers send about 20.
+    max_fields: int = _knob(100, "most header fields", _number)
+    # Sizes take 16 digits; extensions are in practice never sent.
+    max_chunk_line: int = _knob(256, "longest line of a chunk's size", parse_size, "octets")
+    max_trailers: int = _knob(8190, "longest trailer section of a chunked body", parse_size, "octets")
+    # waitress and gunicorn take 1 GiB or any size, nginx 1 MiB. Uploads are common, a full disk is bad.
+    max_body: int = _knob(1024 * MIB, "largest request body before 413", parse_size, "octets")
+    # The larger part of forms and API calls fits; 1,000 bodies at once are 256 MiB at most.
+    body_memory: int = _knob(256 * KIB, "request body kept in memory; beyond it goes to a file", parse_size, "octets")
+    # Ten times what waitress takes; one costs a few KiB. Descriptors are usually limited to 1024 or far more.
+    max_connections: int = _knob(10000, "most connections; beyond it the oldest idle one goes", _number)
+    # One read of the transport.
+    max_pipelined: int = _knob(64 * KIB, "unanswered pipelined input kept", parse_size, "octets")
+
+    # ---- Deadlines ---------------------------------------------------------------------------------------------
+    # Apache's RequestReadTimeout and nginx's client_header_timeout are 20 to 60; a phone on a bad line needs 5.
+    head_timeout: float = _knob(20.0, "a request head arrives whole within", _seconds, "seconds")
+    # Above the 60 of common balancers' idle timeouts, so that they close first and lose no request.
+    keep_alive: float = _knob(65.0, "an idle connection is kept for; 0: no keep-alive", _seconds, "seconds")
+    # Slower than the slowest modem, over any 10 seconds.
+    body_rate: int = _knob(256, "a request body arrives at this many octets a second or more; 0: any", parse_size)
+    # nginx's send_timeout.
+    send_timeout: float = _knob(60.0, "a client that takes nothing of its answer is cut off after", _seconds, "seconds")
+    tls_timeout: float = _knob(10.0, "a TLS handshake ends within", _seconds, "seconds")
+    # Long enough for a client far away to read an error before its connection is reset.
+    linger: float = _knob(2.0, "input is still read after the last answer for", _seconds, "seconds")
+    # systemd and Kubernetes kill after 90 and 30.
+    grace: float = _knob(25.0, "requests in flight at stop may take", _seconds, "seconds")
+
+    # ---- What goes out -----------------------------------------------------------------------------------------
+    # waitress: 16 MiB; asyncio: 64 KiB. A worker goes on once the reactor has sent half of it.
+    high_water: int = _knob(256 * KIB, "unsent answer at which an application is made to wait", parse_size, "octets")
+    # Naming versions helps only attackers.
+    server_header: str = _knob("twisted_wsgiref", "value of the Server field; empty: none", str)
+    access_log: str = _knob("-", "file for the access log, - for standard output, off for none", str)
+
+    # ---- Whom to believe, and how the application is called ----------------------------------------------------
+    stream_input: bool = _knob(False, "call the application before the body has come", _truth)
+    script_name: str = _knob("", "SCRIPT_NAME: the path under which the application is mounted", str)
+    backlog: int = _knob(1024, "connections that the kernel keeps until accepted", _number)
+
+    def __post_init__(self) -> None:
+        positive = ("threads", "queue", "max_request_line", "max_field", "max_head", "max_fields", "high_water")
+        for name in (*positive, "max_chunk_line", "max_connections", "backlog", "body_memory"):
+            if getattr(self, name) < 1:
+                raise SettingError(f"{name} is {getattr(self, name)}: it has to be at least 1")
+        if self.threads_max and self.threads_max < self.threads:
+            raise SettingError(
+                f"threads_max is {self.threads_max}: it has to be 0 or at least threads, which is {self.threads}"
+            )
+        if self.max_head < max(self.max_request_line, self.max_field):
+            raise SettingError(
+                f"max_head is {self.max_head}: it has to be at least max_request_line ({self.max_request_line}) "
+                f"and max_field ({self.max_field})"
+            )
+        if self.script_name and (not self.script_name.startswith("/") or self.script_name.endswith("/")):
+            raise SettingError(f"script_name is {self.script_name!r}: it starts with a slash and does not end with one")
+        if any(not " " <= character <= "~" for character in self.server_header):
+            raise SettingError(f"server_header is {self.server_header!r}: it has to be printable ASCII")
+
+
+def knobs() -> dict[str, Knob]:
+    """Return what there is to set: the name of each field of `Settings`, in order, and its `Knob`."""
+    return {each.name: each.metadata["knob"] for each in fields(Settings)}
+
+
+def from_words(words: dict[str, str]) -> Settings:
+    """Return the settings that `words` ask for: names of fields and their values as text.
+
+    Raises `SettingError`, naming the setting, for an unknown name or a value that can not be read.
+    """
+    known = knobs()
+    values: dict[str, Any] = {}
+    for name, word in words.items():
+        if name not in known:
+            raise SettingError(f"there is no setting {name}")
+        try:
+            values[name] = known[name].parse(word)
+        except ValueError as error:
+            raise SettingError(f"{name} is {word!r}: {error}") from None
+    return dataclasses.replace(Settings(), **values)
