@@ -1,0 +1,50 @@
+"""What may stand in the head of an answer: pure decisions on a status and on header fields.
+
+Nothing here sends, stores or changes anything. Checks never rest on ``assert``: they hold under
+``python -O`` too. Callable from any thread.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from twisted_wsgiref.util import is_hop_by_hop
+
+# RFC 9110 section 5.5: a field value is HTAB, SP, visible ASCII and obs-text. PEP 3333 has strings of
+# latin-1 characters only. Everything else would end the line early or could not be encoded at all.
+_NOT_IN_LINE = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
+_NOT_IN_NAME = re.compile(r"[^\x20-\x7e\x80-\xff]")  # no HTAB: a blank before the colon smuggles
+
+
+def check_status(status: str) -> None:
+    """*status* is a status string as PEP 3333 has it: three digits, a space, a reason.
+
+    Raises AssertionError for a wrong type or shape, ValueError for a character that may not stand in a
+    status line (RFC 9112 section 4).
+    """
+    if type(status) is not str:
+        raise AssertionError(f"Status must be of type str (got {status!r})")
+    if len(status) < 4:
+        raise AssertionError("Status must be at least 4 characters")
+    if not (status[:3].isascii() and status[:3].isdigit()):
+        raise AssertionError("Status message must begin w/3-digit code")
+    if status[3] != " ":
+        raise AssertionError("Status message must have a space after code")
+    if _NOT_IN_LINE.search(status):
+        raise ValueError(f"status {status!r} has a control or non-latin-1 character: remove it")
+
+
+def check_fields(fields: Iterable[tuple[str, str]]) -> None:
+    """Each of *fields*, pairs of name and value, can be sent as one line by a WSGI application.
+
+    Raises AssertionError for a wrong type or a hop-by-hop field (PEP 3333, "Other HTTP Features"),
+    ValueError for a character that may not stand in a field line (RFC 9112 section 5).
+    """
+    for name, value in fields:
+        if type(name) is not str or type(value) is not str:
+            raise AssertionError(f"Header names and values must be str (got {name!r}: {value!r})")
+        if _NOT_IN_NAME.search(name) or _NOT_IN_LINE.search(value):
+            raise ValueError(f"header {name!r}: {value!r} has a control or non-latin-1 character: remove it")
+        if is_hop_by_hop(name):
+            raise AssertionError(f"Hop-by-hop header, '{name}: {value}', is the server's, not yours")

@@ -1,0 +1,120 @@
+"""Handlers that run one WSGI application for one request, over streams or in a CGI process.
+
+Here live the handlers that know where their streams and environment come from; what they share is
+``BaseHandler`` (``_base_handler``). Nothing here opens a socket or knows of Twisted. Every method is called by
+the one thread that called ``run``.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import IO, TYPE_CHECKING, Any
+
+from twisted_wsgiref._base_handler import BaseHandler, format_date_time
+from twisted_wsgiref._cgi_environ import read_environ
+
+if TYPE_CHECKING:
+    from twisted_wsgiref.types import ErrorStream, InputStream
+
+__all__ = [
+    "BaseCGIHandler",
+    "BaseHandler",
+    "CGIHandler",
+    "IISCGIHandler",
+    "SimpleHandler",
+    "format_date_time",
+    "read_environ",
+]
+
+
+class SimpleHandler(BaseHandler):
+    """A handler over given streams and a given environment, for HTTP origin servers.
+
+    *stdin* and *stderr* become ``wsgi.input`` and ``wsgi.errors``. *stdout* is a binary stream with
+    ``write``, which should take each chunk whole as ``io.BufferedIOBase`` does, and ``flush``.
+    """
+
+    def __init__(  # noqa: PLR0917 - the documented signature
+        self,
+        stdin: InputStream,
+        stdout: IO[bytes],
+        stderr: ErrorStream,
+        environ: dict[str, Any],
+        multithread: bool = True,
+        multiprocess: bool = False,
+    ) -> None:
+        self.stdin = stdin
+        self.stdout = stdout
+        self.stderr = stderr
+        self.base_env = environ
+        self.wsgi_multithread = multithread
+        self.wsgi_multiprocess = multiprocess
+
+    def get_stdin(self) -> InputStream:
+        return self.stdin
+
+    def get_stderr(self) -> ErrorStream:
+        return self.stderr
+
+    def add_cgi_vars(self) -> None:
+        self.environ.update(self.base_env)
+
+    def _write(self, data: bytes) -> None:
+        taken = self.stdout.write(data)
+        # None is what a stream says that does not count.
+        if taken is None or taken == len(data):
+            return
+        warnings.warn(
+            "SimpleHandler's stdout should not do partial writes: wrap it in io.BufferedWriter",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        while taken is not None and len(data := data[taken:]) > 0:
+            taken = self.stdout.write(data)
+
+    def _flush(self) -> None:
+        self.stdout.flush()
+
+
+class BaseCGIHandler(SimpleHandler):
+    """As ``SimpleHandler``, for gateway protocols that want the status in a ``Status:`` header."""
+
+    origin_server = False
+
+
+class _ProcessHandler(BaseCGIHandler):
+    """One request a process, over the process's own streams and environment."""
+
+    wsgi_run_once = True
+    os_environ: dict[str, str] = {}  # the environment comes through the constructor
+
+    def __init__(self) -> None:
+        super().__init__(
+            sys.stdin.buffer,
+            sys.stdout.buffer,
+            sys.stderr,
+            self._read_environ(),
+            multithread=False,
+            multiprocess=True,
+        )
+
+    def _read_environ(self) -> dict[str, str]:
+        return read_environ()
+
+
+class CGIHandler(_ProcessHandler):
+    """Runs an application as a CGI script: ``CGIHandler().run(app)``."""
+
+
+class IISCGIHandler(_ProcessHandler):
+    """As ``CGIHandler``, for IIS, which puts SCRIPT_NAME in front of PATH_INFO once more."""
+
+    def _read_environ(self) -> dict[str, str]:
+        environ = read_environ()
+        script = environ.get("SCRIPT_NAME", "")
+        path = environ.get("PATH_INFO", "")
+        # "/app" is in front of "/app/x" and of "/app", not of "/apple".
+        if f"{path}/".startswith(f"{script}/"):
+            environ["PATH_INFO"] = path[len(script) :]
+        return environ

@@ -1,0 +1,262 @@
+"""A plain HTTP server for one WSGI application, on ``http.server``: for trying out, teaching, tests.
+
+Here lives what ``wsgiref.simple_server`` documents: one request a connection, HTTP/1.0 answers, one
+request at a time unless mixed with ``ThreadingMixIn``. Nothing of the production server, of Twisted or of
+``settings`` is used here; what shall face the Internet is served by ``twistd wsgiref``.
+
+The server's methods are called by the thread in ``serve_forever`` or ``handle_request``; a request handler
+lives and dies in the one call that serves its connection.
+"""
+
+from __future__ import annotations
+
+import io
+import platform
+import sys
+from collections.abc import Iterable
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import IO, TYPE_CHECKING, Any, TypeVar, overload
+from urllib.parse import unquote
+
+from twisted_wsgiref.handlers import SimpleHandler
+
+if TYPE_CHECKING:
+    from twisted_wsgiref.types import (
+        ErrorStream,
+        StartResponse,
+        WSGIApplication,
+        WSGIEnvironment,
+    )
+
+    class _ReadsSome(IO[bytes]):
+        """A stream that, as ``io.BufferedReader`` does, can return what is there."""
+
+        def read1(self, size: int = -1, /) -> bytes: ...
+
+
+__all__ = ["WSGIRequestHandler", "WSGIServer", "demo_app", "make_server"]
+
+__version__ = "0.2"  # of the interface, which programs and their tests see in "Server:"
+
+server_version = "WSGIServer/" + __version__
+sys_version = platform.python_implementation() + "/" + sys.version.split()[0]
+software_version = server_version + " " + sys_version
+
+# The longest request line that is looked at, its line end included: http.server's own figure.
+_REQUEST_LINE_BYTES = 65536
+
+_ServerT = TypeVar("_ServerT", bound="WSGIServer")
+
+
+class ServerHandler(SimpleHandler):
+    """Runs the application for one request and logs it through ``request_handler`` at the end."""
+
+    server_software = software_version
+    request_handler: BaseHTTPRequestHandler
+
+    def close(self) -> None:
+        """The request is logged, with its status and the bytes of its body, and then closed."""
+        try:
+            # No status if even the error page could not be made.
+            code = self.status.split(" ", 1)[0] if self.status else "-"
+            self.request_handler.log_request(code, self.bytes_sent)
+        finally:
+            super().close()
+
+
+class WSGIServer(HTTPServer):
+    """An ``HTTPServer`` that knows its application, and the environ that all requests share."""
+
+    application: WSGIApplication | None = None
+    base_environ: dict[str, str]
+
+    def server_bind(self) -> None:
+        """The socket is bound, and ``base_environ`` names it."""
+        super().server_bind()
+        self.setup_environ()
+
+    def setup_environ(self) -> None:
+        """``base_environ`` holds the CGI variables of the server itself (RFC 3875 section 4.1)."""
+        self.base_environ = {
+            "SERVER_NAME": self.server_name or "localhost",  # PEP 3333: never empty
+            "GATEWAY_INTERFACE": "CGI/1.1",
+            "SERVER_PORT": str(self.server_port),
+            "REMOTE_HOST": "",
+            "CONTENT_LENGTH": "",
+            "SCRIPT_NAME": "",
+        }
+
+    def get_app(self) -> WSGIApplication | None:
+        """The application that requests go to, None before ``set_app``."""
+        return self.application
+
+    def set_app(self, application: WSGIApplication | None) -> None:
+        """Requests from now on go to *application*."""
+        self.application = application
+
+
+class _BodyOnly(io.RawIOBase):
+    """The next *length* bytes of *stream*, then the end of file.
+
+    Without it, an application that reads to the end waits for a client that waits for its answer.
+    """
+
+    def __init__(self, stream: IO[bytes], length: int) -> None:
+        self._stream = stream
+        self._left = length
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        wanted = min(len(buffer), self._left)
+        if wanted == 0:
+            return 0
+        # What has come is enough; read() would wait until all of it has.
+        read: Any = getattr(self._stream, "read1", self._stream.read)
+        data: bytes = read(wanted)
+        buffer[: len(data)] = data
+        self._left -= len(data)
+        return len(data)
+
+
+class WSGIRequestHandler(BaseHTTPRequestHandler):
+    """One connection: its request is parsed by ``http.server`` and answered by the application."""
+
+    server_version = server_version
+    server: WSGIServer
+
+    def get_environ(self) -> dict[str, Any]:
+        """A new dictionary: ``base_environ`` and the CGI variables of this request."""
+        path, _, query = self.path.partition("?")
+        environ: dict[str, Any] = dict(self.server.base_environ)
+        environ["SERVER_PROTOCOL"] = self.request_version
+        environ["SERVER_SOFTWARE"] = self.server_version
+        environ["REQUEST_METHOD"] = self.command
+        # PEP 3333, "Unicode Issues": one character for each byte.
+        environ["PATH_INFO"] = unquote(path, "latin-1")
+        environ["QUERY_STRING"] = query
+        environ["REMOTE_ADDR"] = self.client_address[0]
+        name = self.address_string()
+        if name != self.client_address[0]:
+            environ["REMOTE_HOST"] = name
+        content_type = self.headers.get("content-type")
+        if content_type is None:
+            content_type = self.headers.get_content_type()
+        environ["CONTENT_TYPE"] = content_type
+        length = self.headers.get("content-length")
+        if length:
+            environ["CONTENT_LENGTH"] = length
+        self._add_fields(environ)
+        return environ
+
+    def _add_fields(self, environ: dict[str, Any]) -> None:
+        for name, value in self.headers.items():
+            variable = name.replace("-", "_").upper()
+            if variable in environ:
+                continue  # CONTENT_TYPE and CONTENT_LENGTH, which have no HTTP_
+            key = "HTTP_" + variable
+            if key in environ:
+                environ[key] += "," + value.strip()  # RFC 9110 section 5.2
+            else:
+                environ[key] = value.strip()
+
+    def get_stderr(self) -> ErrorStream:
+        """The stream to be ``wsgi.errors``: standard error."""
+        return sys.stderr
+
+    def _body(self) -> IO[bytes]:
+        """The stream to be ``wsgi.input``: it ends where the request's body ends."""
+        if "transfer-encoding" in self.headers:
+            return self.rfile  # http.server decodes nothing: an application that can, may
+        length = self.headers.get("content-length", "").strip()
+        size = int(length) if length.isascii() and length.isdigit() else 0
+        return io.BufferedReader(_BodyOnly(self.rfile, size))
+
+    def handle(self) -> None:
+        """The one request of this connection has been answered, with 414 if its line is too long."""
+        self.raw_requestline = self.rfile.readline(_REQUEST_LINE_BYTES + 1)
+        if len(self.raw_requestline) > _REQUEST_LINE_BYTES:
+            self.requestline = self.request_version = self.command = ""
+            self.send_error(414)
+            return
+        if not self.parse_request():
+            return  # the error has been sent
+        handler = ServerHandler(self._body(), self.wfile, self.get_stderr(), self.get_environ(), multithread=False)
+        handler.request_handler = self
+        application = self.server.get_app()
+        if application is None:
+            raise RuntimeError("the server has no application: call set_app() first")
+        handler.run(application)
+
+
+def demo_app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """A WSGI application: a text page that says hello and lists the environ, sorted by key."""
+    lines = ["Hello world!", "", *(f"{key} = {environ[key]!r}" for key in sorted(environ)), ""]
+    start_response("200 OK", [("Content-Type", "text/plain; charset=utf-8")])
+    return ["\n".join(lines).encode("utf-8")]
+
+
+@overload
+def make_server(
+    host: str,
+    port: int,
+    app: WSGIApplication,
+    *,
+    handler_class: type[BaseHTTPRequestHandler] = ...,
+) -> WSGIServer: ...
+
+
+@overload
+def make_server(
+    host: str,
+    port: int,
+    app: WSGIApplication,
+    server_class: type[_ServerT],
+    handler_class: type[BaseHTTPRequestHandler] = ...,
+) -> _ServerT: ...
+
+
+def make_server(
+    host: str,
+    port: int,
+    app: WSGIApplication,
+    server_class: type[WSGIServer] = WSGIServer,
+    handler_class: type[BaseHTTPRequestHandler] = WSGIRequestHandler,
+) -> WSGIServer:
+    """A *server_class* that listens on *host* and *port* and serves *app*; port 0 takes a free one.
+
+    It is a context manager that closes its socket. Raises OSError if the port cannot be had.
+    """
+    server = server_class((host, port), handler_class)
+    server.set_app(app)
+    return server
+
+
+def _main(arguments: list[str] | None = None) -> int:
+    """Serves ``demo_app`` until interrupted; the exit status."""
+    import argparse
+
+    parser = argparse.ArgumentParser(
+        prog="python -m twisted_wsgiref.simple_server", description="Serve the demo application."
+    )
+    parser.add_argument("port", nargs="?", type=int, default=8000, help="default: 8000; 0: a free one")
+    parser.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1; '': every address")
+    options = parser.parse_args(arguments)
+    try:
+        server = make_server(options.host, options.port, demo_app)
+    except (OSError, OverflowError) as error:
+        print(f"cannot listen on port {options.port} of {options.host!r}: {error}", file=sys.stderr)
+        return 1
+    with server:
+        host = options.host or "localhost"
+        print(f"Serving demo_app on http://{host}:{server.server_port}/", flush=True)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            pass
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_main())
