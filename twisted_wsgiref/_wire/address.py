@@ -1,0 +1,23 @@
+"""IP addresses as other machines write them, brought into one spelling. No names, no ports, no look-ups."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+
+def read_address(text: str) -> IPv4Address | IPv6Address:
+    """Return the address that `text` spells; ValueError if it spells none, or one with a zone.
+
+    An IPv4 address inside an IPv6 one (RFC 4291, section 2.5.5.2), as sockets that take both kinds report it, is the
+    IPv4 address: one client must not have two names. A zone (``%eth0``) means something on one machine only.
+    """
+    if "%" in text:
+        raise ValueError("an address with a zone")
+    return unmapped(ip_address(text))
+
+
+def unmapped(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    """Return the IPv4 address that `address` wraps, or `address` itself."""
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address
