@@ -1,0 +1,269 @@
+"""Is every request one line that no client can forge, and does nobody ever wait for the disk?"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from twisted_wsgiref._ops import access_log
+from twisted_wsgiref._ops.access_log import AccessLog, format_line, format_time
+from twisted_wsgiref._ops.record import Record
+
+RECORD = Record(
+    peer="127.0.0.1",
+    request_line="GET /apache_pb.gif HTTP/1.0",
+    status=200,
+    octets=2326,
+    finished=971211336.7,
+    seconds=0.01,
+    referer="http://www.example.com/start.html",
+    user_agent="Mozilla/4.08 [en] (Win98; I ;Nav)",
+    user="frank",
+)
+COMBINED = re.compile(r'(\S+) (\S+) (\S+) \[([^]]+)\] "([^"]*)" (\d{3}) (\d+|-) "([^"]*)" "([^"]*)"\n')
+
+
+@pytest.fixture
+def zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    monkeypatch.setenv("TZ", "America/Los_Angeles")
+    time.tzset()
+    yield monkeypatch
+    monkeypatch.undo()
+    time.tzset()
+
+
+class Disk:
+    """A sink that fails, stops, or takes a part when told to, and keeps each write."""
+
+    def __init__(self) -> None:
+        self.writes: list[bytes] = []
+        self.error: OSError | None = None
+        self.room: int | None = None
+        self.gate = threading.Event()
+        self.gate.set()
+        self.entered = threading.Event()
+        self.wrote = threading.Event()
+        self.closed = False
+
+    def write(self, data: bytes) -> int | None:
+        self.entered.set()
+        self.gate.wait(10)
+        self.wrote.set()
+        if self.error is not None and not self.room:
+            raise self.error
+        if self.room is not None:
+            data, self.room = data[: self.room], 0
+        self.writes.append(data)
+        return len(data)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access_log, "GATHER_SECONDS", 0.0)
+    monkeypatch.setattr(access_log, "QUIET_SECONDS", 0.0)
+
+
+def logged_one(log: AccessLog, disk: Disk, record: Record = RECORD) -> None:
+    """Hand over a record and wait until the disk was asked to take it."""
+    disk.wrote.clear()
+    log(record)
+    assert disk.wrote.wait(10)
+
+
+def test_the_line_is_the_combined_format(zone: pytest.MonkeyPatch) -> None:
+    assert format_line(RECORD, format_time(971211336)) == (
+        '127.0.0.1 - frank [10/Oct/2000:13:55:36 -0700] "GET /apache_pb.gif HTTP/1.0" 200 2326 '
+        '"http://www.example.com/start.html" "Mozilla/4.08 [en] (Win98; I ;Nav)"\n'
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "offset"), [("UTC", "+0000"), ("Asia/Kolkata", "+0530"), ("America/St_Johns", "-0230")]
+)
+def test_the_zone_is_written_with_its_sign_and_minutes(zone: pytest.MonkeyPatch, name: str, offset: str) -> None:
+    zone.setenv("TZ", name)
+    time.tzset()
+    assert format_time(971211336).endswith(" " + offset)
+
+
+def test_what_is_not_there_is_a_dash() -> None:
+    line = format_line(RECORD._replace(peer=None, user="", referer="", user_agent="", octets=0, status=0), "t")
+    assert line == '- - - [t] "GET /apache_pb.gif HTTP/1.0" 499 - "-" "-"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ('a"b', r"a\x22b"),
+        ("a\\b", r"a\x5cb"),
+        ("a\r\n127.0.0.1 - -", r"a\x0d\x0a127.0.0.1 - -"),
+        ("\x1b[2J\x00\x7f", r"\x1b[2J\x00\x7f"),
+        ("caf\xe9\x85\xa0", r"caf\xe9\x85\xa0"),
+        ("\u2028", r"\xe2\x80\xa8"),
+        ("\udc80", r"\xed\xb2\x80"),
+    ],
+)
+def test_no_text_breaks_or_forges_a_line(text: str, written: str) -> None:
+    line = format_line(RECORD._replace(request_line=text, referer=text, user_agent=text, user=text), "t")
+    found = COMBINED.fullmatch(line)
+    assert found is not None
+    assert found[5] == found[8] == found[9] == written
+    assert found[3] == written.replace(" ", r"\x20")
+    assert line.rstrip("\n").isprintable()
+    assert line.isascii()
+
+
+def test_many_records_are_one_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access_log, "GATHER_SECONDS", 10.0)
+    disk = Disk()
+    log = AccessLog(disk)
+    for number in range(100):
+        log(RECORD._replace(octets=number + 1))
+    assert log.close()
+    assert len(disk.writes) == 1
+    assert [int(line.split()[9]) for line in disk.writes[0].splitlines()] == list(range(1, 101))
+    assert disk.closed
+
+
+def test_close_writes_all_that_came_before_in_order(quick: None) -> None:
+    disk = Disk()
+    log = AccessLog(disk)
+    total = access_log.BATCH * 3 + 7
+    for number in range(total):
+        log(RECORD._replace(octets=number + 1))
+    assert log.close()
+    assert [int(line.split()[9]) for line in b"".join(disk.writes).splitlines()] == list(range(1, total + 1))
+
+
+def test_no_record_no_thread(tmp_path: Path) -> None:
+    before = threading.active_count()
+    log = AccessLog(str(tmp_path / "access.log"))
+    assert threading.active_count() == before
+    assert log.close()
+
+
+def test_a_file_is_appended_to(tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    for _ in range(2):
+        log = AccessLog(str(path))
+        log(RECORD)
+        assert log.close()
+    assert len(path.read_text().splitlines()) == 2
+
+
+def test_a_path_that_can_not_be_opened_is_said_at_once(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        AccessLog(str(tmp_path / "no" / "access.log"))
+
+
+def test_a_dash_is_the_real_standard_output(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access_log, "_standard_output", lambda: 1)
+    log = AccessLog("-")
+    log(RECORD)
+    assert log.close()
+    assert COMBINED.fullmatch(capfd.readouterr().out)
+    os.fstat(1)  # It is not ours to close: this would raise.
+
+
+def test_after_a_rotation_lines_go_to_the_new_file(tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    log = AccessLog(str(path))
+    path.rename(tmp_path / "access.log.1")
+    log.reopen()
+    log(RECORD)
+    assert log.close()
+    assert (tmp_path / "access.log.1").read_text() == ""
+    assert COMBINED.fullmatch(path.read_text())
+
+
+def test_a_rotation_that_fails_keeps_the_old_file(tmp_path: Path) -> None:
+    said: list[str] = []
+    directory = tmp_path / "logs"
+    directory.mkdir()
+    log = AccessLog(str(directory / "access.log"), say=said.append)
+    directory.rename(tmp_path / "moved")
+    log.reopen()
+    log(RECORD)
+    assert log.close()
+    assert COMBINED.fullmatch((tmp_path / "moved" / "access.log").read_text())
+    assert len(said) == 1
+    assert "can not be opened anew" in said[0]
+
+
+def test_a_full_disk_is_told_once_and_its_end_with_the_count(quick: None) -> None:
+    disk, said = Disk(), []
+    log = AccessLog(disk, say=said.append)
+    disk.error = OSError(errno.ENOSPC, "No space left on device")
+    for _ in range(3):
+        logged_one(log, disk)
+    disk.error = None
+    logged_one(log, disk)
+    assert log.close()
+    assert said == [
+        "the access log can not be written, lines are lost: No space left on device",
+        "the access log is written again; 3 lines of it were lost",
+    ]
+    assert len(b"".join(disk.writes).splitlines()) == 1
+
+
+def test_a_line_broken_off_by_a_full_disk_does_not_run_into_the_next(quick: None) -> None:
+    disk, said, heard = Disk(), [], threading.Event()
+    log = AccessLog(disk, say=lambda line: (said.append(line), heard.set()))
+    disk.error, disk.room = OSError(errno.ENOSPC, "No space left on device"), 10
+    logged_one(log, disk)
+    assert heard.wait(10)
+    disk.error = disk.room = None
+    logged_one(log, disk)
+    assert log.close()
+    line = format_line(RECORD, format_time(int(RECORD.finished)))
+    assert b"".join(disk.writes).decode() == line[:10] + "\n" + line
+    assert said[-1] == "the access log is written again; 1 line of it was lost"
+
+
+def test_lost_lines_are_told_at_the_end_too(quick: None) -> None:
+    disk, said = Disk(), []
+    log = AccessLog(disk, say=said.append)
+    disk.error = OSError(errno.EIO, "Input/output error")
+    log(RECORD)
+    assert log.close()
+    assert said[-1] == "the access log is closed; 1 line of it was lost"
+
+
+def test_a_stalled_disk_holds_neither_callers_nor_close(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access_log, "MOST_WAITING", 10)
+    disk, said = Disk(), []
+    disk.gate.clear()
+    log = AccessLog(disk, say=said.append)
+    log(RECORD)
+    assert disk.entered.wait(10)
+    for _ in range(100):
+        log(RECORD)
+    assert not log.close(timeout=0.01)
+    disk.gate.set()
+    assert log.close(timeout=10)
+    assert len(b"".join(disk.writes).splitlines()) == 11
+    assert any("90 lines" in line for line in said)
+
+
+def test_records_from_many_threads_are_all_there() -> None:
+    disk = Disk()
+    log = AccessLog(disk)
+    threads = [threading.Thread(target=lambda: [log(RECORD) for _ in range(200)]) for _ in range(8)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join(10)
+    assert log.close()
+    lines = b"".join(disk.writes).decode().splitlines(keepends=True)
+    assert len(lines) == 1600
+    assert all(COMBINED.fullmatch(line) for line in lines)

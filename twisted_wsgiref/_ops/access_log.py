@@ -1,0 +1,260 @@
+"""One line a request in the combined format, written in batches by a thread of its own.
+
+What lives here: the line, the file, and the thread between them. What may not: anything that could make a request wait.
+A caller puts the record on a queue; all else, formatting too, is done by the writer, so a stalled disk stalls nobody.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import sys
+import threading
+import time
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from typing import Protocol
+
+from twisted.logger import Logger
+
+from .record import Record
+
+# Long enough to join the lines of a busy moment into one write, too short for someone who watches the file to notice.
+GATHER_SECONDS = 0.05
+# One write: about 200 KiB at most lines' length. Beyond it the next batch follows at once.
+BATCH = 1000
+# What a disk or pipe that takes nothing may pile up: about 60 MiB, some seconds of a very busy server.
+MOST_WAITING = 100_000
+# A disk that is full again and again is told of once in this time.
+QUIET_SECONDS = 10.0
+# How long `close` waits for a disk that takes nothing.
+CLOSE_SECONDS = 2.0
+
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_UNSAFE = re.compile(r"[^ !#-\[\]-~]")
+_UNSAFE_WORD = re.compile(r"[^!#-\[\]-~]")  # Outside of quotes a space would begin the next field.
+
+
+class Sink(Protocol):
+    """What takes the lines: an unbuffered binary stream. `write` returns how many octets it took, None for none."""
+
+    def write(self, data: bytes, /) -> int | None: ...
+
+    def close(self) -> None: ...
+
+
+def _escaped(found: re.Match[str]) -> str:
+    character = found.group()
+    data = character.encode("latin-1" if character <= "\xff" else "utf-8", "surrogatepass")
+    return "".join(f"\\x{octet:02x}" for octet in data)
+
+
+def _quoted(text: str) -> str:
+    return _UNSAFE.sub(_escaped, text) or "-"
+
+
+def _word(text: str | None) -> str:
+    return _UNSAFE_WORD.sub(_escaped, text or "-")
+
+
+def format_time(seconds: int) -> str:
+    """Return a time as Apache writes it, in the local zone: ``10/Oct/2000:13:55:36 -0700``."""
+    local = time.localtime(seconds)
+    sign, minutes = ("-" if local.tm_gmtoff < 0 else "+"), abs(local.tm_gmtoff) // 60
+    return (
+        f"{local.tm_mday:02}/{_MONTHS[local.tm_mon - 1]}/{local.tm_year}:{local.tm_hour:02}:{local.tm_min:02}:"
+        f"{local.tm_sec:02} {sign}{minutes // 60:02}{minutes % 60:02}"
+    )
+
+
+def format_line(record: Record, when: str) -> str:
+    """Return `record` as a line of the combined format: printable ASCII, all else and ``"`` and ``\\`` as ``\\xNN``.
+
+    Format: ``%h - %u [%t] "%r" %>s %b "%{Referer}i" "%{User-Agent}i"`` of Apache's mod_log_config. A client that
+    left before its answer began has status 499, nginx's number for it, because tools expect three digits.
+    """
+    return (
+        f'{_word(record.peer)} - {_word(record.user)} [{when}] "{_quoted(record.request_line)}" {record.status or 499} '
+        f'{record.octets or "-"} "{_quoted(record.referer)}" "{_quoted(record.user_agent)}"\n'
+    )
+
+
+class AccessLog:
+    """An observer that keeps `Record` after `Record` as lines in a file.
+
+    `target` is a path, ``-`` for standard output, or a `Sink`. Raises `OSError` where a path can not be opened.
+    Lines that can not be written are counted, and `say` is told once when it begins and once when it is well again.
+
+    Any thread may call it; nobody waits. `reopen` and `close` are for the main thread.
+    """
+
+    def __init__(self, target: str | Sink, *, say: Callable[[str], None] | None = None) -> None:
+        self._path = None if not isinstance(target, str) or target == "-" else os.path.abspath(target)
+        self._say = say or _say
+        self._queue: SimpleQueue[Record | None] = SimpleQueue()
+        self._stop = threading.Event()
+        self._reopen = False
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()  # Held to start the thread and to count what found the queue full.
+        self._overflowed = 0
+        if self._path is not None:
+            self._sink: Sink = _open(self._path)
+        elif isinstance(target, str):
+            self._sink = open(_standard_output(), "wb", buffering=0, closefd=False)  # noqa: SIM115
+        else:
+            self._sink = target
+        # The writer's own.
+        self._lost = 0
+        self._ailing = False
+        self._torn = False
+        self._quiet_until = 0.0
+        self._second = -1
+        self._when = ""
+
+    # ---- Any thread ----------------------------------------------------------------------------------------------
+
+    def __call__(self, record: Record) -> None:
+        """Hand the record to the writer. Called by any thread; never waits and never raises."""
+        if self._thread is None:
+            self._start()
+        if self._queue.qsize() < MOST_WAITING:
+            self._queue.put(record)
+        else:
+            with self._lock:
+                self._overflowed += 1
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._thread is None and not self._stop.is_set():
+                thread = threading.Thread(target=self._run, name="access-log", daemon=True)
+                thread.start()
+                self._thread = thread
+
+    # ---- The main thread -----------------------------------------------------------------------------------------
+
+    def reopen(self) -> None:
+        """Make the writer open its path anew before the next line: log rotation. Safe in a signal handler."""
+        self._reopen = True
+
+    def close(self, timeout: float = CLOSE_SECONDS) -> bool:
+        """Write what has come so far and end the thread; say whether all that was done within `timeout` seconds.
+
+        Records that come later are dropped. Called by the main thread.
+        """
+        self._stop.set()
+        with self._lock:
+            thread = self._thread
+        if thread is None:
+            self._sink.close()
+            return True
+        self._queue.put(None)
+        thread.join(timeout)
+        return not thread.is_alive()
+
+    # ---- The writer's thread -------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        going = True
+        while going:
+            batch = [self._queue.get()]
+            self._stop.wait(GATHER_SECONDS)
+            try:
+                while len(batch) < BATCH:
+                    batch.append(self._queue.get_nowait())
+            except Empty:
+                pass
+            records = [each for each in batch if each is not None]
+            # The None of close() comes last of all that came before it.
+            going = len(records) == len(batch)
+            if records:
+                self._write(records)
+        if self._lost:
+            self._say_lost("the access log is closed; ")
+        self._sink.close()
+
+    def _write(self, records: list[Record]) -> None:
+        lines = []
+        for record in records:
+            second = int(record.finished)
+            if second != self._second:
+                self._second, self._when = second, format_time(second)
+            lines.append(format_line(record, self._when))
+        if self._reopen and self._path is not None:
+            self._reopen = False
+            self._open_anew(self._path)
+        # What a full disk broke off must not run into the next line.
+        data = ("\n" * self._torn + "".join(lines)).encode("ascii")
+        rest, error = _write_all(self._sink, data)
+        written = len(data) - len(rest)
+        if written:
+            self._torn = data[written - 1 : written] != b"\n"
+        lost = _lines_in(rest, lines)
+        with self._lock:
+            overflowed, self._overflowed = self._overflowed, 0
+        self._lost += lost + overflowed
+        if error is not None or overflowed:
+            self._say_ill(str(error.strerror or error) if error is not None else "they are not taken fast enough")
+        elif self._ailing and self._queue.empty():
+            self._ailing = False
+            self._say_lost("the access log is written again; ")
+
+    def _say_ill(self, reason: str) -> None:
+        now = time.monotonic()
+        if not self._ailing and now >= self._quiet_until:
+            self._ailing, self._quiet_until = True, now + QUIET_SECONDS
+            self._say(f"the access log can not be written, lines are lost: {reason}")
+
+    def _say_lost(self, before: str = "") -> None:
+        lost, self._lost = self._lost, 0
+        self._say(f"{before}{lost} {'line of it was' if lost == 1 else 'lines of it were'} lost")
+
+    def _open_anew(self, path: str) -> None:
+        try:
+            sink = _open(path)
+        except OSError as error:
+            self._say(f"the access log {path} can not be opened anew, the old file is still written: {error.strerror}")
+            return
+        self._sink.close()
+        self._sink = sink
+
+
+def _open(path: str) -> Sink:
+    # "ab": each write goes to the end, also when a rotating tool has cut the file short.
+    return open(path, "ab", buffering=0)
+
+
+def _standard_output() -> int:
+    """Return the descriptor, not `sys.stdout`, which Twisted replaces by its own log."""
+    return sys.__stdout__.fileno() if sys.__stdout__ is not None else 1
+
+
+def _write_all(sink: Sink, data: bytes) -> tuple[bytes, OSError | None]:
+    """Write `data`, in one call unless the sink takes only a part; return what is left, and what stopped it."""
+    try:
+        while data:
+            taken = sink.write(data)
+            if not taken:
+                return data, BlockingIOError(errno.EAGAIN, "nothing is taken now")
+            data = data[taken:]
+    except OSError as error:
+        return data, error
+    except ValueError as error:  # A closed file.
+        return data, OSError(errno.EBADF, str(error))
+    return data, None
+
+
+def _lines_in(rest: bytes, lines: list[str]) -> int:
+    """Return how many of `lines` are not whole when `rest` of them, from their end, was not written."""
+    octets, count = len(rest), 0
+    while octets > 0 and count < len(lines):
+        count += 1
+        octets -= len(lines[-count])
+    return count
+
+
+_log = Logger()
+
+
+def _say(line: str) -> None:
+    _log.warn("{line}", line=line)
