@@ -1,0 +1,227 @@
+"""Do the rooms still look only downwards, as the design's map says?"""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "twisted_wsgiref"
+
+# Each room, and the rooms that its modules may import from besides itself. A module of the package is in the room
+# that lists it by name; what is in no list fails, so that a new module gets its place on the map.
+ROOMS: dict[str, set[str]] = {
+    "front door": {"names", "settings", "protocol", "service", "record"},
+    "names": set(),
+    "settings": set(),
+    "record": set(),
+    "_wire": set(),
+    "_gateway": {"names", "_wire"},
+    "protocol": {"names", "settings", "_wire", "_gateway", "record"},
+    "service": {"names", "settings", "_wire", "_gateway", "protocol", "record"},
+    "_ops": {"settings", "record"},
+    "tap": {"names", "settings", "protocol", "service", "_ops", "record"},
+    "main": {"tap", "settings"},
+}
+MODULES: dict[str, str] = {
+    "": "front door",
+    **dict.fromkeys(("util", "headers", "types", "handlers", "validate", "simple_server"), "names"),
+    # Parts of the names, in files of their own.
+    **dict.fromkeys(("_base_handler", "_cgi_environ", "_head_checks"), "names"),
+    "settings": "settings",
+    "_ops.record": "record",  # The plain value that is told to _ops: it has no room of its own.
+    **dict.fromkeys(("protocol", "drain"), "protocol"),
+    "service": "service",
+    "tap": "tap",
+    "__main__": "main",
+}
+# Rooms that are folders: every module in them.
+FOLDERS = ("_wire", "_gateway", "_ops")
+
+NOT_IN_THE_WIRE = {"twisted", "zope", "threading", "time", "socket", "select", "asyncio", "queue"}
+
+# What is larger than the house rule allows, and why. Empty is best.
+MOST_LINES_IN_A_FILE = 400
+MOST_LINES_IN_A_FUNCTION = 60
+LARGER_FILES: dict[str, str] = {}
+LARGER_FUNCTIONS: dict[str, str] = {}
+
+
+class Import(NamedTuple):
+    """One import as it is written in `module`: the full dotted name that it asks for, and where."""
+
+    module: str
+    target: str
+    line: int
+    at_start: bool
+
+
+def dotted(path: Path) -> str:
+    """Return the module's name below the package: "" for its __init__."""
+    parts = list(path.relative_to(PACKAGE).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+SOURCES = {dotted(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+TREES = {name: ast.parse(path.read_text(), str(path)) for name, path in SOURCES.items()}
+
+
+def room_of(module: str) -> str | None:
+    if module in MODULES:
+        return MODULES[module]
+    folder = module.partition(".")[0]
+    return folder if folder in FOLDERS else None
+
+
+def imports_of(module: str) -> Iterator[Import]:
+    """Yield what the module imports anywhere in it; `at_start` where importing it runs the import."""
+    package = module if SOURCES[module].name == "__init__.py" else module.rpartition(".")[0]
+    package = "twisted_wsgiref" + (f".{package}" if package else "")
+    late: set[ast.AST] = set()
+    for node in ast.walk(TREES[module]):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            late.update(ast.walk(node))
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            late.update(each for statement in node.body for each in ast.walk(statement))
+    for node in ast.walk(TREES[module]):
+        at_start = node not in late
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield Import(module, alias.name, node.lineno, at_start)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                above = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*above, base] if base else above)
+            for alias in node.names:
+                below = f"{base}.{alias.name}".removeprefix("twisted_wsgiref.")
+                yield Import(module, f"{base}.{alias.name}" if below in SOURCES else base, node.lineno, at_start)
+
+
+IMPORTS = [each for module in SOURCES for each in imports_of(module)]
+
+
+def inside(target: str) -> str | None:
+    """Return the module below the package that `target` is, or None for one of somebody else's."""
+    if target == "twisted_wsgiref":
+        return ""
+    return target.removeprefix("twisted_wsgiref.") if target.startswith("twisted_wsgiref.") else None
+
+
+def test_every_module_has_its_place_on_the_map() -> None:
+    assert [module for module in SOURCES if room_of(module) is None] == []
+
+
+def test_imports_point_downwards_only() -> None:
+    wrong = []
+    for each in IMPORTS:
+        target = inside(each.target)
+        if target is None or (target == "" and each.module != "" and each.target == "twisted_wsgiref"):
+            continue  # Somebody else's, or the version from the front door (see the test below).
+        from_room, to_room = room_of(each.module), room_of(target)
+        if from_room != to_room and to_room not in ROOMS[from_room or ""]:
+            wrong.append(f"{each.module}:{each.line} ({from_room}) imports {target} ({to_room})")
+    assert wrong == []
+
+
+def test_the_front_door_is_only_used_from_outside_or_for_the_version() -> None:
+    wrong = []
+    for module, tree in TREES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and inside(node.module or "") == "" and not node.level:
+                names = {alias.name for alias in node.names}
+                wrong += [f"{module}:{node.lineno}"] if {n for n in names if n not in SOURCES} - {"__version__"} else []
+    assert wrong == []
+
+
+def test_no_imports_in_a_circle() -> None:
+    below: dict[str, set[str]] = {module: set() for module in SOURCES}
+    for each in IMPORTS:
+        target = inside(each.target)
+        if target is not None and target in SOURCES and target != each.module and each.at_start:
+            below[each.module].add(target)
+    below[""] = set()  # The version is set before anything is imported there.
+    left = dict(below)
+    while free := [module for module, targets in left.items() if not targets & set(left)]:
+        for module in free:
+            del left[module]
+    assert left == {}
+
+
+def test_the_wire_knows_no_reactor_no_thread_and_no_clock() -> None:
+    wrong = [
+        f"{each.module}:{each.line} {each.target}"
+        for each in IMPORTS
+        if room_of(each.module) == "_wire" and each.target.partition(".")[0] in NOT_IN_THE_WIRE
+    ]
+    assert wrong == []
+
+
+def test_the_standard_wsgiref_is_never_imported() -> None:
+    assert [each for each in IMPORTS if each.target.partition(".")[0] == "wsgiref"] == []
+
+
+@pytest.mark.parametrize("module", SOURCES)
+def test_no_check_rests_on_assert(module: str) -> None:
+    assert [node.lineno for node in ast.walk(TREES[module]) if isinstance(node, ast.Assert)] == []
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_the_front_of_an_inner_room_holds_its_rules_and_nothing_else(folder: str) -> None:
+    body = TREES[folder].body
+    assert len(body) == 1
+    assert ast.get_docstring(TREES[folder])
+
+
+@pytest.mark.parametrize("module", SOURCES)
+def test_every_file_opens_with_what_lives_in_it(module: str) -> None:
+    assert ast.get_docstring(TREES[module])
+
+
+def test_files_stay_small() -> None:
+    larger = {
+        module: lines
+        for module, path in SOURCES.items()
+        if (lines := len(path.read_text().splitlines())) > MOST_LINES_IN_A_FILE and module not in LARGER_FILES
+    }
+    assert larger == {}
+
+
+def test_functions_stay_small() -> None:
+    larger = {}
+    for module, tree in TREES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = (node.end_lineno or node.lineno) - node.lineno + 1
+                if lines > MOST_LINES_IN_A_FUNCTION and f"{module}:{node.name}" not in LARGER_FUNCTIONS:
+                    larger[f"{module}:{node.name}"] = lines
+    assert larger == {}
+
+
+def test_the_plugin_folder_never_becomes_a_package() -> None:
+    assert list((ROOT / "twisted").rglob("__init__.py")) == []
+    assert (ROOT / "twisted" / "plugins" / "twisted_wsgiref_plugin.py").is_file()
+
+
+def test_the_plugin_is_a_dozen_lines() -> None:
+    tree = ast.parse((ROOT / "twisted" / "plugins" / "twisted_wsgiref_plugin.py").read_text())
+    assert len(tree.body) == 3  # Its rule, one import, one object.
+
+
+def test_the_types_are_told_to_the_world() -> None:
+    assert (PACKAGE / "py.typed").is_file()
+
+
+def test_importing_the_package_installs_no_reactor() -> None:
+    code = (
+        "import sys, twisted_wsgiref, twisted_wsgiref._ops.loading, twisted_wsgiref._ops.access_log; "
+        "sys.exit('twisted.internet.reactor' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60, check=False)
+    assert done.returncode == 0
