@@ -172,9 +172,9 @@ def _read_x_forwarded(fields: Mapping[str, str], trusted: TrustedPeers) -> Clien
         rewrite.append((_FOR, ", ".join(hops[-depth:])))
 
     def chosen(name: str, read: Callable[[str], _T]) -> _T | None:
-        parts = _parts(fields.get(name, ""))
-        if not parts:
+        if name not in fields:
             return None
+        parts = _parts(fields[name])
         text = parts[-min(depth, len(parts))]
         rewrite.append((name, text))
         return read(text)
