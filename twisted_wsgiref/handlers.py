@@ -15,6 +15,8 @@ from twisted_wsgiref._base_handler import BaseHandler, format_date_time
 from twisted_wsgiref._cgi_environ import read_environ
 
 if TYPE_CHECKING:
+    from io import BufferedIOBase
+
     from twisted_wsgiref.types import ErrorStream, InputStream
 
 __all__ = [
@@ -38,7 +40,7 @@ class SimpleHandler(BaseHandler):
     def __init__(  # noqa: PLR0917 - the documented signature
         self,
         stdin: InputStream,
-        stdout: IO[bytes],
+        stdout: IO[bytes] | BufferedIOBase,
         stderr: ErrorStream,
         environ: dict[str, Any],
         multithread: bool = True,

@@ -15,7 +15,7 @@ import platform
 import sys
 from collections.abc import Iterable
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import IO, TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 from urllib.parse import unquote
 
 from twisted_wsgiref.handlers import SimpleHandler
@@ -23,15 +23,11 @@ from twisted_wsgiref.handlers import SimpleHandler
 if TYPE_CHECKING:
     from twisted_wsgiref.types import (
         ErrorStream,
+        InputStream,
         StartResponse,
         WSGIApplication,
         WSGIEnvironment,
     )
-
-    class _ReadsSome(IO[bytes]):
-        """A stream that, as ``io.BufferedReader`` does, can return what is there."""
-
-        def read1(self, size: int = -1, /) -> bytes: ...
 
 
 __all__ = ["WSGIRequestHandler", "WSGIServer", "demo_app", "make_server"]
@@ -101,7 +97,7 @@ class _BodyOnly(io.RawIOBase):
     Without it, an application that reads to the end waits for a client that waits for its answer.
     """
 
-    def __init__(self, stream: IO[bytes], length: int) -> None:
+    def __init__(self, stream: io.BufferedIOBase, length: int) -> None:
         self._stream = stream
         self._left = length
 
@@ -113,8 +109,7 @@ class _BodyOnly(io.RawIOBase):
         if wanted == 0:
             return 0
         # What has come is enough; read() would wait until all of it has.
-        read: Any = getattr(self._stream, "read1", self._stream.read)
-        data: bytes = read(wanted)
+        data = self._stream.read1(wanted)
         buffer[: len(data)] = data
         self._left -= len(data)
         return len(data)
@@ -165,7 +160,7 @@ class WSGIRequestHandler(BaseHTTPRequestHandler):
         """The stream to be ``wsgi.errors``: standard error."""
         return sys.stderr
 
-    def _body(self) -> IO[bytes]:
+    def _body(self) -> InputStream:
         """The stream to be ``wsgi.input``: it ends where the request's body ends."""
         if "transfer-encoding" in self.headers:
             return self.rfile  # http.server decodes nothing: an application that can, may
