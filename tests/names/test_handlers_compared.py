@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+import sys
 import wsgiref.handlers
 from typing import Any
 
@@ -154,8 +155,7 @@ def calling(body: Any) -> Any:
     return make
 
 
-class Fault(Exception):
-    pass
+class Fault(Exception): ...
 
 
 def fails_after(*blocks: bytes) -> Any:
@@ -180,8 +180,6 @@ def generator(environ: Any, start_response: Any) -> Any:
 
 
 def replaced(environ: Any, start_response: Any) -> Any:
-    import sys
-
     start_response("200 OK", TEXT[:])
     try:
         raise Fault("before")
@@ -191,8 +189,6 @@ def replaced(environ: Any, start_response: Any) -> Any:
 
 
 def too_late(environ: Any, start_response: Any) -> Any:
-    import sys
-
     start_response("200 OK", TEXT[:])
     yield b"first"
     try:
@@ -272,8 +268,8 @@ APPLICATIONS = {
     "str after bytes": returning([b"x", "text"]),
     "no start_response": calling(without_start),
 }
-# Calls of start_response that are refused. The standard library keeps what it refuses in its attributes, ours
-# does not: the state beside each call is not compared.
+# Refused calls of start_response. The standard library keeps what it refuses in its attributes, ours does not: the
+# state beside each call is not compared.
 REFUSED = {
     "status not str": returning([b"x"], b"200 OK"),  # type: ignore[arg-type]
     "status of three": returning([b"x"], "200"),
@@ -301,8 +297,6 @@ def broken_page(self: Any, environ: Any, start_response: Any) -> Any:
 
 
 def environ_page(self: Any, environ: Any, start_response: Any) -> Any:
-    import sys
-
     start_response("418 Teapot", [("X-Path", environ["PATH_INFO"])], sys.exc_info())
     return [b"short ", b"stout"]
 
