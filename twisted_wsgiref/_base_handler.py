@@ -182,10 +182,11 @@ class BaseHandler:
         elif self.headers is not None:
             raise AssertionError("start_response() called twice without exc_info")
         check_status(status)
-        fields = self.headers_class(headers)
+        if type(headers) is not list:
+            raise TypeError(f"Headers must be a list of pairs, not {type(headers).__name__}")
         check_fields(headers)
+        self.headers = self.headers_class(headers)
         self.status = status
-        self.headers = fields
         return self.write
 
     def write(self, data: bytes) -> None:
