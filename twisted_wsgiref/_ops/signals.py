@@ -1,0 +1,98 @@
+"""What signals do to a served process, and the status that it ends with.
+
+What lives here: handlers, installed over the reactor's own once it runs, and the exit status. What may not: services
+and options. Twisted's own handlers note the signal, and `twistd` then kills itself by it once all is done; a service
+that was asked to stop, drained, and stopped has done what it was asked to, so here the status is 0.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from twisted.internet.error import ReactorNotRunning
+from twisted.logger import Logger
+
+_log = Logger()
+
+# A second Ctrl-C sooner is the same key press, passed on by a wrapper; later it is somebody who does not want to wait.
+IMPATIENT_SECONDS = 1.0
+
+_STOPPING = ("SIGTERM", "SIGINT", "SIGBREAK")
+
+
+class Ending:
+    """How this process comes to its end: by a signal, with status 0, or by `fail`, with status 1.
+
+    `register` is told of what to call when the interpreter ends: make the object before the application is imported,
+    so that the application's own endings come first. Called in the main thread, which is the reactor's.
+    """
+
+    def __init__(self, reactor: Any, *, register: Callable[[Callable[[], None]], object] = atexit.register) -> None:
+        self._reactor = reactor
+        self._since: float | None = None
+        self.status = 0
+        register(self._leave)
+
+    def take_signals(self) -> None:
+        """Make the stopping signals end the reactor without being noted by it.
+
+        Only where its own handlers are in place: an ignored SIGINT stays ignored, and a debugger's stays its own.
+        Called when the reactor runs, since it installs its own while it starts.
+        """
+        for name in _STOPPING:
+            number = getattr(signal, name, None)
+            if number is not None and getattr(signal.getsignal(number), "__self__", None) is self._reactor:
+                signal.signal(number, self._asked_to_stop)
+
+    def fail(self, line: str) -> None:
+        """Log `line` and stop the reactor; the process will end with status 1."""
+        _log.critical("{line}", line=line)
+        self.status = 1
+        self._stop()
+
+    def _asked_to_stop(self, number: int, frame: FrameType | None) -> None:
+        name, now = signal.Signals(number).name, time.monotonic()
+        if self._since is None:
+            self._since = now
+            self._reactor.callFromThread(self._stop, f"{name}: answering the requests in flight, then stopping")
+        elif number == signal.SIGINT and now - self._since > IMPATIENT_SECONDS:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+    def _stop(self, line: str = "") -> None:
+        if line:
+            _log.info("{line}", line=line)
+        try:
+            self._reactor.stop()
+        except ReactorNotRunning:
+            pass  # Something else stopped it already: all that was asked for.
+
+    def _leave(self) -> None:
+        # twistd has no way to be given a status once its reactor has run.
+        if self.status:
+            for stream in (sys.stdout, sys.stderr):
+                if stream is not None:
+                    stream.flush()
+            os._exit(self.status)
+
+
+def call_on_rotation(reopen: Callable[[], None]) -> None:
+    """Make SIGUSR1, which makes twistd rotate its own log, call `reopen` too. Called in the main thread."""
+    number = getattr(signal, "SIGUSR1", None)
+    if number is None:
+        return
+    before = signal.getsignal(number)
+
+    def rotate(number: int, frame: FrameType | None) -> None:
+        reopen()
+        if callable(before):
+            before(number, frame)
+
+    signal.signal(number, rotate)
