@@ -1,0 +1,141 @@
+"""The headers of an answer, as a mapping over the list of pairs that PEP 3333 wants.
+
+Only `Headers` lives here. Names, values and parameters that could not be sent as they are get refused where they
+come in, so that nobody can end a line early through them. Any thread may use an instance, one at a time.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final, overload
+
+__all__ = ["Headers"]
+
+# RFC 9110, section 5.5: HTAB is the one control character that a value may hold; a name holds none.
+_NOT_IN_NAME: Final = re.compile(r"[\x00-\x1f\x7f]")
+_NOT_IN_VALUE: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+def _check(text: Any, forbidden: re.Pattern[str], what: str) -> str:
+    if type(text) is not str:
+        raise AssertionError(f"a header's {what} has to be a str, not {text!r}")
+    if forbidden.search(text) is not None:
+        raise ValueError(f"a header's {what} may hold no control character: {text!r}")
+    return text
+
+
+class Headers:
+    """A mapping over `headers`, a list of pairs of name and value, which it changes in place.
+
+    Names are compared without regard to case and keep the order and the case in which they came. A name that is not
+    there reads as None, and deleting it does nothing. Raises `TypeError` for what is not a list, `AssertionError` for
+    names and values that are no `str`, `ValueError` for control characters. Source: PEP 3333, "The start_response()
+    Callable"; RFC 9110, section 5.
+    """
+
+    def __init__(self, headers: list[tuple[str, str]] | None = None) -> None:
+        if headers is None:
+            headers = []
+        if type(headers) is not list:
+            raise TypeError(f"headers have to be a list of pairs, not {headers!r}")
+        for name, value in headers:
+            _check(name, _NOT_IN_NAME, "name")
+            _check(value, _NOT_IN_VALUE, "value")
+        self._headers = headers
+
+    def __len__(self) -> int:
+        return len(self._headers)
+
+    def __setitem__(self, name: str, value: str) -> None:
+        """Replace all fields of that name by one at the end."""
+        _check(value, _NOT_IN_VALUE, "value")
+        _check(name, _NOT_IN_NAME, "name")
+        del self[name]
+        self._headers.append((name, value))
+
+    def __delitem__(self, name: str) -> None:
+        """Take all fields of that name out."""
+        key = _check(name, _NOT_IN_NAME, "name").lower()
+        self._headers[:] = [pair for pair in self._headers if pair[0].lower() != key]
+
+    def __getitem__(self, name: str) -> str | None:
+        """Return the first value of that name, None if there is none."""
+        return self.get(name)
+
+    def __contains__(self, name: str) -> bool:
+        return self.get(name) is not None
+
+    def get_all(self, name: str) -> list[str]:
+        """Return the values of all fields of that name, in their order."""
+        key = _check(name, _NOT_IN_NAME, "name").lower()
+        return [value for other, value in self._headers if other.lower() == key]
+
+    @overload
+    def get(self, name: str) -> str | None: ...
+
+    @overload
+    def get(self, name: str, default: str) -> str: ...
+
+    @overload
+    def get(self, name: str, default: None) -> str | None: ...
+
+    def get(self, name: str, default: str | None = None) -> str | None:
+        """Return the first value of that name, `default` if there is none."""
+        key = _check(name, _NOT_IN_NAME, "name").lower()
+        for other, value in self._headers:
+            if other.lower() == key:
+                return value
+        return default
+
+    def keys(self) -> list[str]:
+        """Return the names, in their order, one as often as it has fields."""
+        return [name for name, _ in self._headers]
+
+    def values(self) -> list[str]:
+        """Return the values, in their order."""
+        return [value for _, value in self._headers]
+
+    def items(self) -> list[tuple[str, str]]:
+        """Return a copy of the list of pairs."""
+        return self._headers[:]
+
+    def __repr__(self) -> str:
+        return f"{self.__class__.__name__}({self._headers!r})"
+
+    def __str__(self) -> str:
+        """Return the fields as they are sent, the empty line after them included."""
+        lines = [f"{name}: {value}" for name, value in self._headers]
+        return "\r\n".join([*lines, "", ""])
+
+    def __bytes__(self) -> bytes:
+        return str(self).encode("iso-8859-1")
+
+    def setdefault(self, name: str, value: str) -> str:
+        """Return the first value of that name; if there is none, add `value` and return it."""
+        found = self.get(name)
+        if found is not None:
+            return found
+        _check(value, _NOT_IN_VALUE, "value")
+        self._headers.append((name, value))
+        return value
+
+    def add_header(self, _name: str, _value: str | None, **_params: str | None) -> None:
+        """Add a field, whatever is there already, with a parameter for each keyword.
+
+        Underscores in a keyword become dashes; None as its value gives the name alone. Without `_value` the field is
+        its parameters.
+        """
+        _check(_name, _NOT_IN_NAME, "name")
+        parts = [] if _value is None else [_check(_value, _NOT_IN_VALUE, "value")]
+        for keyword, value in _params.items():
+            name = _check(keyword, _NOT_IN_NAME, "parameter").replace("_", "-")
+            parts.append(name if value is None else _format_parameter(name, value))
+        self._headers.append((_name, "; ".join(parts)))
+
+
+def _format_parameter(name: str, value: str) -> str:
+    _check(value, _NOT_IN_VALUE, "parameter")
+    if not value:
+        return name
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'{name}="{escaped}"'

@@ -1,0 +1,154 @@
+"""Small tools for environs: where a request went, what is left of its path, an environ to test with, files as answers.
+
+Every function takes an environ as PEP 3333 describes it. Nothing here belongs to a server's inner rooms; any thread
+may call any of it.
+"""
+
+from __future__ import annotations
+
+import warnings
+from io import BytesIO, StringIO
+from posixpath import normpath
+from typing import Any, Final
+from urllib.parse import quote
+
+__all__ = [
+    "FileWrapper",
+    "application_uri",
+    "guess_scheme",
+    "is_hop_by_hop",
+    "request_uri",
+    "setup_testing_defaults",
+    "shift_path_info",
+]
+
+# RFC 2616, section 13.5.1, which is what PEP 3333 refers to.
+_HOP_BY_HOP: Final = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "te",
+        "trailers",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+_DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
+
+
+class FileWrapper:
+    """A file-like object as an iterable of blocks of `blksize` octets, ended by the first empty one.
+
+    ``close`` is there if the file-like object has one, and calls it. PEP 3333, "Optional Platform-Specific File
+    Handling".
+    """
+
+    def __init__(self, filelike: Any, blksize: int = 8192) -> None:
+        self.filelike = filelike
+        self.blksize = blksize
+        if hasattr(filelike, "close"):
+            self.close = filelike.close
+
+    def __getitem__(self, key: int) -> Any:
+        """Return the next block, whatever `key` is: the old sequence protocol. Raises `IndexError` at the end."""
+        warnings.warn(
+            "FileWrapper is no sequence: iterate over it instead of indexing",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        block = self.filelike.read(self.blksize)
+        if not block:
+            raise IndexError(key)
+        return block
+
+    def __iter__(self) -> FileWrapper:
+        return self
+
+    def __next__(self) -> Any:
+        block = self.filelike.read(self.blksize)
+        if not block:
+            raise StopIteration
+        return block
+
+
+def guess_scheme(environ: dict[str, Any]) -> str:
+    """Return "https" if the variable HTTPS is one of "yes", "on" and "1", else "http"."""
+    return "https" if environ.get("HTTPS") in ("yes", "on", "1") else "http"
+
+
+def application_uri(environ: dict[str, Any]) -> str:
+    """Return the URI under which the application is mounted. PEP 3333, "URL Reconstruction".
+
+    The path is quoted as the latin-1 octets that it stands for; an empty one gives a slash.
+    """
+    scheme = environ["wsgi.url_scheme"]
+    host = environ.get("HTTP_HOST")
+    if not host:
+        host = environ["SERVER_NAME"]
+        if environ["SERVER_PORT"] != _DEFAULT_PORTS.get(scheme, "80"):
+            host += f":{environ['SERVER_PORT']}"
+    return f"{scheme}://{host}{_quote_path(environ.get('SCRIPT_NAME') or '/')}"
+
+
+def request_uri(environ: dict[str, Any], include_query: bool = True) -> str:
+    """Return the URI of the request, with its query unless told not to. PEP 3333, "URL Reconstruction"."""
+    uri = application_uri(environ)
+    path = quote(environ.get("PATH_INFO", ""), safe="/;=,", encoding="latin-1")
+    # Without a SCRIPT_NAME the application's URI ends with the slash that starts the path.
+    uri += path if environ.get("SCRIPT_NAME") else path.removeprefix("/")
+    if include_query and environ.get("QUERY_STRING"):
+        uri += f"?{environ['QUERY_STRING']}"
+    return uri
+
+
+def _quote_path(path: str) -> str:
+    return quote(path, encoding="latin-1")
+
+
+def shift_path_info(environ: dict[str, Any]) -> str | None:
+    """Move one name from PATH_INFO to SCRIPT_NAME and return it; None if there is none left.
+
+    Empty segments and "." count for nothing. A path that is only a slash gives "" and puts that slash on SCRIPT_NAME,
+    so that an application can tell ``/x/`` from ``/x``. `environ` is changed.
+    """
+    path = environ.get("PATH_INFO", "")
+    if not path:
+        return None
+    *inner, last = path.split("/")[1:] or [""]
+    inner = [segment for segment in inner if segment not in ("", ".")]
+    name, *left = [*inner, last]
+    script = normpath(f"{environ.get('SCRIPT_NAME', '')}/{name}").removesuffix("/")
+    # normpath drops the slash of an empty last segment, which is to be seen.
+    environ["SCRIPT_NAME"] = script if name else script.rstrip("/") + "/"
+    environ["PATH_INFO"] = "".join(f"/{segment}" for segment in left)
+    return None if name == "." else name
+
+
+def setup_testing_defaults(environ: dict[str, Any]) -> None:
+    """Fill `environ` up to what PEP 3333 requires, for tests; what is there already stays.
+
+    Not for servers: all of it is made up.
+    """
+    put = environ.setdefault
+    put("SERVER_NAME", "127.0.0.1")
+    put("SERVER_PROTOCOL", "HTTP/1.0")
+    put("HTTP_HOST", environ["SERVER_NAME"])
+    put("REQUEST_METHOD", "GET")
+    if "SCRIPT_NAME" not in environ and "PATH_INFO" not in environ:
+        put("SCRIPT_NAME", "")
+        put("PATH_INFO", "/")
+    put("wsgi.version", (1, 0))
+    put("wsgi.run_once", 0)
+    put("wsgi.multithread", 0)
+    put("wsgi.multiprocess", 0)
+    put("wsgi.input", BytesIO())
+    put("wsgi.errors", StringIO())
+    put("wsgi.url_scheme", guess_scheme(environ))
+    put("SERVER_PORT", _DEFAULT_PORTS.get(environ["wsgi.url_scheme"], "80"))
+
+
+def is_hop_by_hop(header_name: str) -> bool:
+    """Return whether `header_name`, in any case, is for one connection only: RFC 2616, section 13.5.1."""
+    return header_name.lower() in _HOP_BY_HOP
