@@ -45,23 +45,41 @@ def chunk(octets: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(octets), octets)
 
 
-def date_field(seconds: float) -> bytes:
-    """Return the Date field line for a time in `seconds` since the epoch. RFC 9110, section 6.6.1."""
-    return f"Date: {formatdate(seconds, usegmt=True)}\r\n".encode("ascii")
-
-
-def error_answer(status: int, date: bytes, server: bytes, extra: bytes = b"") -> bytes:
+def error_answer(status: int, stamp: str, extra: str = "") -> bytes:
     """Return the whole answer to a request that never reaches an application; the connection closes after it.
 
-    `date`, `server` and `extra` are field lines with their line ends. The body is fixed text: nothing of the request
-    comes back to where a browser might execute it.
+    `stamp` and `extra` are field lines with their line ends. The body is fixed text: nothing of the request comes back
+    to where a browser might execute it.
     """
     body = _ERROR_BODIES[status]
-    return (
-        b"HTTP/1.1 %d %b\r\n" % (status, HTTPStatus(status).phrase.encode("ascii"))
-        + date
-        + server
-        + extra
-        + b"Content-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b"
-        % (len(body), body)
+    phrase = HTTPStatus(status).phrase
+    head = (
+        f"HTTP/1.1 {status} {phrase}\r\n{stamp}{extra}Content-Type: text/plain; charset=utf-8\r\n"
+        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
     )
+    return head.encode("latin-1") + body
+
+
+class ServerFields:
+    """The Date and Server lines of an answer's head; Date is formatted once a second."""
+
+    __slots__ = ("_both", "_date", "_second", "_server")
+
+    def __init__(self, server: str) -> None:
+        self._server = f"Server: {server}\r\n" if server else ""
+        self._second = -1
+        self._date = self._both = ""
+
+    def lines(self, now: float, date: bool = True, server: bool = True) -> str:
+        """Return the field lines at `now`, in seconds since the epoch, without what the application gave itself.
+
+        RFC 9110, sections 6.6.1 and 10.2.4. Called in any thread: who comes second writes the same.
+        """
+        second = int(now)
+        if second != self._second:
+            self._date = f"Date: {formatdate(second, usegmt=True)}\r\n"
+            self._both = self._date + self._server
+            self._second = second
+        if date and server:
+            return self._both
+        return (self._date if date else "") + (self._server if server else "")

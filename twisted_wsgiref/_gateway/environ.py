@@ -1,0 +1,91 @@
+"""The environ of PEP 3333: what a service, a connection and a head each add to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted_wsgiref._wire.head import RequestHead
+
+WSGI_VERSION = (1, 0)
+
+
+def service_environ(
+    *, software: str, script_name: str, multiprocess: bool, errors: object, file_wrapper: object
+) -> dict[str, Any]:
+    """Return what is the same for every request of a service."""
+    return {
+        "GATEWAY_INTERFACE": "CGI/1.1",
+        "SCRIPT_NAME": script_name,
+        "SERVER_SOFTWARE": software,
+        "wsgi.version": WSGI_VERSION,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": multiprocess,
+        "wsgi.run_once": False,
+        "wsgi.errors": errors,
+        "wsgi.file_wrapper": file_wrapper,
+        # The end of the input is the end of the body: nobody needs CONTENT_LENGTH to know it.
+        "wsgi.input_terminated": True,
+    }
+
+
+def connection_environ(scheme: str, server: tuple[str, int] | None, peer: tuple[str, int] | None) -> dict[str, Any]:
+    """Return what is the same for every request of a connection; addresses only where the transport has them."""
+    environ: dict[str, Any] = {"wsgi.url_scheme": scheme}
+    if scheme == "https":
+        environ["HTTPS"] = "on"
+    if server is not None:
+        environ["SERVER_NAME"] = server[0]
+        environ["SERVER_PORT"] = str(server[1])
+    if peer is not None:
+        environ["REMOTE_ADDR"] = peer[0]
+        environ["REMOTE_PORT"] = str(peer[1])
+    return environ
+
+
+def request_environ(
+    service: dict[str, Any], connection: dict[str, Any], head: RequestHead, body: object, size: int
+) -> dict[str, Any]:
+    """Return a new environ for one request, whose body of `size` octets is read from `body`.
+
+    PEP 3333 and RFC 3875; REQUEST_URI, as Apache and uWSGI have it, and RAW_URI, as gunicorn has it, are the target as
+    sent. Called in the reactor's thread.
+    """
+    environ = {
+        **service,
+        **connection,
+        **head.fields,
+        "REQUEST_METHOD": head.method,
+        "PATH_INFO": head.path,
+        "QUERY_STRING": head.query,
+        "REQUEST_URI": head.target,
+        "RAW_URI": head.target,
+        "SERVER_PROTOCOL": "HTTP/1.1" if head.minor else "HTTP/1.0",
+        "wsgi.input": body,
+    }
+    if "HTTP_TRANSFER_ENCODING" in environ:
+        # The coding is undone: what an application reads is as long as this says.
+        del environ["HTTP_TRANSFER_ENCODING"]
+        environ["CONTENT_LENGTH"] = str(size)
+    if "SERVER_NAME" not in environ:
+        _name_server_after_host(environ)
+    script_name = environ["SCRIPT_NAME"]
+    if script_name:
+        _mount(environ, script_name)
+    return environ
+
+
+def _name_server_after_host(environ: dict[str, Any]) -> None:
+    # A UNIX socket has no name and no port, but PEP 3333 requires both: the client's own idea of them is the best.
+    host: str = environ.get("HTTP_HOST", "")
+    name, colon, port = host.rpartition(":")
+    if not colon or port.endswith("]"):
+        name, port = host, ""
+    environ["SERVER_NAME"] = name or "localhost"
+    environ["SERVER_PORT"] = port or ("443" if environ["wsgi.url_scheme"] == "https" else "80")
+
+
+def _mount(environ: dict[str, Any], script_name: str) -> None:
+    # With the prefix in the path it goes to SCRIPT_NAME; without (a proxy has cut it off), the path is all PATH_INFO.
+    path: str = environ["PATH_INFO"]
+    if path == script_name or path.startswith(script_name + "/"):
+        environ["PATH_INFO"] = path[len(script_name) :]

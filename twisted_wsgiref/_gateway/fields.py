@@ -1,0 +1,112 @@
+"""Status and headers of an application's answer, checked in the application's own thread, where the mistake was made.
+
+Every check is an exception, none an ``assert``: what passes here can be put on the wire as it is. A name is judged
+once and remembered; values are joined and judged together, so that thirteen cost little more than one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+from twisted_wsgiref.util import is_hop_by_hop
+
+# RFC 9112, section 4: three digits, a space, and a phrase, which may be empty. PEP 3333 wants no control characters.
+_STATUS: Final = re.compile(r"[1-9][0-9]{2} [\t -~\x80-\xff]*")
+_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_FORBIDDEN: Final = re.compile(r"[^\t -~\x80-\xff]")
+
+
+class _FieldNames(dict[str, str]):
+    """Names that applications use, mapped to their lower case once they are found to be valid."""
+
+    # Some applications make names up: past this many, they are judged each time.
+    _most = 4096
+
+    def __missing__(self, name: str) -> str:
+        if type(name) is not str:
+            raise TypeError(f"a header name is {name!r}: it has to be a str")
+        if _TOKEN.fullmatch(name) is None:
+            raise ValueError(f"a header name is {name!r}: it has to be a token (RFC 9110, section 5.6.2)")
+        if is_hop_by_hop(name):
+            raise ValueError(
+                f"the header {name} is between the server and its client (PEP 3333): leave it to the server"
+            )
+        if len(self) < self._most:
+            self[name] = name.lower()
+        return name.lower()
+
+
+_NAMES: Final = _FieldNames()
+_known_statuses: Final[set[str]] = set()
+
+
+def check_status(status: str) -> None:
+    """Refuse `status` unless it is three digits, a space and a phrase. Raises `TypeError` or `ValueError`."""
+    if status in _known_statuses:
+        return
+    if type(status) is not str:
+        raise TypeError(f"the status is {status!r}: it has to be a str")
+    if _STATUS.fullmatch(status) is None:
+        raise ValueError(f"the status is {status!r}: it has to be like '200 OK'")
+    if status[0] == "1":
+        raise ValueError(f"the status is {status!r}: an interim answer can not be the answer")
+    if len(_known_statuses) < 1024:  # phrases are free text
+        _known_statuses.add(status)
+
+
+def format_fields(headers: Sequence[tuple[str, str]]) -> tuple[str, dict[str, str]]:
+    """Return `headers` as field lines, and their values by lower-case name.
+
+    Raises `TypeError` for what is not a list of pairs of `str`, `ValueError` for what can not be sent: a name that is
+    no token, a hop-by-hop field, a control character, a character over 0xFF, two Content-Length. Source: PEP 3333;
+    RFC 9110, section 5. Called in a worker's thread.
+    """
+    if type(headers) is not list:
+        raise TypeError(f"the headers are of type {type(headers).__name__}: they have to be a list (PEP 3333)")
+    try:
+        fields = {_NAMES[name]: value for name, value in headers}
+        values = "".join([value for _, value in headers])
+    except TypeError as error:
+        raise _name_culprit(headers) or error from None
+    except ValueError as error:
+        raise _name_culprit(headers) or error from None
+    if not values.isascii() or not values.isprintable():
+        _check_values(headers)
+    if len(fields) != len(headers) and "content-length" in fields:
+        _check_single(headers, "content-length")
+    return "".join([f"{name}: {value}\r\n" for name, value in headers]), fields
+
+
+def _name_culprit(headers: list[Any]) -> Exception | None:
+    """Return what is wrong with the shape of the first header that is not a pair of `str`; None if it is not that."""
+    for header in headers:
+        if type(header) is not tuple or len(header) != 2:
+            return TypeError(f"a header is {header!r}: it has to be a tuple of name and value (PEP 3333)")
+        name, value = header
+        if type(name) is not str or type(value) is not str:
+            return TypeError(f"the header {header!r} has to be a name and a value of type str")
+    return None
+
+
+def _check_values(headers: Sequence[tuple[str, str]]) -> None:
+    for name, value in headers:
+        found = _FORBIDDEN.search(value)
+        if found is not None:
+            raise ValueError(f"the header {name} holds the character {found[0]!r}, which no header may")
+
+
+def _check_single(headers: Sequence[tuple[str, str]], key: str) -> None:
+    if sum(_NAMES[name] == key for name, _ in headers) > 1:
+        raise ValueError(f"the header {key} is there more than once")
+
+
+_LENGTH: Final = re.compile(r"[0-9]{1,19}")
+
+
+def parse_length(value: str) -> int:
+    """Return an application's Content-Length in octets. Raises `ValueError`. RFC 9110, section 8.6."""
+    if _LENGTH.fullmatch(value) is None:
+        raise ValueError(f"the header Content-Length is {value!r}: it has to be a number of octets")
+    return int(value)

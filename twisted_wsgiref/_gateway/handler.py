@@ -1,0 +1,361 @@
+"""The handler that runs an application for one request: our own `SimpleHandler`, and what HTTP asks beyond PEP 3333.
+
+No body where none is allowed, a body held to its Content-Length, chunked coding, an answer that is cut where it can
+not be completed. Every documented override point of `BaseHandler` is there for subclasses; those that fill the environ
+cost nothing until one is overridden. Everything here happens in a worker's thread.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from io import BufferedRandom, BufferedReader, FileIO
+from socket import MSG_MORE
+from tempfile import _TemporaryFileWrapper
+from time import time
+from traceback import format_exception
+from typing import IO, TYPE_CHECKING, Any, ClassVar, Final
+
+from twisted_wsgiref._wire.response import LAST_CHUNK, chunk, forbids_body, forbids_length
+from twisted_wsgiref.handlers import SimpleHandler
+
+from .fields import check_status, format_fields, parse_length
+from .outlet import ClientGone
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from twisted_wsgiref.types import WSGIApplication
+
+    from .exchange import Exchange
+    from .outlet import Outlet
+
+# Up to here a file is read and leaves in one send with its head; beyond, a copy would cost more than the call.
+_SMALL_FILE: Final = 32 * 1024
+
+# What `BaseHandler.setup_environ` asks: where a subclass answers differently, the prepared environ is not enough.
+_ENVIRON_HOOKS: Final = (
+    "setup_environ",
+    "get_stdin",
+    "get_stderr",
+    "get_scheme",
+    "add_cgi_vars",
+    "os_environ",
+    "server_software",
+    "origin_server",
+    "wsgi_file_wrapper",
+    "wsgi_version",
+    "wsgi_run_once",
+)
+
+
+class WSGIHandler(SimpleHandler):
+    """Runs one application for one request, on a worker's thread.
+
+    ``exchange`` is the request and its answer. Subclasses override what `BaseHandler` documents: the environ's hooks,
+    `error_output` and its attributes, `log_exception`, `sendfile`.
+    """
+
+    http_version = "1.1"
+    os_environ: dict[str, str] = {}
+    error_headers: list[tuple[str, str]] = [("Content-Type", "text/plain; charset=utf-8")]
+    exchange: Exchange
+    stdout: Outlet  # type: ignore[assignment]
+
+    _has_environ_hooks: ClassVar[bool] = False
+    _lines = ""  # the field lines that the application gave
+    _fields: dict[str, str] = {}  # their values by lower-case name
+    _chunked = False
+    _bodyless = False  # the answer ends with its head
+    _remaining: int | None = None  # octets that the Content-Length still promises
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls._has_environ_hooks = any(getattr(cls, hook) is not getattr(WSGIHandler, hook) for hook in _ENVIRON_HOOKS)
+
+    def run(self, application: WSGIApplication) -> None:
+        """Answer the request by `application`, whatever it does. Raises nothing."""
+        exchange = self.exchange
+        try:
+            self.setup_environ()
+            self.result = application(self.environ, self.start_response)
+            self.finish_response()
+        except ClientGone:
+            pass
+        except BaseException:  # noqa: BLE001 - SystemExit of an application must not cost a thread either
+            self._fail()
+        exchange.octets = self.bytes_sent
+        exchange.status = int(self.status[:3]) if self.headers_sent and self.status else 0
+        self.close()
+
+    def setup_environ(self) -> None:
+        """Set ``environ``: the one that was prepared for the request, or what the overridden hooks make of it."""
+        if self._has_environ_hooks:
+            super().setup_environ()
+        else:
+            self.environ = self.base_env
+
+    # ---- Called by the application -----------------------------------------------------------------------------
+
+    def start_response(
+        self,
+        status: str,
+        headers: list[tuple[str, str]],
+        exc_info: Any = None,
+    ) -> Callable[[bytes], None]:
+        """Set status and headers, to be sent before the first octet of the body; return `write`. PEP 3333.
+
+        Raises `TypeError` or `ValueError`, naming the culprit, for what can not be sent, `AssertionError` for a second
+        call without `exc_info`, and the exception in `exc_info` where the head is out. A refused call changes nothing.
+        """
+        if exc_info:
+            try:
+                if self.headers_sent:
+                    raise exc_info[1].with_traceback(exc_info[2])
+            finally:
+                exc_info = None  # the traceback holds this frame: a cycle
+        elif self.status is not None:
+            raise AssertionError("start_response() called twice without exc_info")
+        check_status(status)
+        lines, fields = format_fields(headers)
+        if "content-length" in fields:
+            parse_length(fields["content-length"])
+        self.status = status
+        self._lines = lines
+        self._fields = fields
+        return self.write
+
+    def write(self, data: bytes) -> None:
+        """Send one block. Raises `TypeError`, `AssertionError` before start_response, `ValueError` past the length."""
+        if type(data) is not bytes:
+            raise TypeError(f"the application gave a block of type {type(data).__name__}: it has to be bytes")
+        head = b""
+        if not self.headers_sent:
+            if self.status is None:
+                raise AssertionError("a block of the body came before start_response() was called")
+            if not data:
+                return  # PEP 3333: the head waits for the first octet
+            head = self._make_head(None)
+        elif not data:
+            return
+        if self._chunked:
+            self._put(head + chunk(data), len(data))
+        elif self._bodyless:
+            if head:
+                self._put(head, 0)
+        elif self._remaining is None:
+            self._put(head + data, len(data))
+        else:
+            self._write_within_length(head, data)
+
+    def _write_within_length(self, head: bytes, data: bytes) -> None:
+        remaining: int = self._remaining  # type: ignore[assignment]
+        self._remaining = max(0, remaining - len(data))
+        fitting = data[:remaining]
+        if head or fitting:
+            self._put(head + fitting, len(fitting))
+        if len(data) > remaining:
+            raise ValueError("the application gives more octets than its Content-Length says")
+
+    def _put(self, octets: bytes, content: int) -> None:
+        self.headers_sent = True
+        self.bytes_sent += content
+        self._write(octets)
+
+    def _write(self, data: bytes) -> None:
+        self.stdout.write(data)
+
+    # ---- The answer --------------------------------------------------------------------------------------------
+
+    def finish_response(self) -> None:
+        """Send what the application returned."""
+        result: Any = self.result
+        if (type(result) is list or type(result) is tuple) and not self.headers_sent:
+            self._send_whole(result)
+        elif self.result_is_file() and not self.headers_sent and self.sendfile():
+            pass
+        else:
+            if result is None:
+                raise TypeError("the application returned None: it has to return an iterable of bytes")
+            for block in result:
+                self.write(block)
+            self.finish_content()
+
+    def _send_whole(self, blocks: Sequence[bytes]) -> None:
+        """Send an answer that is all there: its length is known, and a slow reader holds no thread."""
+        if self.status is None:
+            raise AssertionError("the application returned without calling start_response()")
+        for block in blocks:
+            if type(block) is not bytes:
+                raise TypeError(f"the application gave a block of type {type(block).__name__}: it has to be bytes")
+        body = blocks[0] if len(blocks) == 1 else b"".join(blocks)
+        head = self._make_head(len(body))
+        self.headers_sent = True
+        if self._bodyless:
+            body = b""
+        self.bytes_sent = len(body)
+        self._remaining = None
+        self.stdout.write(head + body, wait=False)
+
+    def finish_content(self) -> None:
+        """Send what ends the body. Raises `ValueError` where it is shorter than its Content-Length."""
+        if not self.headers_sent:
+            self._send_whole(())
+        elif self._chunked:
+            self.stdout.send(LAST_CHUNK)
+        elif self._remaining:
+            raise ValueError(f"the application gave {self._remaining} octets fewer than its Content-Length says")
+
+    def sendfile(self) -> bool:
+        """Send a real file from the kernel's hands; return False where there is none, so that it is iterated.
+
+        From the file's position, as far as the Content-Length goes, or to its end. The thread is free at once.
+        """
+        file = _real_file(getattr(self.result, "filelike", None))
+        if file is None:
+            return False
+        descriptor = file.fileno()
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            return False
+        position = file.tell()
+        octets = max(0, status.st_size - position)
+        if self.status is None:
+            raise AssertionError("the application returned a file without calling start_response()")
+        given = self._fields.get("content-length")
+        if given is not None and int(given) < octets:
+            octets = int(given)
+        head = self._make_head(octets)
+        self.headers_sent = True
+        self._remaining = None
+        if self._bodyless or not octets:
+            self.stdout.write(head)
+            return True
+        self.bytes_sent = octets
+        if octets <= _SMALL_FILE:
+            body = os.pread(descriptor, octets, position)
+            if len(body) == octets:
+                self.stdout.write(head + body, wait=False)
+                return True
+        self.stdout.send(head, MSG_MORE, wait=False)
+        self.stdout.send_file(descriptor, position, octets)
+        return True
+
+    def _make_head(self, known: int | None) -> bytes:
+        """Return the head, and decide how the body's end is told; `known` is the body's length where it is known.
+
+        RFC 9112, section 6.3. Raises `ValueError` where the body is known not to be what its Content-Length says.
+        """
+        exchange = self.exchange
+        request = exchange.head
+        status: str = self.status  # type: ignore[assignment]
+        fields = self._fields
+        lines = self._lines
+        framing = ""
+        given = fields.get("content-length")
+        if forbids_body(request.method, status):
+            self._bodyless = True
+            if given is not None and forbids_length(status):
+                lines = _without(lines, "content-length")
+            elif given is None and known and request.method == "HEAD" and not forbids_length(status):
+                framing = f"Content-Length: {known}\r\n"
+        elif given is not None:
+            self._remaining = int(given)
+            if known is not None and known != self._remaining:
+                raise ValueError(f"the body has {known} octets, its Content-Length says {given}")
+        elif known is not None:
+            framing = f"Content-Length: {known}\r\n"
+        elif request.minor:
+            self._chunked = True
+            framing = "Transfer-Encoding: chunked\r\n"
+        else:
+            exchange.persistent = False
+            exchange.ends_by_close = True
+        if not exchange.persistent:
+            framing += "Connection: close\r\n"
+        elif not request.minor:
+            framing += "Connection: keep-alive\r\n"
+        stamp = exchange.stamp.lines(time(), "date" not in fields, "server" not in fields)
+        return f"HTTP/1.1 {status}\r\n{lines}{stamp}{framing}\r\n".encode("latin-1")
+
+    # ---- Errors and the end ------------------------------------------------------------------------------------
+
+    def _fail(self) -> None:
+        try:
+            self.handle_error()
+        except ClientGone:
+            pass
+        except BaseException:  # noqa: BLE001 - a broken error page is answered by cutting the connection
+            self.exchange.cut = True
+            self.log_exception(sys.exc_info())
+
+    def handle_error(self) -> None:
+        """Log the current exception; send the error page if no head is out, else have the connection cut."""
+        self.log_exception(sys.exc_info())
+        if self.headers_sent:
+            self.exchange.cut = True
+            return
+        result, self.result = self.result, None
+        _close(result, self.log_exception)
+        self.status = None
+        self._chunked = self._bodyless = False
+        self._remaining = None
+        self.result = self.error_output(self.environ, self.start_response)
+        self.finish_response()
+
+    def log_exception(self, exc_info: Any) -> None:
+        """Write the traceback and the request line to ``wsgi.errors``, as one message."""
+        kind, value, trace = exc_info
+        try:
+            text = "".join(format_exception(kind, value, _below(trace, __file__), self.traceback_limit))
+            self.stderr.write(f"{self.exchange.head.request_line} failed\n{text.rstrip()}\n")
+            self.stderr.flush()
+        finally:
+            del exc_info, value, trace
+
+    def close(self) -> None:
+        """Close the iterable, once. What its ``close`` raises is logged: the answer is out."""
+        result, self.result = self.result, None
+        _close(result, self.log_exception)
+
+
+def _close(result: Iterable[bytes] | None, log: Callable[[Any], None]) -> None:
+    close = getattr(result, "close", None)
+    if close is not None:
+        try:
+            close()
+        except ClientGone:
+            pass
+        except BaseException:  # noqa: BLE001
+            log(sys.exc_info())
+
+
+def _below(trace: TracebackType | None, file: str) -> TracebackType | None:
+    """Return `trace` from where it leaves `file`: an application's author need not read our frames."""
+    first = trace
+    while trace is not None and trace.tb_frame.f_code.co_filename == file:
+        trace = trace.tb_next
+    return trace or first
+
+
+def _without(lines: str, name: str) -> str:
+    return "".join(line for line in lines.splitlines(keepends=True) if line.partition(":")[0].lower() != name)
+
+
+def _real_file(file: Any) -> IO[bytes] | None:
+    """Return `file` if what its descriptor gives is what reading it would give; flushed.
+
+    By type, since others have a descriptor too: that of a `gzip.GzipFile` gives the packed octets.
+    """
+    if isinstance(file, _TemporaryFileWrapper):
+        file = file.file
+    if type(file) is BufferedRandom:
+        file.flush()
+    elif type(file) is BufferedReader:
+        if type(file.raw) is not FileIO:
+            return None
+    elif type(file) is not FileIO:
+        return None
+    return None if file.closed else file

@@ -1,0 +1,292 @@
+"""What an application sends on its way to the client: a worker puts, the reactor takes.
+
+The rule that keeps two threads from writing at once: a worker sends straight on the socket until the kernel does not
+take all of a block, or until it queues one for later; from then on, for the rest of the exchange, the reactor alone
+sends. An exchange is over in the thread that sent its last octet.
+
+One of the rooms with a lock. It guards the queue, never a system call.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+# What a block costs beside its octets (object, queue entry, chunk framing): without it, an application that yields
+# single octets would fill the memory below any high-water mark.
+_BLOCK_COST: Final = 64
+# The most that the reactor takes at a time: what one send usually takes, and what one connection may copy at once.
+PIECE: Final = 128 * 1024
+
+
+class ClientGone(BaseException):
+    """The client left: what an application's blocks meet instead of it.
+
+    Not an `Exception`, so that no application takes it for an error of its own on the way through `write`.
+    """
+
+
+class FileSpan:
+    """A part of an open file, sent by the reactor. Owns a duplicate of the descriptor, so the application may close."""
+
+    __slots__ = ("_descriptor", "_position", "remaining")
+
+    def __init__(self, descriptor: int, position: int, octets: int) -> None:
+        self._descriptor = os.dup(descriptor)
+        self._position = position
+        self.remaining = octets
+
+    def send_all(self, sock: socket.socket) -> None:
+        """Send what is left, and close. Raises `BlockingIOError`, to be called again, where `sock` takes no more.
+
+        Any other `OSError`, also for a file that turns out to be shorter, closes too. Called in whichever thread owns
+        the socket.
+        """
+        try:
+            while self.remaining:
+                sent = os.sendfile(sock.fileno(), self._descriptor, self._position, self.remaining)
+                if not sent:
+                    raise OSError(f"the file is {self.remaining} octets shorter than it was")
+                self._position += sent
+                self.remaining -= sent
+        except BlockingIOError:
+            raise
+        except OSError:
+            self.close()
+            raise
+        self.close()
+
+    def read(self, most: int) -> bytes:
+        """Return the next octets, at most so many; none when the file ended early. Called in the reactor's thread."""
+        octets = os.pread(self._descriptor, min(most, self.remaining), self._position)
+        self._position += len(octets)
+        self.remaining -= len(octets)
+        return octets
+
+    def close(self) -> None:
+        """Give the descriptor back. Called once, in whichever thread sent the last octet."""
+        os.close(self._descriptor)
+
+
+class End:
+    """What the reactor takes after the last block of an exchange."""
+
+
+END: Final = End()
+Block = bytes | memoryview | FileSpan
+
+
+class Outlet:
+    """The way out of one connection, for one exchange after the other.
+
+    `sock` is the socket to send on straight, or None where the transport changes octets (TLS) or has none. `wake`
+    has the reactor come and take. A worker waits while more than `high_water` octets are queued.
+    """
+
+    __slots__ = (
+        "_begun",
+        "_blocks",
+        "_ended",
+        "_handed",
+        "_high_water",
+        "_lock",
+        "_pending",
+        "_room",
+        "_scheduled",
+        "_sock",
+        "_wake",
+        "gone",
+        "taken",
+    )
+
+    def __init__(self, sock: socket.socket | None, wake: Callable[[], None], high_water: int) -> None:
+        self._sock = sock
+        self._wake = wake
+        self._high_water = high_water
+        self._lock = threading.Lock()
+        self._blocks: deque[Block] = deque()
+        self._pending = 0  # octets in the queue, and the blocks' own cost
+        self._room: threading.Lock | None = None  # what a worker waits for
+        self._begun = False  # the first block is out: later ones are queued
+        self._handed = False  # the reactor alone sends
+        self._scheduled = False  # the reactor knows that there is something to take
+        self._ended = False  # the worker has put its last
+        self.gone = False  # the connection is lost
+        self.taken = 0  # octets taken so far, for the stalled reader's deadline
+
+    @property
+    def pending(self) -> int:
+        """How much waits to be taken, in octets or a little more. Read in any thread."""
+        return self._pending
+
+    # ---- In a worker's thread ----------------------------------------------------------------------------------
+
+    def write(self, octets: bytes, *, wait: bool = True) -> None:
+        """Send `octets` if they are the first of the exchange, else queue them. Raises `ClientGone`.
+
+        The first block is what a client waits for. With later ones the reactor goes on while the application makes
+        the next (PEP 3333, "Buffering and Streaming" allows it), and many small ones leave in one send.
+        """
+        if self._begun:
+            self.queue(octets, wait=wait)
+        else:
+            self._begun = True
+            self.send(octets, wait=wait)
+
+    def flush(self) -> None:
+        """Do nothing: what was written is on its way."""
+
+    def send(self, octets: bytes, flags: int = 0, *, wait: bool = True) -> None:
+        """Send `octets` at once if nothing is before them, else queue them. Raises `ClientGone`.
+
+        `flags` are the socket's, `socket.MSG_MORE` where a file follows.
+        """
+        block: bytes | memoryview = octets
+        sock = self._sock
+        if sock is not None and not self._handed:
+            try:
+                sent = sock.send(octets, flags)
+            except BlockingIOError:
+                sent = 0
+            except OSError as error:
+                self.gone = True
+                raise ClientGone from error
+            if sent == len(octets):
+                return
+            block = memoryview(octets)[sent:]
+        self.queue(block, wait=wait)
+
+    def queue(self, block: bytes | memoryview, *, wait: bool = True) -> None:
+        """Put `block` behind what is queued; the reactor sends it while the caller goes on. Raises `ClientGone`.
+
+        With `wait`, comes back once no more than the high-water mark is queued, or raises. Without, at once: for what
+        is in memory anyway.
+        """
+        self._put(block, len(block) + _BLOCK_COST)
+        if wait and self._pending > self._high_water:
+            self._wait_for_room()
+
+    def send_file(self, descriptor: int, position: int, octets: int) -> None:
+        """Send a part of a file, the rest of it from the reactor; comes back at once. Raises `ClientGone`, `OSError`."""
+        span = FileSpan(descriptor, position, octets)
+        sock = self._sock
+        if sock is not None and not self._handed:
+            try:
+                span.send_all(sock)
+                return
+            except BlockingIOError:
+                pass
+            except ConnectionError as error:
+                self.gone = True
+                raise ClientGone from error
+        self._put(span, _BLOCK_COST)
+
+    def finish(self) -> bool:
+        """Say that all is put. Return whether all is sent, so that the exchange is over here and now."""
+        if not self._handed:
+            return True
+        with self._lock:
+            self._ended = True
+            wake = not self._scheduled
+            self._scheduled = True
+        if wake:
+            self._wake()
+        return False
+
+    def _put(self, block: Block, cost: int) -> None:
+        with self._lock:
+            if self.gone:
+                if isinstance(block, FileSpan):
+                    block.close()
+                raise ClientGone
+            self._blocks.append(block)
+            self._pending += cost
+            self._handed = True
+            wake = not self._scheduled
+            self._scheduled = True
+        if wake:
+            self._wake()
+
+    def _wait_for_room(self) -> None:
+        with self._lock:
+            if self.gone:
+                raise ClientGone
+            if self._pending <= self._high_water:
+                return
+            room = threading.Lock()
+            room.acquire()
+            self._room = room
+        # The stalled reader's deadline ends this wait: the reactor cuts the connection, which calls `lose`.
+        room.acquire()
+        if self.gone:
+            raise ClientGone
+
+    # ---- In the reactor's thread -------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Start the next exchange. Only when none is under way."""
+        self._begun = False
+        self._handed = False
+        self._ended = False
+
+    def take(self) -> Block | End | None:
+        """Return what is to be sent next, `END` after the last of it, None when the worker has not put more yet."""
+        with self._lock:
+            blocks = self._blocks
+            if not blocks:
+                self._scheduled = False
+                return END if self._ended else None
+            block = blocks.popleft()
+            if isinstance(block, FileSpan):
+                self._pending -= _BLOCK_COST
+            elif len(block) > PIECE:
+                view = memoryview(block)
+                blocks.appendleft(view[PIECE:])
+                block = view[:PIECE]
+                self._pending -= PIECE
+                self.taken += PIECE
+            else:
+                block = self._gather(block)
+            if self._room is not None and self._pending <= self._high_water // 2:
+                self._room.release()
+                self._room = None
+            return block
+
+    def put_back(self, span: FileSpan) -> None:
+        """Have `span`, of which a part is sent, taken again next."""
+        with self._lock:
+            if self.gone:
+                span.close()
+            else:
+                self._blocks.appendleft(span)
+                self._pending += _BLOCK_COST
+
+    def _gather(self, first: bytes | memoryview) -> bytes | memoryview:
+        blocks = self._blocks
+        pieces = [first]
+        size = len(first)
+        while blocks and not isinstance(blocks[0], FileSpan) and size + len(blocks[0]) <= PIECE:
+            piece = blocks.popleft()
+            size += len(piece)  # type: ignore[arg-type]
+            pieces.append(piece)  # type: ignore[arg-type]
+        self._pending -= size + _BLOCK_COST * len(pieces)
+        self.taken += size
+        return first if len(pieces) == 1 else b"".join(pieces)
+
+    def lose(self) -> None:
+        """Have every further block raise `ClientGone`: the connection is lost. A waiting worker is woken."""
+        with self._lock:
+            self.gone = True
+            for block in self._blocks:
+                if isinstance(block, FileSpan):
+                    block.close()
+            self._blocks.clear()
+            self._pending = 0
+            self._scheduled = False
+            if self._room is not None:
+                self._room.release()
+                self._room = None

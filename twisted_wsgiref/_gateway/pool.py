@@ -1,0 +1,127 @@
+"""The threads that run applications: a queue, and workers that wait for it.
+
+Our own, and not `twisted.python.threadpool`: there each call costs a team, a lock and three context switches, and
+stopping joins threads from the reactor, which never ends if one of them waits for the reactor. Here a reactor's turn
+puts all that it gathered at once, and nothing is ever joined: the threads are daemons.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from queue import Empty, SimpleQueue
+from typing import Protocol
+
+
+class Job(Protocol):
+    """What a worker does."""
+
+    def run(self) -> None:
+        """Do it, whatever happens. Called in a worker's thread."""
+
+
+class WorkerPool:
+    """Threads named after their service, from `minimum` to `maximum`, before a queue of at most `limit` jobs.
+
+    An extra thread ends after `idle` seconds without a job. `failed` is told of what a job raised, which it should
+    not. The methods are called in the reactor's thread.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        minimum: int,
+        maximum: int,
+        idle: float,
+        limit: int,
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        self._name = name
+        self._minimum = minimum
+        self._maximum = max(minimum, maximum)
+        self._idle = idle
+        self._limit = limit
+        self._failed = failed
+        self._queue: SimpleQueue[Job | None] = SimpleQueue()
+        # What each thread does now. A worker writes its own key alone, so no lock is needed.
+        self._doing: dict[threading.Thread, Job | None] = {}
+        self._started = 0
+        self._stopped = False
+
+    def start(self) -> None:
+        """Start the threads that are always there."""
+        while len(self._doing) < self._minimum:
+            self._add_thread()
+
+    def put(self, jobs: Sequence[Job]) -> Sequence[Job]:
+        """Queue `jobs` in their order; return those for which there is no room, or no thread any more."""
+        if self._stopped:
+            return jobs
+        refused: Sequence[Job] = ()
+        waiting = self._queue.qsize()
+        if waiting + len(jobs) > self._limit:
+            room = max(0, self._limit + self._count_idle() - waiting)
+            jobs, refused = jobs[:room], jobs[room:]
+        put = self._queue.put
+        for job in jobs:
+            put(job)
+        if len(self._doing) < self._maximum:
+            self.grow()
+        return refused
+
+    def grow(self) -> None:
+        """Start threads for the jobs that none is free for, up to the maximum."""
+        if self._stopped or self._started == 0:
+            return
+        missing = self._queue.qsize() - self._count_idle()
+        for _ in range(min(missing, self._maximum - len(self._doing))):
+            self._add_thread()
+
+    def stop(self) -> None:
+        """Let each thread end after what is queued. Returns at once: a thread that hangs holds up nobody."""
+        if not self._stopped:
+            self._stopped = True
+            for _ in self._doing:
+                self._queue.put(None)
+
+    def waiting(self) -> int:
+        """Return how many jobs no thread has taken yet."""
+        return self._queue.qsize()
+
+    def running(self) -> list[tuple[threading.Thread, Job]]:
+        """Return which thread does what at this moment."""
+        return [(thread, job) for thread, job in list(self._doing.items()) if job is not None]
+
+    def _count_idle(self) -> int:
+        return sum(job is None for job in list(self._doing.values()))
+
+    def _add_thread(self) -> None:
+        self._started += 1
+        timeout = None if len(self._doing) < self._minimum else self._idle
+        name = f"{self._name}-{self._started}"
+        thread = threading.Thread(target=self._work, args=(timeout,), name=name, daemon=True)
+        self._doing[thread] = None
+        thread.start()
+
+    # ---- In a worker's thread ----------------------------------------------------------------------------------
+
+    def _work(self, timeout: float | None) -> None:
+        me = threading.current_thread()
+        doing = self._doing
+        get = self._queue.get
+        while True:
+            try:
+                job = get(True, timeout)
+            except Empty:
+                break
+            if job is None:
+                break
+            doing[me] = job
+            try:
+                job.run()
+            except BaseException as error:  # noqa: BLE001 - a job that raises must not cost its thread
+                self._failed(error)
+            # Nothing of a finished request is kept until the next one comes.
+            doing[me] = job = None
+        del doing[me]

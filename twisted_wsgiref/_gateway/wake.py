@@ -1,0 +1,44 @@
+"""Many calls from the workers, one wake of the reactor."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+
+class Wake:
+    """Functions that workers ask to be called in the reactor's thread, at most one wake for all that wait.
+
+    `call_from_thread` is the reactor's; `failed` is told of what a function raised. A reactor's wake is two system
+    calls and a turn of its loop: under load the answers of a whole turn share it.
+    """
+
+    __slots__ = ("_asked", "_call_from_thread", "_due", "_failed")
+
+    def __init__(
+        self, call_from_thread: Callable[[Callable[[], None]], object], failed: Callable[[BaseException], None]
+    ) -> None:
+        self._call_from_thread = call_from_thread
+        self._failed = failed
+        self._due: deque[Callable[[], None]] = deque()
+        self._asked = False
+
+    def __call__(self, function: Callable[[], None]) -> None:
+        """Have `function` called in the reactor's thread soon. Called in any thread."""
+        self._due.append(function)
+        if not self._asked:
+            self._asked = True
+            self._call_from_thread(self._run)
+
+    def _run(self) -> None:
+        # First the flag, then the queue: what is appended after the queue was seen empty finds the flag down.
+        self._asked = False
+        due = self._due
+        for _ in range(len(due)):
+            try:
+                due.popleft()()
+            except Exception as error:  # noqa: BLE001 - one connection's trouble must not reach the others
+                self._failed(error)
+        if due and not self._asked:
+            self._asked = True
+            self._call_from_thread(self._run)

@@ -1,0 +1,250 @@
+"""What an embedding program holds: an application, its threads and its endpoints, as one `IService`.
+
+Several may live in one process; they share the reactor and nothing else. All is called in the reactor's thread, and
+nothing here ever waits for another.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from itertools import count
+from typing import TYPE_CHECKING, Any, Final
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ._gateway.environ import service_environ
+from ._gateway.error_stream import ErrorStream
+from ._gateway.exchange import Gateway
+from ._gateway.handler import WSGIHandler
+from ._gateway.pool import WorkerPool
+from ._gateway.wake import Wake
+from ._wire.limits import Limits
+from ._wire.response import ServerFields
+from .protocol import SWEEP, Observer, Rules, WSGIFactory
+from .settings import Settings
+from .util import FileWrapper
+
+if TYPE_CHECKING:
+    from .types import WSGIApplication
+
+_log = Logger()
+_application_log = Logger(namespace="wsgi.errors")
+_numbers: Final = count(1)
+
+
+class ListenError(Exception):
+    """An endpoint can not be listened on; the text is one line that names it and says why."""
+
+
+class WSGIService(Service):
+    """Serves `application` on `endpoints` from the start of the service to its end.
+
+    `endpoints` are endpoint descriptions (``"tcp:8000"``, ``"unix:/run/app.sock"``, ``"ssl:443:privateKey=key.pem"``)
+    or `IStreamServerEndpoint` providers. `handler_class` is a subclass of `WSGIHandler`. `observers` are called with a
+    `Record` for each finished exchange, in whichever thread finished it. `name` begins the names of the threads.
+
+    ``whenListening`` fires with the `IListeningPort` of each endpoint, or fails with `ListenError`. The application is
+    called on threads of this service; the reactor is never blocked, and threads are never joined.
+    """
+
+    def __init__(
+        self,
+        application: WSGIApplication,
+        endpoints: Sequence[str | IStreamServerEndpoint],
+        settings: Settings | None = None,
+        *,
+        reactor: Any = None,
+        handler_class: type[WSGIHandler] = WSGIHandler,
+        observers: Sequence[Observer] = (),
+        name: str | None = None,
+        multiprocess: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if not callable(application):
+            raise TypeError(f"the application is {application!r}: it has to be callable")
+        if reactor is None:
+            # Late, so that a program may still choose its reactor after it imported us.
+            from twisted.internet import reactor
+        self._reactor: Any = reactor
+        self._settings = settings = settings or Settings()
+        self._endpoints = tuple(endpoints)
+        self._name = name or f"wsgi-{next(_numbers)}"
+        self._ports: list[Any] = []
+        self._listens = False
+        self.whenListening: Deferred[list[IListeningPort]] = Deferred()
+        errors = ErrorStream(_log_errors)
+        wake = Wake(reactor.callFromThread, _log_bug)
+        self._pool = WorkerPool(
+            self._name,
+            minimum=settings.threads,
+            maximum=settings.threads_max,
+            idle=settings.threads_idle,
+            limit=settings.queue,
+            failed=_log_bug,
+        )
+        gateway = Gateway(application, handler_class, errors, ServerFields(settings.server_header), multiprocess, clock)
+        environ = service_environ(
+            software=settings.server_header or "twisted_wsgiref",
+            script_name=settings.script_name,
+            multiprocess=multiprocess,
+            errors=errors,
+            file_wrapper=FileWrapper,
+        )
+        self._factory = WSGIFactory(gateway, environ, _rules(settings), self._pool, wake, reactor.callLater, observers)
+        self._sweep = LoopingCall(self._factory.sweep)
+        self._sweep.clock = reactor
+
+    # ---- IService ----------------------------------------------------------------------------------------------
+
+    def privilegedStartService(self) -> None:
+        """Listen on every endpoint, while the process may still bind to low ports."""
+        self._listen()
+
+    def startService(self) -> None:
+        """Start the threads, and listen if that has not been done yet."""
+        super().startService()  # type: ignore[no-untyped-call]
+        self._pool.start()
+        if not self._sweep.running:
+            self._sweep.start(SWEEP, now=False).addErrback(_log_failure)
+        self._listen()
+
+    def stopService(self) -> Deferred[None]:
+        """Accept no more, answer what is in flight, and end; fires at the latest after the grace of the settings."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        stopped: Deferred[None] = Deferred()
+        closed = DeferredList([maybeDeferred(port.stopListening) for port in self._ports])
+        closed.addErrback(_log_failure)
+        self._ports = []
+        self._listens = False
+
+        def end() -> None:
+            if late.active():
+                late.cancel()
+            if self._sweep.running:
+                self._sweep.stop()
+            self._pool.stop()
+            closed.addCallback(lambda _: stopped.callback(None))
+
+        def give_up() -> None:
+            _log.warn("{count} connections are cut off at the end of the grace", count=len(self._factory.connections))
+            self._factory.abandon()
+
+        late = self._reactor.callLater(self._settings.grace, give_up)
+        self._factory.drain(end)
+        return stopped
+
+    # ---- Listening ---------------------------------------------------------------------------------------------
+
+    def _listen(self) -> None:
+        if self._listens:
+            return
+        self._listens = True
+        listening = DeferredList(
+            [self._listen_on(endpoint) for endpoint in self._endpoints], fireOnOneErrback=True, consumeErrors=True
+        )
+
+        def listens(results: Any) -> None:
+            self._announce(lambda: self.whenListening.callback([port for _, port in results]))
+
+        def fails(failure: Failure) -> None:
+            cause: Any = failure.value
+            self._announce(lambda: self.whenListening.errback(cause.subFailure))
+
+        listening.addCallbacks(listens, fails)
+
+    def _announce(self, tell: Callable[[], None]) -> None:
+        if not self.whenListening.called:
+            tell()
+
+    def _listen_on(self, endpoint: str | IStreamServerEndpoint) -> Deferred[IListeningPort]:
+        def listen() -> Deferred[IListeningPort]:
+            provider = parse_endpoint(self._reactor, endpoint) if isinstance(endpoint, str) else endpoint
+            return provider.listen(self._factory)
+
+        def listens(port: IListeningPort) -> IListeningPort:
+            if self._listens:
+                self._ports.append(port)
+                self._widen(port)
+            else:
+                port.stopListening()  # stopped in the meantime
+            return port
+
+        def fails(failure: Failure) -> Failure:
+            if isinstance(failure.value, ListenError):
+                return failure
+            return _failure(ListenError(f"can not listen on {endpoint}: {_explain(failure.value)}"))
+
+        return maybeDeferred(listen).addCallbacks(listens, fails)
+
+    def _widen(self, port: Any) -> None:
+        """Have the kernel keep as many connections for us as the settings say: Twisted's endpoints ask for 50."""
+        sock = getattr(port, "socket", None)
+        if sock is not None:
+            sock.listen(self._settings.backlog)
+
+
+def parse_endpoint(reactor: Any, description: str) -> IStreamServerEndpoint:
+    """Return the endpoint that `description` describes; ``tls:`` is another word for ``ssl:``. Raises `ListenError`."""
+    kind, colon, rest = description.partition(":")
+    make: Callable[..., IStreamServerEndpoint] = serverFromString
+    try:
+        return make(reactor, f"ssl:{rest}" if kind == "tls" and colon else description)
+    except Exception as error:
+        raise ListenError(f"can not listen on {description!r}: {_explain(error)}") from None
+
+
+def _explain(error: BaseException | None) -> str:
+    reason = getattr(error, "socketError", None) or error
+    text = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
+    return " ".join(str(text).split())
+
+
+def _rules(settings: Settings) -> Rules:
+    limits = Limits(
+        request_line=settings.max_request_line,
+        field=settings.max_field,
+        head=settings.max_head,
+        fields=settings.max_fields,
+        chunk_line=settings.max_chunk_line,
+        trailers=settings.max_trailers,
+    )
+    return Rules(
+        limits=limits,
+        max_body=settings.max_body,
+        body_memory=settings.body_memory,
+        max_pipelined=settings.max_pipelined,
+        head_timeout=settings.head_timeout,
+        keep_alive=settings.keep_alive,
+        body_rate=settings.body_rate,
+        send_timeout=settings.send_timeout,
+        tls_timeout=settings.tls_timeout,
+        linger=settings.linger,
+        queue_age=settings.queue_age,
+        high_water=settings.high_water,
+    )
+
+
+def _failure(error: BaseException) -> Failure:
+    return Failure(error)  # type: ignore[no-untyped-call]
+
+
+# In any thread: what these call is safe there.
+
+
+def _log_errors(text: str) -> None:
+    _application_log.error("{text}", text=text)
+
+
+def _log_bug(error: BaseException) -> None:
+    _log.failure("this is a bug in twisted_wsgiref", _failure(error))
+
+
+def _log_failure(failure: Failure) -> None:
+    _log.failure("while stopping", failure)
