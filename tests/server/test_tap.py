@@ -1,0 +1,391 @@
+"""Does the command line say all that can be set, and does each mistake in it get one line?"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.application.twist._options import TwistOptions
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import ReactorNotRunning
+from twisted.logger import LogEvent, globalLogPublisher
+from twisted.python.usage import UsageError
+from twisted.scripts.twistd import ServerOptions
+
+from twisted_wsgiref import tap
+from twisted_wsgiref._ops.signals import Ending, call_on_rotation
+from twisted_wsgiref.settings import Settings, knobs
+from twisted_wsgiref.tap import CannotStart, CommandLineService, Options, address
+
+
+def parse(*words: str) -> Options:
+    options = Options()
+    options.parseOptions(words)
+    return options
+
+
+def settings(*words: str) -> Settings:
+    made: Settings = parse(*words)["settings"]
+    return made
+
+
+def test_nothing_said_is_the_demo_on_this_machine_only() -> None:
+    options = parse()
+    assert options["app"] is None
+    assert options["endpoints"] == ["tcp:8000:interface=127.0.0.1"]
+    assert options["settings"] == Settings()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--app", "demo:app", "--threads", "2"],
+        ["-a", "demo:app", "--threads=2"],
+        ["--threads=2", "demo:app"],
+        ["demo:app", "--threads", "2"],
+        ["--threads", "2", "--", "demo:app"],
+        ["demo:app", "--threads", "3", "--threads", "2"],
+    ],
+)
+def test_options_stand_before_or_after_the_application(words: list[str]) -> None:
+    options = parse(*words)
+    assert options["app"] == "demo:app"
+    assert options["settings"].threads == 2
+
+
+def test_endpoints_are_kept_in_their_order() -> None:
+    options = parse("--listen", "unix:/run/app.sock", "-p", "80", "-l", "tcp:81", "--port", "0")
+    assert options["endpoints"] == ["unix:/run/app.sock", "tcp:80", "tcp:81", "tcp:0"]
+
+
+@pytest.mark.parametrize("name", knobs())
+def test_every_knob_is_an_option_and_in_the_help(name: str) -> None:
+    help_text = str(Options())
+    assert f"--{name.replace('_', '-')}" in help_text
+
+
+@pytest.mark.parametrize("name", knobs())
+def test_every_knob_can_be_set_to_what_it_already_is(name: str) -> None:
+    default = getattr(Settings(), name)
+    if isinstance(default, bool):
+        assert getattr(settings(f"--{name.replace('_', '-')}"), name) is not default
+    else:
+        assert settings(f"--{name.replace('_', '-')}={default}") == Settings()
+
+
+def test_sizes_are_typed_as_the_help_shows_them() -> None:
+    assert settings("--max-body", "10m").max_body == 10 * 1024 * 1024
+    words = " ".join(str(Options()).split())
+    assert "largest request body before 413 (default: 1024m)" in words
+    assert "an idle connection is kept for; 0: no keep-alive (default: 65 seconds)" in words
+
+
+def test_an_empty_value_is_a_value() -> None:
+    assert settings("--server-header", "").server_header == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--nonsense"], "option --nonsense not recognized; --help lists all"),
+        (["-z"], "option -z not recognized; --help lists all"),
+        (["--threads"], "option --threads requires argument; --help lists all"),
+        (["--stream-input=maybe"], "option --stream-input must not have an argument; --help lists all"),
+        (["--threads", "many"], "--threads is 'many': invalid literal for int() with base 10: 'many'"),
+        (["--threads", "0"], "--threads is 0: it has to be at least 1"),
+        (["--max-body", "-1"], "--max-body is '-1': a number below zero"),
+        (["--script-name", "x"], "--script-name is 'x': it starts with a slash and does not end with one"),
+        (["--port", "http"], "--port is 'http': it has to be a number from 0 to 65535"),
+        (["--port", "65536"], "--port is '65536': it has to be a number from 0 to 65535"),
+        (["a:b", "c:d"], "there is already an application, so what is 'c:d'?"),
+        (["--app", "a:b", "c:d"], "there is already an application, so what is 'c:d'?"),
+    ],
+)
+def test_a_wrong_word_gets_its_line(words: list[str], line: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse(*words)
+    assert str(caught.value) == line
+
+
+def test_the_version_is_ours(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        parse("--version")
+    assert not caught.value.code
+    assert capsys.readouterr().out.startswith("twisted_wsgiref ")
+
+
+# ---- Below twistd and twist ----------------------------------------------------------------------------------------
+
+
+def below_twistd(*words: str) -> Options:
+    server = ServerOptions()
+    server.parseOptions(words)
+    options = server.subOptions
+    assert isinstance(options, Options)
+    return options
+
+
+def test_twistd_and_twist_find_the_plugin() -> None:
+    assert "wsgiref" in {each[0] for each in ServerOptions().subCommands}
+    assert "wsgiref" in TwistOptions().plugins
+
+
+@pytest.mark.parametrize(
+    ("words", "target"),
+    [
+        (["-n", "wsgiref"], "-"),
+        (["wsgiref"], "off"),
+        (["wsgiref", "--access-log", "/var/log/access.log"], "/var/log/access.log"),
+        (["-n", "wsgiref", "--access-log", "off"], "off"),
+    ],
+)
+def test_the_access_log_is_on_where_somebody_sees_it(words: list[str], target: str) -> None:
+    assert below_twistd(*words)["settings"].access_log == target
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["-n", "wsgiref", "--nonsense"], "option --nonsense not recognized; --help lists all"),
+        (
+            ["wsgiref", "--access-log", "-"],
+            "--access-log is '-': a daemon has no standard output; give a path, or twistd -n",
+        ),
+    ],
+)
+def test_below_twistd_a_wrong_word_is_one_line_and_not_the_whole_help(
+    words: list[str], line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/twistd", *words])
+    with pytest.raises(SystemExit) as caught:
+        below_twistd(*words)
+    assert caught.value.code == f"twistd wsgiref: {line}"
+
+
+# ---- The service ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["nowhere_at_all:app"], "there is no module nowhere_at_all"),
+        (
+            ["--listen", "carrier-pigeon:1"],
+            "can not listen on 'carrier-pigeon:1': Unknown endpoint type: 'carrier-pigeon'",
+        ),
+        (["--listen", "tcp:http"], "can not listen on 'tcp:http': "),
+        (["--listen", "tcp"], "can not listen on 'tcp': "),
+        (
+            ["--listen", "ssl:443:privateKey=/no/such/key.pem"],
+            "can not listen on 'ssl:443:privateKey=/no/such/key.pem': ",
+        ),
+        (
+            ["--access-log", "/no/such/folder/access.log"],
+            "--access-log is '/no/such/folder/access.log': No such file or directory",
+        ),
+    ],
+)
+def test_a_service_that_can_not_be_made_is_one_line(words: list[str], line: str) -> None:
+    with pytest.raises(SystemExit) as caught:
+        tap.makeService(parse(*words))
+    assert str(caught.value.code).startswith(f"twisted_wsgiref: {line}")
+    assert "\n" not in str(caught.value.code)
+
+
+def test_the_traceback_of_the_application_is_shown_and_then_the_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "failing_demo.py").write_text("import nowhere_at_all\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    with pytest.raises(SystemExit) as caught:
+        tap.makeService(parse("failing_demo:app"))
+    assert str(caught.value.code) == (
+        "twisted_wsgiref: importing failing_demo failed: ModuleNotFoundError: No module named 'nowhere_at_all' "
+        "at failing_demo.py:1"
+    )
+    shown = capsys.readouterr().err
+    assert shown.startswith("Traceback (most recent call last):")
+    assert "twisted_wsgiref" not in shown
+
+
+class FakeReactor:
+    """Keeps what it was asked to do."""
+
+    def __init__(self) -> None:
+        self.running = False
+        self.stopped = 0
+        self.when_running: list[Any] = []
+
+    def callWhenRunning(self, call: Any) -> None:
+        self.when_running.append(call)
+
+    def callFromThread(self, call: Any, *arguments: Any) -> None:
+        call(*arguments)
+
+    def stop(self) -> None:
+        self.stopped += 1
+        if self.stopped > 1:
+            raise ReactorNotRunning
+
+    def sigTerm(self, number: int, frame: object) -> None:
+        raise AssertionError("the reactor's own handler")
+
+
+class FakeService:
+    """A `WSGIService` whose endpoints listen when the test says so."""
+
+    def __init__(self) -> None:
+        self.whenListening: Deferred[list[Any]] = Deferred()
+        self.done: list[str] = []
+        self.error: Exception | None = None
+
+    def privilegedStartService(self) -> None:
+        self.done.append("bound")
+        if self.error is not None:
+            self.whenListening.errback(self.error)
+
+    def startService(self) -> None:
+        self.done.append("started")
+
+    def stopService(self) -> Deferred[None]:
+        self.done.append("stopped")
+        return succeed(None)
+
+
+class FakePort:
+    def __init__(self, host: object) -> None:
+        self.host = host
+
+    def getHost(self) -> object:
+        return self.host
+
+
+@pytest.fixture
+def logged() -> Any:
+    events: list[LogEvent] = []
+    globalLogPublisher.addObserver(events.append)
+    yield events
+    globalLogPublisher.removeObserver(events.append)
+
+
+def make(*words: str) -> tuple[CommandLineService, FakeService, FakeReactor]:
+    reactor, service = FakeReactor(), FakeService()
+    ending = Ending(reactor, register=lambda call: None)
+    return CommandLineService(service, parse(*words), None, ending, reactor), service, reactor  # type: ignore[arg-type]
+
+
+def test_the_log_says_what_is_served_where(logged: list[LogEvent]) -> None:
+    _, service, _ = make("demo.wsgi:app", "--threads=1")
+    service.whenListening.callback([FakePort(IPv4Address("TCP", "127.0.0.1", 8000)), FakePort(UNIXAddress(b"/run/x"))])
+    assert [each["line"] for each in logged if "line" in each] == [
+        "serving demo.wsgi:app on http://127.0.0.1:8000, 1 thread",
+        "serving demo.wsgi:app on unix:/run/x, 1 thread",
+    ]
+
+
+def test_the_log_names_the_demo_page_and_growing_threads(logged: list[LogEvent]) -> None:
+    _, service, _ = make("--threads-max", "16")
+    service.whenListening.callback([FakePort(IPv6Address("TCP", "::1", 8000))])
+    assert [each["line"] for each in logged if "line" in each] == [
+        "serving the demo page on http://[::1]:8000, 4 to 16 threads"
+    ]
+
+
+def test_a_tls_port_is_https_also_behind_a_wrapper() -> None:
+    from twisted.internet.protocol import Factory
+    from twisted.internet.ssl import ClientContextFactory
+    from twisted.protocols.policies import WrappingFactory
+    from twisted.protocols.tls import TLSMemoryBIOFactory
+
+    port = FakePort(IPv4Address("TCP", "0.0.0.0", 443))
+    port.factory = WrappingFactory(TLSMemoryBIOFactory(ClientContextFactory(), False, Factory()))  # type: ignore
+    assert address(port) == "https://0.0.0.0:443"
+    port.factory = WrappingFactory(Factory())  # type: ignore[attr-defined]
+    assert address(port) == "http://0.0.0.0:443"
+
+
+def test_a_busy_port_ends_the_process_with_its_line(capsys: pytest.CaptureFixture[str]) -> None:
+    service, inner, _ = make()
+    inner.error = OSError("tcp:8000 can not be listened on: busy")
+    sys_stderr, sys.__stderr__ = sys.__stderr__, sys.stderr
+    try:
+        with pytest.raises(CannotStart) as caught:
+            service.privilegedStartService()
+    finally:
+        sys.__stderr__ = sys_stderr
+    assert caught.value.code == 1
+    assert isinstance(caught.value, SystemExit)
+    assert isinstance(caught.value, Exception)
+    assert str(caught.value) == "tcp:8000 can not be listened on: busy"
+    assert capsys.readouterr().err == "twisted_wsgiref: tcp:8000 can not be listened on: busy\n"
+
+
+def test_a_port_that_turns_out_busy_while_the_reactor_runs_stops_it_with_status_1(logged: list[LogEvent]) -> None:
+    service, inner, reactor = make()
+    service.privilegedStartService()
+    service.startService()
+    reactor.running = True
+    inner.whenListening.errback(OSError("busy"))
+    assert reactor.stopped == 1
+    assert service.status == 1
+    assert [each["line"] for each in logged if "line" in each] == ["busy"]
+
+
+def test_stopping_drains_and_then_closes_the_access_log() -> None:
+    service, inner, _ = make()
+    closed: list[str] = []
+
+    class Log:
+        def close(self) -> None:
+            closed.extend(inner.done)
+
+    service._access_log = Log()  # type: ignore[assignment]
+    service.privilegedStartService()
+    service.startService()
+    assert service.stopService().called
+    assert closed == ["bound", "started", "stopped"]
+
+
+# ---- Signals -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def handlers() -> Any:
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+    before = [signal.getsignal(number) for number in numbers]
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
+
+
+def test_a_signal_stops_the_reactor_once_and_the_status_is_0(handlers: None, logged: list[LogEvent]) -> None:
+    reactor = FakeReactor()
+    ending = Ending(reactor, register=lambda call: None)
+    signal.signal(signal.SIGTERM, reactor.sigTerm)
+    ending.take_signals()
+    signal.raise_signal(signal.SIGTERM)
+    signal.raise_signal(signal.SIGTERM)
+    assert reactor.stopped == 1
+    assert ending.status == 0
+    assert [each["line"] for each in logged if "line" in each] == [
+        "SIGTERM: answering the requests in flight, then stopping"
+    ]
+
+
+def test_a_signal_that_is_not_the_reactors_is_left_alone(handlers: None) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Ending(FakeReactor(), register=lambda call: None).take_signals()
+    assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+
+
+def test_rotation_calls_twistd_too(handlers: None) -> None:
+    called: list[str] = []
+    signal.signal(signal.SIGUSR1, lambda number, frame: called.append("twistd"))
+    call_on_rotation(lambda: called.append("access log"))
+    signal.raise_signal(signal.SIGUSR1)
+    assert called == ["access log", "twistd"]

@@ -1,0 +1,57 @@
+"""``python -m twisted_wsgiref MOD:APP``: what ``twistd wsgiref`` serves, in the foreground and without its files.
+
+What lives here: the log, the reactor and the exit status of a process of our own. All else is `tap`'s.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.application.reactors import NoSuchReactor, getReactorTypes, installReactor
+from twisted.logger import globalLogBeginner, textFileLogObserver
+from twisted.python.usage import UsageError
+
+from . import tap
+
+
+class Options(tap.Options):
+    """The same options, and the choice of the reactor, which elsewhere is twistd's."""
+
+    synopsis = "Usage: python -m twisted_wsgiref [options] [MOD:APP]"
+
+    def opt_reactor(self, name: str) -> None:
+        """Twisted's reactor to run on, as epoll, poll, select or asyncio (default: the best one here)."""
+        try:
+            installReactor(name)
+        except NoSuchReactor:
+            names = ", ".join(sorted(each.shortName for each in getReactorTypes()))
+            raise UsageError(f"--reactor is {name!r}: it has to be one of {names}") from None
+        except Exception as error:  # Whatever the import of a reactor that is not for this machine raises.
+            raise UsageError(f"--reactor is {name!r}: {' '.join(str(error).split())}") from None
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Serve until a signal comes; ends with `SystemExit`. Called in the main thread."""
+    options = Options()
+    try:
+        options.parseOptions(words)
+    except UsageError as error:
+        tap.refuse(options, str(error))
+    service = tap.makeService(options)
+    # Late: --reactor has to come before it.
+    from twisted.internet import reactor
+
+    running: Any = reactor
+    # Standard output belongs to the access log and to the application's own prints.
+    globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)], redirectStandardIO=False)
+    service.privilegedStartService()
+    service.startService()
+    running.addSystemEventTrigger("before", "shutdown", service.stopService)
+    running.run()
+    sys.exit(service.status)
+
+
+if __name__ == "__main__":
+    main()
