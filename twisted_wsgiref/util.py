@@ -111,12 +111,15 @@ def shift_path_info(environ: dict[str, Any]) -> str | None:
     """Move one name from PATH_INFO to SCRIPT_NAME and return it; None if there is none left.
 
     Empty segments and "." count for nothing. A path that is only a slash gives "" and puts that slash on SCRIPT_NAME,
-    so that an application can tell ``/x/`` from ``/x``. `environ` is changed.
+    so that an application can tell ``/x/`` from ``/x``. `environ` is changed. Raises `ValueError` for a PATH_INFO that
+    starts with something else than a slash ("*" of ``OPTIONS *``): it has no first name (RFC 3875, section 4.1.5).
     """
     path = environ.get("PATH_INFO", "")
     if not path:
         return None
-    *inner, last = path.split("/")[1:] or [""]
+    if not path.startswith("/"):
+        raise ValueError(f"PATH_INFO has to be empty or start with a slash, not {path!r}")
+    *inner, last = path.split("/")[1:]
     inner = [segment for segment in inner if segment not in ("", ".")]
     name, *left = [*inner, last]
     script = normpath(f"{environ.get('SCRIPT_NAME', '')}/{name}").removesuffix("/")
