@@ -46,12 +46,12 @@ class Headers:
     def __len__(self) -> int:
         return len(self._headers)
 
-    def __setitem__(self, name: str, value: str) -> None:
+    def __setitem__(self, name: str, val: str) -> None:
         """Replace all fields of that name by one at the end."""
-        _check(value, _NOT_IN_VALUE, "value")
+        _check(val, _NOT_IN_VALUE, "value")
         _check(name, _NOT_IN_NAME, "name")
         del self[name]
-        self._headers.append((name, value))
+        self._headers.append((name, val))
 
     def __delitem__(self, name: str) -> None:
         """Take all fields of that name out."""
@@ -104,8 +104,7 @@ class Headers:
 
     def __str__(self) -> str:
         """Return the fields as they are sent, the empty line after them included."""
-        lines = [f"{name}: {value}" for name, value in self._headers]
-        return "\r\n".join([*lines, "", ""])
+        return "".join([f"{name}: {value}\r\n" for name, value in self._headers]) + "\r\n"
 
     def __bytes__(self) -> bytes:
         return str(self).encode("iso-8859-1")
