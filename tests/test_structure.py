@@ -22,7 +22,7 @@ ROOMS: dict[str, set[str]] = {
     "settings": set(),
     "record": set(),
     "_wire": set(),
-    "_gateway": {"names", "_wire"},
+    "_gateway": {"names", "_wire", "record"},
     "protocol": {"names", "settings", "_wire", "_gateway", "record"},
     "service": {"names", "settings", "_wire", "_gateway", "protocol", "record"},
     "_ops": {"settings", "record"},
@@ -35,8 +35,9 @@ MODULES: dict[str, str] = {
     # Parts of the names, in files of their own.
     **dict.fromkeys(("_base_handler", "_cgi_environ", "_head_checks"), "names"),
     "settings": "settings",
-    "_ops.record": "record",  # The plain value that is told to _ops: it has no room of its own.
-    **dict.fromkeys(("protocol", "drain"), "protocol"),
+    # A plain value that is told to _ops, and a counter that needs nothing: they have no room of their own.
+    **dict.fromkeys(("_ops.record", "_ops.tally"), "record"),
+    **dict.fromkeys(("protocol", "drain", "factory", "proxy", "transports"), "protocol"),
     "service": "service",
     "tap": "tap",
     "__main__": "main",

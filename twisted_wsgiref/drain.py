@@ -9,22 +9,10 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.interfaces import IPullProducer, IPushProducer, ISSLTransport
+from twisted.internet.interfaces import IPullProducer, IPushProducer
 from zope.interface import implementer
 
 from ._gateway.outlet import END, PIECE, FileSpan, Outlet
-
-
-def find_socket(transport: Any) -> socket.socket | None:
-    """Return the socket on which `transport` sends octets as they are given; None if it changes them or has none.
-
-    A wrapper that only reads a PROXY header passes `getHandle` on, and is as good as what it wraps.
-    """
-    if ISSLTransport.providedBy(transport):
-        return None
-    handle = getattr(transport, "getHandle", None)
-    sock = handle() if handle is not None else None
-    return sock if isinstance(sock, socket.socket) else None
 
 
 @implementer(IPullProducer, IPushProducer)

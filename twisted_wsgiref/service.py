@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,11 +26,19 @@ from ._gateway.exchange import Gateway
 from ._gateway.handler import WSGIHandler
 from ._gateway.pool import WorkerPool
 from ._gateway.wake import Wake
+from ._ops.record import Record
+from ._wire.forwarded import TrustedPeers
 from ._wire.limits import Limits
 from ._wire.response import ServerFields
-from .protocol import SWEEP, Observer, Rules, WSGIFactory
-from .settings import Settings
+from .factory import SWEEP, Rules, WSGIFactory
+from .proxy import ProxiedReactor
+from .settings import SettingError, Settings
 from .util import FileWrapper
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from .types import WSGIApplication
@@ -62,7 +71,7 @@ class WSGIService(Service):
         *,
         reactor: Any = None,
         handler_class: type[WSGIHandler] = WSGIHandler,
-        observers: Sequence[Observer] = (),
+        observers: Sequence[Callable[[Record], object]] = (),
         name: str | None = None,
         multiprocess: bool = False,
         clock: Callable[[], float] = time.monotonic,
@@ -89,7 +98,15 @@ class WSGIService(Service):
             limit=settings.queue,
             failed=_log_bug,
         )
-        gateway = Gateway(application, handler_class, errors, ServerFields(settings.server_header), multiprocess, clock)
+        gateway = Gateway(
+            application,
+            handler_class,
+            errors,
+            ServerFields(settings.server_header),
+            multiprocess,
+            clock,
+            tuple(observers),
+        )
         environ = service_environ(
             software=settings.server_header or "twisted_wsgiref",
             script_name=settings.script_name,
@@ -97,7 +114,20 @@ class WSGIService(Service):
             errors=errors,
             file_wrapper=FileWrapper,
         )
-        self._factory = WSGIFactory(gateway, environ, _rules(settings), self._pool, wake, reactor.callLater, observers)
+        # One is enough: it waits for the disk, of which there is mostly one.
+        self._disk = WorkerPool(
+            f"{self._name}-disk", minimum=0, maximum=1, idle=settings.threads_idle, limit=1 << 30, failed=_log_bug
+        )
+        self._rules = _rules(settings)
+        self._factory = WSGIFactory(
+            gateway,
+            environ,
+            self._rules,
+            pool=self._pool,
+            disk=self._disk,
+            wake=wake,
+            call_later=reactor.callLater,
+        )
         self._sweep = LoopingCall(self._factory.sweep)
         self._sweep.clock = reactor
 
@@ -111,6 +141,7 @@ class WSGIService(Service):
         """Start the threads, and listen if that has not been done yet."""
         super().startService()  # type: ignore[no-untyped-call]
         self._pool.start()
+        self._disk.start()
         if not self._sweep.running:
             self._sweep.start(SWEEP, now=False).addErrback(_log_failure)
         self._listen()
@@ -130,6 +161,7 @@ class WSGIService(Service):
             if self._sweep.running:
                 self._sweep.stop()
             self._pool.stop()
+            self._disk.stop()
             closed.addCallback(lambda _: stopped.callback(None))
 
         def give_up() -> None:
@@ -165,7 +197,7 @@ class WSGIService(Service):
 
     def _listen_on(self, endpoint: str | IStreamServerEndpoint) -> Deferred[IListeningPort]:
         def listen() -> Deferred[IListeningPort]:
-            provider = parse_endpoint(self._reactor, endpoint) if isinstance(endpoint, str) else endpoint
+            provider = parse_endpoint(self._listening_reactor(), endpoint) if isinstance(endpoint, str) else endpoint
             return provider.listen(self._factory)
 
         def listens(port: IListeningPort) -> IListeningPort:
@@ -182,6 +214,12 @@ class WSGIService(Service):
             return _failure(ListenError(f"can not listen on {endpoint}: {_explain(failure.value)}"))
 
         return maybeDeferred(listen).addCallbacks(listens, fails)
+
+    def _listening_reactor(self) -> Any:
+        trusted = self._rules.trusted
+        if not self._settings.proxy_protocol or trusted is None:
+            return self._reactor
+        return ProxiedReactor(self._reactor, trusted, partial(self._factory.note_refusal, 0))
 
     def _widen(self, port: Any) -> None:
         """Have the kernel keep as many connections for us as the settings say: Twisted's endpoints ask for 50."""
@@ -219,6 +257,7 @@ def _rules(settings: Settings) -> Rules:
         limits=limits,
         max_body=settings.max_body,
         body_memory=settings.body_memory,
+        max_connections=_affordable(settings.max_connections),
         max_pipelined=settings.max_pipelined,
         head_timeout=settings.head_timeout,
         keep_alive=settings.keep_alive,
@@ -228,7 +267,32 @@ def _rules(settings: Settings) -> Rules:
         linger=settings.linger,
         queue_age=settings.queue_age,
         high_water=settings.high_water,
+        stream_input=settings.stream_input,
+        trusted=_trusted(settings),
     )
+
+
+def _trusted(settings: Settings) -> TrustedPeers | None:
+    if not settings.trusted_proxy:
+        return None
+    try:
+        return TrustedPeers.parse(settings.trusted_proxy)
+    except ValueError as error:
+        raise SettingError(f"trusted_proxy: {error}") from None
+
+
+def _affordable(connections: int) -> int:
+    """Return how many of `connections` this process has descriptors for, with some left for files and sockets.
+
+    A connection that is closed for another in time is better than one that can not be accepted.
+    """
+    if resource is None:
+        return connections
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return connections
+    # The interpreter, its reactor, logs, listening sockets: about 20. A quarter more for the application's own.
+    return max(1, min(connections, (soft - 20) * 3 // 4))
 
 
 def _failure(error: BaseException) -> Failure:

@@ -52,6 +52,11 @@ def parse_size(word: str) -> int:
     return _number(digits) * factor
 
 
+def parse_words(text: str) -> tuple[str, ...]:
+    """Return the words of `text`, which commas or white space part."""
+    return tuple(text.replace(",", " ").split())
+
+
 def _truth(word: str) -> bool:
     truths = {"1": True, "true": True, "yes": True, "on": True}
     truths |= {"0": False, "false": False, "no": False, "off": False}
@@ -129,6 +134,11 @@ class Settings:
     access_log: str = _knob("-", "file for the access log, - for standard output, off for none", str)
 
     # ---- Whom to believe, and how the application is called ----------------------------------------------------
+    # Whoever is believed can pretend to be anybody: nobody, until the operator names the proxies.
+    trusted_proxy: tuple[str, ...] = _knob(
+        (), "networks whose X-Forwarded-* and Forwarded are believed; also * for all, unix for UNIX peers", parse_words
+    )
+    proxy_protocol: bool = _knob(False, "each connection starts with a PROXY header from a trusted proxy", _truth)
     stream_input: bool = _knob(False, "call the application before the body has come", _truth)
     script_name: str = _knob("", "SCRIPT_NAME: the path under which the application is mounted", str)
     backlog: int = _knob(1024, "connections that the kernel keeps until accepted", _number)
@@ -149,6 +159,8 @@ class Settings:
             )
         if self.script_name and (not self.script_name.startswith("/") or self.script_name.endswith("/")):
             raise SettingError(f"script_name is {self.script_name!r}: it starts with a slash and does not end with one")
+        if self.proxy_protocol and not self.trusted_proxy:
+            raise SettingError("proxy_protocol is on: trusted_proxy has to name the proxies that may send the header")
         if any(not " " <= character <= "~" for character in self.server_header):
             raise SettingError(f"server_header is {self.server_header!r}: it has to be printable ASCII")
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted_wsgiref._wire.forwarded import Client
+from twisted_wsgiref._wire.framing import CHUNKED
 from twisted_wsgiref._wire.head import RequestHead
 
 WSGI_VERSION = (1, 0)
@@ -43,9 +45,9 @@ def connection_environ(scheme: str, server: tuple[str, int] | None, peer: tuple[
 
 
 def request_environ(
-    service: dict[str, Any], connection: dict[str, Any], head: RequestHead, body: object, size: int
+    service: dict[str, Any], connection: dict[str, Any], head: RequestHead, size: int | None
 ) -> dict[str, Any]:
-    """Return a new environ for one request, whose body of `size` octets is read from `body`.
+    """Return a new environ for one request, whose body of `size` octets (None: nobody knows yet) is opened later.
 
     PEP 3333 and RFC 3875; REQUEST_URI, as Apache and uWSGI have it, and RAW_URI, as gunicorn has it, are the target as
     sent. Called in the reactor's thread.
@@ -60,9 +62,8 @@ def request_environ(
         "REQUEST_URI": head.target,
         "RAW_URI": head.target,
         "SERVER_PROTOCOL": "HTTP/1.1" if head.minor else "HTTP/1.0",
-        "wsgi.input": body,
     }
-    if "HTTP_TRANSFER_ENCODING" in environ:
+    if head.length == CHUNKED and size is not None:
         # The coding is undone: what an application reads is as long as this says.
         del environ["HTTP_TRANSFER_ENCODING"]
         environ["CONTENT_LENGTH"] = str(size)
@@ -72,6 +73,32 @@ def request_environ(
     if script_name:
         _mount(environ, script_name)
     return environ
+
+
+def believe(environ: dict[str, Any], client: Client) -> None:
+    """Have `environ` say what a trusted proxy says of the client, and nothing that it does not."""
+    for name in client.remove:
+        del environ[name]
+    for name, value in client.rewrite:
+        environ[name] = value
+    if client.address is not None:
+        environ.pop("REMOTE_PORT", None)
+        environ.pop("REMOTE_ADDR", None)
+        if client.address:
+            environ["REMOTE_ADDR"] = client.address
+        if client.port is not None:
+            environ["REMOTE_PORT"] = str(client.port)
+    if client.scheme is not None:
+        environ["wsgi.url_scheme"] = client.scheme
+        environ["HTTPS"] = "on" if client.scheme == "https" else "off"
+        environ["SERVER_PORT"] = "443" if client.scheme == "https" else "80"
+    if client.host is not None:
+        environ["HTTP_HOST"] = client.host
+        _name_server_after_host(environ)
+    if client.server_port is not None:
+        environ["SERVER_PORT"] = str(client.server_port)
+    if client.prefix is not None:
+        environ["SCRIPT_NAME"] = client.prefix + environ["SCRIPT_NAME"]
 
 
 def _name_server_after_host(environ: dict[str, Any]) -> None:

@@ -1,18 +1,25 @@
-"""One request and its answer, from the complete head and body to the last octet: the job that changes thread."""
+"""One request and its answer, from the complete request to the last octet: the job that changes thread."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import Context
 from dataclasses import dataclass
+from io import BufferedReader, BytesIO
 from threading import Lock
-from typing import IO, TYPE_CHECKING, Any, Final, Protocol
+from time import time
+from typing import IO, TYPE_CHECKING, Any, Final, NoReturn, Protocol
 
-from twisted_wsgiref._wire.response import ServerFields
+from twisted_wsgiref._ops.record import Record
+from twisted_wsgiref._wire.response import ServerFields, interim_answer
+
+from .fields import format_fields
+from .input_pipe import InputPipe
+from .request_body import RequestBody
 
 if TYPE_CHECKING:
     from twisted_wsgiref._wire.head import RequestHead
-    from twisted_wsgiref.types import WSGIApplication
+    from twisted_wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
     from .error_stream import ErrorStream
     from .handler import WSGIHandler
@@ -43,6 +50,7 @@ class Gateway:
     stamp: ServerFields
     multiprocess: bool
     clock: Callable[[], float]
+    observers: tuple[Callable[[Record], object], ...] = ()
 
 
 class Exchange:
@@ -50,7 +58,7 @@ class Exchange:
 
     ``persistent`` says whether the connection may live on; it is final once the head of the answer is made. ``cut``
     says that the answer can not be completed, and that the client has to see it. ``left`` says that the client has
-    closed its sending half.
+    closed its sending half. ``received`` is when the request was ready, by the gateway's clock.
     """
 
     __slots__ = (
@@ -67,6 +75,7 @@ class Exchange:
         "outlet",
         "persistent",
         "received",
+        "reported",
         "status",
     )
 
@@ -75,7 +84,7 @@ class Exchange:
         gateway: Gateway,
         head: RequestHead,
         environ: dict[str, Any],
-        body: IO[bytes],
+        body: RequestBody | InputPipe | None,
         outlet: Outlet,
         connection: Connection,
     ) -> None:
@@ -90,45 +99,118 @@ class Exchange:
         self.cut = False
         self.ends_by_close = False
         self.left = False
+        self.reported = False
         self.status = 0
         self.octets = 0
         self._claim = Lock()
+        environ["twisted_wsgiref.client_disconnected"] = self.is_client_gone
+        environ["wsgi.early_hints"] = self.send_early_hints
 
     @property
     def stamp(self) -> ServerFields:
         """What the server adds to each head."""
         return self._gateway.stamp
 
-    def claim(self) -> bool:
-        """Return True to the first who asks: a worker that will answer, or the reactor because the wait was too long.
+    # ---- In any thread -----------------------------------------------------------------------------------------
 
-        Called in any thread.
-        """
+    def claim(self) -> bool:
+        """Return True to the first who asks: a worker, or the reactor because the wait was too long."""
         return self._claim.acquire(blocking=False)
 
-    def is_unwanted(self) -> bool:
-        """Return whether nobody waits for the answer any more. Called before work on it has begun."""
-        return self.outlet.gone or (self.left and self._gateway.clock() - self.received > _PATIENCE)
+    def is_claimed(self) -> bool:
+        """Return whether somebody has begun to answer."""
+        return self._claim.locked()
 
     def is_client_gone(self) -> bool:
         """Return whether the client has left, or has closed its sending half, as a closed browser does.
 
-        ``environ["twisted_wsgiref.client_disconnected"]``. Called in any thread.
+        ``environ["twisted_wsgiref.client_disconnected"]``.
         """
         return self.left or self.outlet.gone
 
+    def is_upload_unread(self) -> bool:
+        """Return whether a part of the body is still to come."""
+        return type(self.body) is InputPipe and not self.body.complete
+
+    def report(self) -> None:
+        """Tell the observers, once. Called in the thread that sent the last octet."""
+        observers = self._gateway.observers
+        if not observers or self.reported:
+            return
+        self.reported = True
+        fields = self.head.fields
+        record = Record(
+            self.environ.get("REMOTE_ADDR"),
+            self.head.request_line,
+            self.status,
+            self.octets,
+            time(),
+            self._gateway.clock() - self.received,
+            fields.get("HTTP_REFERER", ""),
+            fields.get("HTTP_USER_AGENT", ""),
+            self.environ.get("REMOTE_USER", ""),
+        )
+        for observer in observers:
+            observer(record)
+
+    # ---- In a worker's thread ----------------------------------------------------------------------------------
+
     def run(self) -> None:
-        """Answer the request. Called in a worker's thread, once."""
+        """Answer the request. Called once."""
         if not self.claim():
             return
-        if self.is_unwanted():
+        if self.outlet.gone or (self.left and self._gateway.clock() - self.received > _PATIENCE):
+            # Nobody waits for the answer any more.
             self.cut = True
         else:
-            gateway = self._gateway
-            stdout: Any = self.outlet
-            handler = gateway.handler_class(self.body, stdout, gateway.errors, self.environ, True, gateway.multiprocess)
-            handler.exchange = self
-            # A context of its own: what one request sets in a ContextVar, the next on this thread must not see.
-            Context().run(handler.run, gateway.application)
-        self.body.close()
+            self._run_handler()
+        if self.body is not None:
+            self.body.close()
         self.connection.exchange_ended()
+
+    def _run_handler(self) -> None:
+        gateway = self._gateway
+        application = gateway.application
+        body = self.body
+        stdin: IO[bytes] | BufferedReader
+        try:
+            if body is None:
+                stdin = BytesIO()
+            elif type(body) is InputPipe:
+                stdin = BufferedReader(body)
+            else:
+                stdin = body.open()  # type: ignore[union-attr]
+        except OSError as error:
+            stdin = BytesIO()
+            application = _failing(error)
+        self.environ["wsgi.input"] = stdin
+        stdout: Any = self.outlet
+        handler = gateway.handler_class(
+            stdin,
+            stdout,
+            gateway.errors,
+            self.environ,
+            True,
+            gateway.multiprocess,
+        )
+        handler.exchange = self
+        # A context of its own: what one request sets in a ContextVar, the next on this thread must not see.
+        Context().run(handler.run, application)
+
+    def send_early_hints(self, headers: list[tuple[str, str]]) -> None:
+        """Send 103 (Early Hints) with `headers`, if the client knows of it and no answer has begun. RFC 8297.
+
+        ``environ["wsgi.early_hints"]``. Raises as ``start_response`` does for what can not be sent.
+        """
+        lines, _ = format_fields(headers)
+        if self.head.minor and not self.outlet.begun:
+            self.outlet.send(interim_answer(103, lines))
+
+
+def _failing(error: OSError) -> WSGIApplication:
+    """Return an application that fails as the disk did, so that the client gets its 500 and the log the reason."""
+
+    def application(environ: WSGIEnvironment, start_response: StartResponse) -> NoReturn:
+        raise error
+
+    return application

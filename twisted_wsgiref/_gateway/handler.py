@@ -84,7 +84,7 @@ class WSGIHandler(SimpleHandler):
             self.finish_response()
         except ClientGone:
             pass
-        except BaseException:  # noqa: BLE001 - SystemExit of an application must not cost a thread either
+        except BaseException:
             self._fail()
         exchange.octets = self.bytes_sent
         exchange.status = int(self.status[:3]) if self.headers_sent and self.status else 0
@@ -239,7 +239,7 @@ class WSGIHandler(SimpleHandler):
             if len(body) == octets:
                 self.stdout.write(head + body, wait=False)
                 return True
-        self.stdout.send(head, MSG_MORE, wait=False)
+        self.stdout.write(head, MSG_MORE, wait=False)
         self.stdout.send_file(descriptor, position, octets)
         return True
 
@@ -254,6 +254,8 @@ class WSGIHandler(SimpleHandler):
         fields = self._fields
         lines = self._lines
         framing = ""
+        if exchange.is_upload_unread():
+            exchange.persistent = False  # an answer without reading refuses the rest
         given = fields.get("content-length")
         if forbids_body(request.method, status):
             self._bodyless = True
@@ -287,7 +289,7 @@ class WSGIHandler(SimpleHandler):
             self.handle_error()
         except ClientGone:
             pass
-        except BaseException:  # noqa: BLE001 - a broken error page is answered by cutting the connection
+        except BaseException:
             self.exchange.cut = True
             self.log_exception(sys.exc_info())
 
@@ -328,7 +330,7 @@ def _close(result: Iterable[bytes] | None, log: Callable[[Any], None]) -> None:
             close()
         except ClientGone:
             pass
-        except BaseException:  # noqa: BLE001
+        except BaseException:
             log(sys.exc_info())
 
 

@@ -98,6 +98,7 @@ class Outlet:
         "_room",
         "_scheduled",
         "_sock",
+        "_start",
         "_wake",
         "gone",
         "taken",
@@ -112,11 +113,17 @@ class Outlet:
         self._pending = 0  # octets in the queue, and the blocks' own cost
         self._room: threading.Lock | None = None  # what a worker waits for
         self._begun = False  # the first block is out: later ones are queued
+        self._start = threading.Lock()  # whose answer it is: taken once, by the worker or by `seize`
         self._handed = False  # the reactor alone sends
         self._scheduled = False  # the reactor knows that there is something to take
         self._ended = False  # the worker has put its last
         self.gone = False  # the connection is lost
         self.taken = 0  # octets taken so far, for the stalled reader's deadline
+
+    @property
+    def begun(self) -> bool:
+        """Whether the answer has begun. Read in any thread."""
+        return self._begun
 
     @property
     def pending(self) -> int:
@@ -125,17 +132,19 @@ class Outlet:
 
     # ---- In a worker's thread ----------------------------------------------------------------------------------
 
-    def write(self, octets: bytes, *, wait: bool = True) -> None:
-        """Send `octets` if they are the first of the exchange, else queue them. Raises `ClientGone`.
+    def write(self, octets: bytes, flags: int = 0, *, wait: bool = True) -> None:
+        """Send `octets` if they are the first of the answer, else queue them. Raises `ClientGone`.
 
         The first block is what a client waits for. With later ones the reactor goes on while the application makes
         the next (PEP 3333, "Buffering and Streaming" allows it), and many small ones leave in one send.
         """
         if self._begun:
             self.queue(octets, wait=wait)
+        elif not self._start.acquire(blocking=False):
+            raise ClientGone
         else:
             self._begun = True
-            self.send(octets, wait=wait)
+            self.send(octets, flags, wait=wait)
 
     def flush(self) -> None:
         """Do nothing: what was written is on its way."""
@@ -143,7 +152,8 @@ class Outlet:
     def send(self, octets: bytes, flags: int = 0, *, wait: bool = True) -> None:
         """Send `octets` at once if nothing is before them, else queue them. Raises `ClientGone`.
 
-        `flags` are the socket's, `socket.MSG_MORE` where a file follows.
+        For what is before the answer (100, 103) and what ends it. `flags` are the socket's, `socket.MSG_MORE` where a
+        file follows.
         """
         block: bytes | memoryview = octets
         sock = self._sock
@@ -171,7 +181,7 @@ class Outlet:
             self._wait_for_room()
 
     def send_file(self, descriptor: int, position: int, octets: int) -> None:
-        """Send a part of a file, the rest of it from the reactor; comes back at once. Raises `ClientGone`, `OSError`."""
+        """Send a part of a file, the rest from the reactor; comes back at once. Raises `ClientGone`, `OSError`."""
         span = FileSpan(descriptor, position, octets)
         sock = self._sock
         if sock is not None and not self._handed:
@@ -229,9 +239,17 @@ class Outlet:
 
     def begin(self) -> None:
         """Start the next exchange. Only when none is under way."""
+        if self._begun:
+            self._start = threading.Lock()
         self._begun = False
         self._handed = False
         self._ended = False
+
+    def seize(self) -> bool:
+        """Have every further block raise `ClientGone`; return whether the reactor may answer, since no answer began."""
+        unanswered = self._start.acquire(blocking=False)
+        self.lose()
+        return unanswered
 
     def take(self) -> Block | End | None:
         """Return what is to be sent next, `END` after the last of it, None when the worker has not put more yet."""

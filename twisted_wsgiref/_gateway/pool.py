@@ -47,10 +47,12 @@ class WorkerPool:
         # What each thread does now. A worker writes its own key alone, so no lock is needed.
         self._doing: dict[threading.Thread, Job | None] = {}
         self._started = 0
+        self._running = False
         self._stopped = False
 
     def start(self) -> None:
-        """Start the threads that are always there."""
+        """Start the threads that are always there; from now on more may be added."""
+        self._running = True
         while len(self._doing) < self._minimum:
             self._add_thread()
 
@@ -72,7 +74,7 @@ class WorkerPool:
 
     def grow(self) -> None:
         """Start threads for the jobs that none is free for, up to the maximum."""
-        if self._stopped or self._started == 0:
+        if self._stopped or not self._running:
             return
         missing = self._queue.qsize() - self._count_idle()
         for _ in range(min(missing, self._maximum - len(self._doing))):
@@ -120,7 +122,7 @@ class WorkerPool:
             doing[me] = job
             try:
                 job.run()
-            except BaseException as error:  # noqa: BLE001 - a job that raises must not cost its thread
+            except BaseException as error:
                 self._failed(error)
             # Nothing of a finished request is kept until the next one comes.
             doing[me] = job = None

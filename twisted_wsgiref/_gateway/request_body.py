@@ -1,6 +1,7 @@
 """A request's body while it arrives: in memory up to a mark, then in a temporary file without a name.
 
-Where a body is larger than the mark, an application reads it from the file: whatever its size, memory holds the mark.
+Whatever a body's size, memory holds no more than the mark and what one read brings; and a slow disk holds up the
+thread that writes to it, never the reactor.
 """
 
 from __future__ import annotations
@@ -11,30 +12,70 @@ from typing import IO
 
 
 class RequestBody:
-    """Collects one body of at most `memory` octets in memory. Called in the reactor's thread."""
+    """Collects one body; what exceeds `memory` octets is due to be spilled into a file.
 
-    __slots__ = ("_file", "_memory", "size")
+    While ``spilling``, `spill` runs in a thread of its own and touches only what it was left; the reactor goes on with
+    the rest. Once the body is complete and nothing is spilling, the worker that opens it has it alone.
+    """
+
+    __slots__ = ("_file", "_held", "_leaving", "_memory", "_parts", "size", "spilling")
 
     def __init__(self, memory: int) -> None:
         self._memory = memory
-        self._file: IO[bytes] = BytesIO()
+        self._file: IO[bytes] | None = None
+        self._parts: list[bytes] = []
+        self._leaving: list[bytes] = []
+        self._held = 0
+        self.spilling = False
         #: Octets so far.
         self.size = 0
 
-    def write(self, octets: bytes) -> None:
-        """Keep `octets`. Raises `OSError` if the disk is full."""
-        self.size += len(octets)
-        if self.size > self._memory and type(self._file) is BytesIO:
-            file = TemporaryFile(prefix="twisted_wsgiref-")
-            file.write(self._file.getvalue())
-            self._file = file
-        self._file.write(octets)
+    # ---- In the reactor's thread -------------------------------------------------------------------------------
 
-    def as_input(self) -> IO[bytes]:
-        """Return the file at its start, to be ``wsgi.input``; whoever takes it closes it."""
-        self._file.seek(0)
+    def write(self, octets: bytes) -> None:
+        """Keep `octets`."""
+        self._parts.append(octets)
+        self._held += len(octets)
+        self.size += len(octets)
+
+    def is_due(self) -> bool:
+        """Return whether memory holds as much as it may, and nobody is on it yet."""
+        return self._held > self._memory and not self.spilling
+
+    def start_spill(self) -> None:
+        """Leave what memory holds to `spill`."""
+        self.spilling = True
+        self._leaving, self._parts, self._held = self._parts, [], 0
+
+    def end_spill(self) -> None:
+        """Learn that `spill` is through."""
+        self.spilling = False
+
+    # ---- In a thread that may wait for a disk ------------------------------------------------------------------
+
+    def spill(self) -> None:
+        """Write what `start_spill` left into the file. Raises `OSError`."""
+        if self._file is None:
+            self._file = TemporaryFile(prefix="twisted_wsgiref-")  # noqa: SIM115 - closed with the exchange
+        parts, self._leaving = self._leaving, []
+        for part in parts:
+            self._file.write(part)
+
+    # ---- In a worker's thread, or the reactor's when no worker will come ---------------------------------------
+
+    def open(self) -> IO[bytes]:
+        """Return the body from its start, to be ``wsgi.input``. Raises `OSError` if the disk is full."""
+        if self._file is None:
+            self._file = BytesIO(b"".join(self._parts))
+        else:
+            for part in self._parts:
+                self._file.write(part)
+            self._file.seek(0)
+        self._parts = []
         return self._file
 
     def close(self) -> None:
-        """Give up the body: its client left or went too far."""
-        self._file.close()
+        """Give everything back. Called when nothing is spilling."""
+        self._parts = self._leaving = []
+        if self._file is not None:
+            self._file.close()

@@ -37,7 +37,7 @@ class Wake:
         for _ in range(len(due)):
             try:
                 due.popleft()()
-            except Exception as error:  # noqa: BLE001 - one connection's trouble must not reach the others
+            except Exception as error:
                 self._failed(error)
         if due and not self._asked:
             self._asked = True

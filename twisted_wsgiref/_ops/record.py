@@ -22,3 +22,8 @@ class Record(NamedTuple):
     referer: str
     user_agent: str
     user: str
+
+    @classmethod
+    def refused(cls, peer: str | None, status: int, now: float) -> Record:
+        """Return the record of what never became a request."""
+        return cls(peer, "-", status, 0, now, 0.0, "", "", "")

@@ -64,8 +64,8 @@ class HeadReader:
         return rest
 
     def put_back(self, octets: bytes) -> None:
-        """Put `octets`, which turned out to follow a body, before whatever comes next."""
-        self._buffer = octets + bytes(self._buffer)
+        """Put back what of `take_rest`'s octets turned out to follow the body."""
+        self._buffer = octets
 
     def _take_slowly(self, end: int) -> RequestHead | None:
         buffer, limits = self._buffer, self._limits

@@ -30,6 +30,11 @@ _ERROR_BODIES: Final[dict[int, bytes]] = {
 }
 
 
+def interim_answer(status: int, lines: str = "") -> bytes:
+    """Return an interim answer with field `lines`. RFC 9110, section 15.2. Only for clients of HTTP/1.1."""
+    return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n{lines}\r\n".encode("latin-1")
+
+
 def forbids_body(method: str, status: str) -> bool:
     """Return whether an answer ends with its head, whatever its fields say. RFC 9112, section 6.3."""
     return status[0] == "1" or status[:3] in ("204", "304") or method == "HEAD"

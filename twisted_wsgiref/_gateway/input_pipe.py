@@ -1,0 +1,90 @@
+"""``wsgi.input`` of a request whose body is still arriving: the reactor puts, the application reads as it comes.
+
+One of the rooms with a lock; it guards a list, never a wait for the network.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from io import RawIOBase
+from threading import Condition
+from typing import Any
+
+from .outlet import ClientGone
+
+
+class InputPipe(RawIOBase):
+    """The raw end of a bounded pipe; `io.BufferedReader` makes lines and sizes of it.
+
+    `first_read` is called, in the worker's thread, before it waits for the first time: for 100 (Continue). `room` is
+    called, in the worker's thread, when the reactor was told to pause and may go on.
+    """
+
+    def __init__(self, capacity: int, first_read: Callable[[], None], room: Callable[[], None]) -> None:
+        super().__init__()
+        self._capacity = capacity
+        self._first_read: Callable[[], None] | None = first_read
+        self._room = room
+        self._blocks: deque[memoryview] = deque()
+        self._held = 0
+        self._lost = False
+        self._changed = Condition()
+        #: No more should be put now.
+        self.full = False
+        #: All of the body has come.
+        self.complete = False
+
+    # ---- In the reactor's thread -------------------------------------------------------------------------------
+
+    def put(self, octets: bytes) -> None:
+        """Add `octets`. Once ``full``, no more should come before `room` is called."""
+        with self._changed:
+            self._blocks.append(memoryview(octets))
+            self._held += len(octets)
+            self.full = self._held >= self._capacity
+            self._changed.notify()
+
+    def finish(self) -> None:
+        """Say that the body is complete."""
+        with self._changed:
+            self.complete = True
+            self._changed.notify()
+
+    def lose(self) -> None:
+        """Have every further read raise `ClientGone`: the rest will never come."""
+        with self._changed:
+            self._lost = True
+            self._changed.notify()
+
+    # ---- In a worker's thread ----------------------------------------------------------------------------------
+
+    def readable(self) -> bool:
+        """Return True: this is the end to read from."""
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        """Fill `buffer` with what is there, waiting for the first octet; 0 at the body's end. Raises `ClientGone`."""
+        with self._changed:
+            if not self._blocks and not self.complete and self._first_read is not None:
+                first_read, self._first_read = self._first_read, None
+                first_read()
+            while not self._blocks:
+                if self._lost:
+                    raise ClientGone
+                if self.complete:
+                    return 0
+                self._changed.wait()
+            view = memoryview(buffer).cast("B")
+            block = self._blocks.popleft()
+            taken = min(len(view), len(block))
+            view[:taken] = block[:taken]
+            if taken < len(block):
+                self._blocks.appendleft(block[taken:])
+            self._held -= taken
+            resume = self.full and self._held <= self._capacity // 2
+            if resume:
+                self.full = False
+        if resume:
+            self._room()
+        return taken

@@ -1,0 +1,157 @@
+"""The way in of one connection: octets until they are a request, with its head checked and its body collected.
+
+Everything is called in the reactor's thread. Deadlines are not kept here, but ``phase`` and ``progress`` say what
+there is to wait for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from twisted_wsgiref._wire.body import ChunkedBody, LengthBody, body_of
+from twisted_wsgiref._wire.errors import ProtocolError
+from twisted_wsgiref._wire.head import RequestHead
+from twisted_wsgiref._wire.limits import Limits
+from twisted_wsgiref._wire.reader import HeadReader
+
+from .input_pipe import InputPipe
+from .request_body import RequestBody
+
+#: Nothing of a request has come, a part of its head, a part of its body.
+IDLE: Final = "idle"
+HEAD: Final = "head"
+BODY: Final = "body"
+
+
+class Request(NamedTuple):
+    """What is ready to be answered; a body of None is empty."""
+
+    head: RequestHead
+    body: RequestBody | InputPipe | None
+
+
+class Intake:
+    """Makes requests of octets, one at a time.
+
+    A body of more than `max_body` octets is refused; `memory` octets of it are kept outside a file. With `open_pipe`
+    a request is ready at the end of its head, and its body follows through a pipe.
+    """
+
+    __slots__ = (
+        "_framing",
+        "_head",
+        "_limits",
+        "_max_body",
+        "_memory",
+        "_open_pipe",
+        "_reader",
+        "body",
+        "pipe",
+        "progress",
+        "wants_continue",
+    )
+
+    def __init__(
+        self,
+        limits: Limits,
+        max_body: int,
+        memory: int,
+        open_pipe: Callable[[RequestHead], InputPipe] | None = None,
+    ) -> None:
+        self._limits = limits
+        self._max_body = max_body
+        self._memory = memory
+        self._open_pipe = open_pipe
+        self._reader = HeadReader(limits)
+        self._head: RequestHead | None = None
+        self._framing: LengthBody | ChunkedBody | None = None
+        #: The body that is being collected.
+        self.body: RequestBody | None = None
+        #: The pipe that a body is going through.
+        self.pipe: InputPipe | None = None
+        #: Octets of the body so far.
+        self.progress = 0
+        #: The client waits for 100 (Continue); whoever sends it sets this to False.
+        self.wants_continue = False
+
+    def __len__(self) -> int:
+        """Return how many octets wait behind the request at hand."""
+        return len(self._reader)
+
+    @property
+    def phase(self) -> str:
+        """What has come so far: `IDLE`, `HEAD` or `BODY`."""
+        if self._framing is not None:
+            return BODY
+        return HEAD if len(self._reader) else IDLE
+
+    def feed(self, octets: bytes) -> None:
+        """Take `octets` from the connection."""
+        self._reader.feed(octets)
+
+    def take(self) -> Request | None:
+        """Return the next request, once it is ready. Raises `ProtocolError`; nothing may be asked after that."""
+        if self._framing is None:
+            head = self._reader.take_head()
+            if head is None:
+                return None
+            if head.length == 0:
+                return Request(head, None)
+            return self._start_body(head)
+        if not len(self._reader):
+            return self._end_body() if self._framing.complete else None
+        return self._take_body(self._reader.take_rest())
+
+    def _start_body(self, head: RequestHead) -> Request | None:
+        if head.length > self._max_body:
+            raise ProtocolError(413, "the body is larger than max_body")
+        self._framing = body_of(head.length, self._limits)
+        self._head = head
+        self.progress = 0
+        first = self._reader.take_rest()
+        if self._open_pipe is not None:
+            self.pipe = self._open_pipe(head)
+            if first:
+                self._take_body(first)
+            return Request(head, self.pipe)
+        self.body = RequestBody(self._memory)
+        if not first:
+            self.wants_continue = head.expects_continue
+            return None
+        return self._take_body(first)
+
+    def _take_body(self, octets: bytes) -> Request | None:
+        framing: LengthBody | ChunkedBody = self._framing  # type: ignore[assignment]
+        content, rest = framing.feed(octets)
+        self.progress += len(content)
+        if self.progress > self._max_body:
+            raise ProtocolError(413, "the body is larger than max_body")
+        self._reader.put_back(rest)
+        if content:
+            if self.pipe is not None:
+                self.pipe.put(content)
+            elif self.body is not None:
+                self.body.write(content)
+        return self._end_body() if framing.complete else None
+
+    def _end_body(self) -> Request | None:
+        head, body = self._head, self.body
+        if body is not None and body.spilling:
+            return None
+        self._head = self._framing = self.body = None
+        self.wants_continue = False
+        if self.pipe is not None:
+            self.pipe.finish()
+            self.pipe = None
+            return None
+        return Request(head, body)  # type: ignore[arg-type]
+
+    def close(self) -> None:
+        """Give up what was collected: the client left or went too far. Not while the body is spilling."""
+        if self.pipe is not None:
+            self.pipe.lose()
+            self.pipe = None
+        if self.body is not None:
+            self.body.close()
+        self._head = self._framing = self.body = None

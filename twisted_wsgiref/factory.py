@@ -1,0 +1,208 @@
+"""What the connections of one service share: rules, workers, deadlines, the limit on their number.
+
+All is called in the reactor's thread. No global reactor: what is needed of one is handed in.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+
+from ._gateway.exchange import Exchange, Gateway
+from ._gateway.pool import WorkerPool
+from ._gateway.request_body import RequestBody
+from ._gateway.wake import Wake
+from ._ops.tally import Tally
+from ._wire.forwarded import TrustedPeers
+from ._wire.limits import Limits
+from .protocol import WSGIProtocol
+
+_log = Logger()
+
+#: Deadlines are looked at this often, in seconds: one sweep over the connections, no timer for each.
+SWEEP: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a connection may do and for how long: sizes in octets, times in seconds. The reasons are in `settings`."""
+
+    limits: Limits
+    max_body: int
+    body_memory: int
+    max_connections: int
+    max_pipelined: int
+    head_timeout: float
+    keep_alive: float
+    body_rate: int
+    send_timeout: float
+    tls_timeout: float
+    linger: float
+    queue_age: float
+    high_water: int
+    stream_input: bool
+    trusted: TrustedPeers | None  # None: nobody was asked to be believed, so fields pass as they came
+
+
+class _Spill:
+    """A part of a body on its way into a file. A job for the thread that waits for disks."""
+
+    def __init__(self, body: RequestBody, done: Callable[[BaseException | None], None], wake: Wake) -> None:
+        self._body = body
+        self._done = done
+        self._wake = wake
+        self._error: BaseException | None = None
+
+    def run(self) -> None:
+        """Write it. Called in the disk's thread."""
+        try:
+            self._body.spill()
+        except OSError as error:
+            self._error = error
+        self._wake(self._finish)
+
+    def _finish(self) -> None:
+        self._body.end_spill()
+        self._done(self._error)
+
+
+class WSGIFactory(Factory):
+    """Makes the connections of one service, and knows them all. `disk` is a pool of one thread for large bodies."""
+
+    noisy = False
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        environ: dict[str, Any],
+        rules: Rules,
+        *,
+        pool: WorkerPool,
+        disk: WorkerPool,
+        wake: Wake,
+        call_later: Callable[..., Any],
+    ) -> None:
+        self.gateway = gateway
+        self.environ = environ
+        self.rules = rules
+        self.wake = wake
+        self.clock = gateway.clock
+        self.connections: set[WSGIProtocol] = set()
+        self.draining = False
+        self._pool = pool
+        self._disk = disk
+        self._call_later = call_later
+        self._gathered: list[Exchange] = []
+        self._drained: Callable[[], None] | None = None
+        self._oldest: deque[WSGIProtocol] = deque()
+        self._tally = Tally(self._say, gateway.clock)
+
+    # ---- Connections -------------------------------------------------------------------------------------------
+
+    def buildProtocol(self, addr: object) -> WSGIProtocol:  # type: ignore[override]
+        """Return the protocol for a new connection."""
+        return WSGIProtocol(self)
+
+    def add(self, connection: WSGIProtocol) -> None:
+        """Count `connection` in; beyond the limit the one that has been idle longest goes, or else this one."""
+        self.connections.add(connection)
+        if len(self.connections) > self.rules.max_connections:
+            victim = self._find_idle()
+            if victim is None:
+                self._tally.note("a connection was cut off: the limit is reached and none is idle")
+            else:
+                self._tally.note("an idle connection was closed: the limit is reached")
+            (victim or connection).cut_off()
+
+    def remove(self, connection: WSGIProtocol) -> None:
+        """Count `connection` out."""
+        self.connections.discard(connection)
+
+    def _find_idle(self) -> WSGIProtocol | None:
+        """Return the connection that has been idle longest. The list is made anew only when it is used up."""
+        for _ in range(2):
+            while self._oldest:
+                candidate = self._oldest.popleft()
+                if candidate in self.connections and candidate.idle_since is not None:
+                    return candidate
+            idle = [each for each in self.connections if each.idle_since is not None]
+            idle.sort(key=_idle_since)
+            self._oldest.extend(idle[: len(idle) // 4 + 1])
+        return None
+
+    # ---- Exchanges ---------------------------------------------------------------------------------------------
+
+    def submit(self, exchange: Exchange) -> None:
+        """Have `exchange` run by a worker: with all others of this turn of the reactor, and so with one wake."""
+        self._gathered.append(exchange)
+        if len(self._gathered) == 1:
+            self._call_later(0, self._flush)
+
+    def _flush(self) -> None:
+        gathered, self._gathered = self._gathered, []
+        for exchange in self._pool.put(gathered):
+            self._tally.note("a request was answered 503: the queue is full")
+            if exchange.claim():  # type: ignore[attr-defined]
+                exchange.connection.refuse_exchange(503)  # type: ignore[attr-defined]
+
+    def spill(self, body: RequestBody, done: Callable[[BaseException | None], None]) -> None:
+        """Have a part of `body` written to its file, and `done` called in the reactor's thread."""
+        body.start_spill()
+        self._disk.put([_Spill(body, done, self.wake)])
+
+    # ---- Deadlines and logs ------------------------------------------------------------------------------------
+
+    def sweep(self) -> None:
+        """Keep the deadlines of all connections."""
+        now = self.clock()
+        for connection in list(self.connections):
+            try:
+                connection.sweep(now)
+            except Exception:
+                _log.failure("a sweep failed: this is a bug in twisted_wsgiref")
+        self._pool.grow()
+        self._tally.sum_up()
+
+    def note_refusal(self, status: int, reason: str) -> None:
+        """Log why a request was refused; floods of one kind are counted and summed up."""
+        self._tally.note(f"refused with {status}: {reason}" if status else reason)
+
+    def log_trouble(self, what: str, error: BaseException) -> None:
+        """Log what the server itself could not do."""
+        self._tally.note(f"{what}: {error}")
+
+    def _say(self, text: str) -> None:
+        _log.info("{text}", text=text)
+
+    # ---- The end -----------------------------------------------------------------------------------------------
+
+    def drain(self, drained: Callable[[], None]) -> None:
+        """Answer what is in flight and take no more requests than are on their way; then call `drained`, once."""
+        self.draining = True
+        self._drained = drained
+        for connection in list(self.connections):
+            connection.retire()
+        self.check_drained()
+
+    def check_drained(self) -> None:
+        """Call what `drain` was given if the last connection is gone."""
+        if self._drained is not None and not self.connections:
+            drained, self._drained = self._drained, None
+            drained()
+
+    def abandon(self) -> None:
+        """Cut every connection off and wait for nobody: what `drain` was given is called."""
+        for connection in list(self.connections):
+            connection.cut_off()
+        if self._drained is not None:
+            drained, self._drained = self._drained, None
+            drained()
+
+
+def _idle_since(connection: WSGIProtocol) -> float:
+    return connection.idle_since or 0.0
