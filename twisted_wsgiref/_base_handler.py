@@ -107,7 +107,8 @@ class BaseHandler:
         """
         try:
             self.setup_environ()
-            self.result = application(self.environ, self.start_response)
+            body = application(self.environ, self.start_response)
+            self.result = body
             self.finish_response()
         except BaseException as error:
             # BaseException: SystemExit of an application must not end the server's thread unanswered.
@@ -183,7 +184,7 @@ class BaseHandler:
             raise AssertionError("start_response() called twice without exc_info")
         check_status(status)
         if type(headers) is not list:
-            raise TypeError(f"Headers must be a list of pairs, not {type(headers).__name__}")
+            raise TypeError(f"the headers have to be a built-in list of pairs, not {type(headers).__name__}")
         check_fields(headers)
         self.headers = self.headers_class(headers)
         self.status = status
@@ -197,7 +198,7 @@ class BaseHandler:
         if type(data) is not bytes:
             raise AssertionError(f"write() takes bytes, not {type(data).__name__}")
         if not self.status:
-            raise AssertionError("write() before start_response()")
+            raise AssertionError("write() was called with no status set: start_response() comes first")
         if self.headers_sent:
             self.bytes_sent += len(data)
         else:
@@ -232,7 +233,7 @@ class BaseHandler:
         """Content-Length is set if the whole body is known to be the one block at hand."""
         try:
             blocks = len(self.result)  # type: ignore[arg-type]
-        except (TypeError, AttributeError, NotImplementedError):
+        except (TypeError, NotImplementedError, AttributeError):
             return
         if blocks == 1:
             self._require_headers()["Content-Length"] = str(self.bytes_sent)
@@ -267,7 +268,9 @@ class BaseHandler:
     def result_is_file(self) -> bool:
         """True if ``result`` is an instance of ``wsgi_file_wrapper``, so that sendfile() may take it."""
         wrapper: Any = self.wsgi_file_wrapper
-        return wrapper is not None and isinstance(self.result, wrapper)
+        if wrapper is None:
+            return False
+        return isinstance(self.result, wrapper)
 
     def client_is_modern(self) -> bool:
         """True if the client knows status lines and headers, which HTTP/0.9 does not."""
@@ -287,9 +290,10 @@ class BaseHandler:
     def handle_error(self) -> None:
         """The current exception is logged and, if no head has gone out, the error page is sent."""
         self.log_exception(sys.exc_info())
-        if not self.headers_sent:
-            self.result = self.error_output(self.environ, self.start_response)
-            self.finish_response()
+        if self.headers_sent:
+            return  # too late for a page; the client sees the answer end early
+        self.result = self.error_output(self.environ, self.start_response)
+        self.finish_response()
 
     def log_exception(self, exc_info: OptExcInfo) -> None:
         """*exc_info* stands in the log: by default as a traceback in ``wsgi.errors``, flushed."""
@@ -332,22 +336,22 @@ class BaseHandler:
 
     # -- what a subclass must say ----------------------------------------------------------------
 
-    def _write(self, data: bytes) -> None:
-        """*data* is buffered for the client, or sent."""
-        raise NotImplementedError
-
-    def _flush(self) -> None:
-        """What was buffered is on its way."""
-        raise NotImplementedError
-
-    def get_stdin(self) -> InputStream:
-        """The stream to be ``wsgi.input``."""
+    def add_cgi_vars(self) -> None:
+        """The CGI variables of the request are in ``environ``."""
         raise NotImplementedError
 
     def get_stderr(self) -> ErrorStream:
         """The stream to be ``wsgi.errors``."""
         raise NotImplementedError
 
-    def add_cgi_vars(self) -> None:
-        """The CGI variables of the request are in ``environ``."""
+    def get_stdin(self) -> InputStream:
+        """The stream to be ``wsgi.input``."""
+        raise NotImplementedError
+
+    def _write(self, data: bytes) -> None:
+        """*data* is buffered for the client, or sent."""
+        raise NotImplementedError
+
+    def _flush(self) -> None:
+        """What was buffered is on its way."""
         raise NotImplementedError

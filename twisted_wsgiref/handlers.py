@@ -46,12 +46,12 @@ class SimpleHandler(BaseHandler):
         multithread: bool = True,
         multiprocess: bool = False,
     ) -> None:
-        self.stdin = stdin
-        self.stdout = stdout
-        self.stderr = stderr
         self.base_env = environ
-        self.wsgi_multithread = multithread
-        self.wsgi_multiprocess = multiprocess
+        self.stdin, self.stdout, self.stderr = stdin, stdout, stderr
+        self.wsgi_multithread, self.wsgi_multiprocess = multithread, multiprocess
+
+    def add_cgi_vars(self) -> None:
+        self.environ.update(self.base_env)
 
     def get_stdin(self) -> InputStream:
         return self.stdin
@@ -59,16 +59,13 @@ class SimpleHandler(BaseHandler):
     def get_stderr(self) -> ErrorStream:
         return self.stderr
 
-    def add_cgi_vars(self) -> None:
-        self.environ.update(self.base_env)
-
     def _write(self, data: bytes) -> None:
         taken = self.stdout.write(data)
         # None is what a stream says that does not count.
         if taken is None or taken == len(data):
             return
         warnings.warn(
-            "SimpleHandler's stdout should not do partial writes: wrap it in io.BufferedWriter",
+            "stdout took a part of a block only, and is asked again for the rest: wrap it in io.BufferedWriter",
             DeprecationWarning,
             stacklevel=2,
         )

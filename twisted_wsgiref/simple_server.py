@@ -50,6 +50,13 @@ class ServerHandler(SimpleHandler):
     server_software = software_version
     request_handler: BaseHTTPRequestHandler
 
+    def handle_error(self) -> None:
+        """The error is logged and answered; Ctrl-C ends the server instead, also in the middle of a request."""
+        error = sys.exc_info()[1]
+        if isinstance(error, KeyboardInterrupt):
+            raise error
+        super().handle_error()
+
     def close(self) -> None:
         """The request is logged, with its status and the bytes of its body, and then closed."""
         try:
@@ -174,9 +181,10 @@ class WSGIRequestHandler(BaseHTTPRequestHandler):
         if len(self.raw_requestline) > _REQUEST_LINE_BYTES:
             self.requestline = self.request_version = self.command = ""
             self.send_error(414)
-            return
-        if not self.parse_request():
-            return  # the error has been sent
+        elif self.parse_request():  # otherwise the error has been sent
+            self._run_application()
+
+    def _run_application(self) -> None:
         handler = ServerHandler(self._body(), self.wfile, self.get_stderr(), self.get_environ(), multithread=False)
         handler.request_handler = self
         application = self.server.get_app()

@@ -48,8 +48,9 @@ class FileWrapper:
     def __init__(self, filelike: Any, blksize: int = 8192) -> None:
         self.filelike = filelike
         self.blksize = blksize
-        if hasattr(filelike, "close"):
-            self.close = filelike.close
+        close = getattr(filelike, "close", None)
+        if close is not None:
+            self.close = close
 
     def __getitem__(self, key: int) -> Any:
         """Return the next block, whatever `key` is: the old sequence protocol. Raises `IndexError` at the end."""
@@ -108,10 +109,10 @@ def _quote_path(path: str) -> str:
 
 
 def shift_path_info(environ: dict[str, Any]) -> str | None:
-    """Move one name from PATH_INFO to SCRIPT_NAME and return it; None if there is none left.
+    """Take the first name off PATH_INFO, put it at the end of SCRIPT_NAME and return it; None if there is none.
 
     Empty segments and "." count for nothing. A path that is only a slash gives "" and puts that slash on SCRIPT_NAME,
-    so that an application can tell ``/x/`` from ``/x``. `environ` is changed. Raises `ValueError` for a PATH_INFO that
+    by which ``/x/`` and ``/x`` stay different. `environ` is changed. Raises `ValueError` for a PATH_INFO that
     starts with something else than a slash ("*" of ``OPTIONS *``): it has no first name (RFC 3875, section 4.1.5).
     """
     path = environ.get("PATH_INFO", "")

@@ -40,17 +40,17 @@ class WSGIWarning(Warning):
     """Something PEP 3333 does not forbid, but that is probably a mistake."""
 
 
-def assert_(cond: object, *args: object) -> None:
-    """Raise ``AssertionError(*args)`` unless `cond` is true, under ``python -O`` too."""
-    if not cond:
-        raise AssertionError(*args)
-
-
 def check_string_type(value: Any, title: str) -> str:
     """Return `value`, a `str` and of no subclass (PEP 3333, "A Note On String Types"); AssertionError otherwise."""
     if type(value) is str:
         return value
     raise AssertionError(f"{title} must be a native str, not {_described(value)}")
+
+
+def assert_(cond: object, *args: object) -> None:
+    """Raise ``AssertionError(*args)`` unless `cond` is true, under ``python -O`` too."""
+    if not cond:
+        raise AssertionError(*args)
 
 
 def validator(application: Callable[..., Any]) -> Callable[..., IteratorWrapper]:
@@ -88,10 +88,10 @@ def _checked_start_response(start_response: Callable[..., Any], started: list[No
             raise AssertionError(f"start_response takes 2 or 3 positional arguments, not {len(args)} and {list(kw)}")
         status, headers = args[:2]
         exc_info = args[2] if len(args) == 3 else None
+        check_exc_info(exc_info)
         check_status(status)
         check_headers(headers)
         check_content_type(status, headers)
-        check_exc_info(exc_info)
         if started and exc_info is None:
             raise AssertionError("start_response was called twice: only an error, with exc_info, may do that")
         started.append(None)
@@ -152,12 +152,12 @@ class ErrorWrapper:
     def write(self, s: str) -> None:
         self.errors.write(check_string_type(s, "What is written to wsgi.errors"))
 
-    def flush(self) -> None:
-        self.errors.flush()
-
     def writelines(self, seq: Iterable[str]) -> None:
         for line in seq:
             self.write(line)
+
+    def flush(self) -> None:
+        self.errors.flush()
 
     def close(self) -> None:
         raise AssertionError("wsgi.errors.close was called: only the server may close its error stream")
@@ -176,16 +176,6 @@ class WriteWrapper:
         if not callable(self.writer):
             raise AssertionError(f"start_response must return the write callable, not {_described(self.writer)}")
         self.writer(s)
-
-
-class PartialIteratorWrapper:
-    """An iterable whose iterators are checked, but know nothing of start_response; the caller closes them."""
-
-    def __init__(self, wsgi_iterator: Iterable[bytes]) -> None:
-        self.iterator = wsgi_iterator
-
-    def __iter__(self) -> IteratorWrapper:
-        return IteratorWrapper(self.iterator, None)
 
 
 class IteratorWrapper:
@@ -225,8 +215,7 @@ class IteratorWrapper:
     def close(self) -> None:
         """Close the application's iterable, where it can be closed; nothing may be read from it afterwards."""
         self.closed = True
-        if hasattr(self.original_iterator, "close"):
-            self.original_iterator.close()
+        getattr(self.original_iterator, "close", lambda: None)()
 
     def __del__(self) -> None:
         """Complain of a server that forgot to close: to stderr, and to `sys.unraisablehook` for test runners."""
@@ -236,6 +225,16 @@ class IteratorWrapper:
         if sys.stderr is not None:  # as under pythonw and late in the interpreter's shutdown
             sys.stderr.write(f"{message}\n")
         raise AssertionError(f"{message} ({self.original_iterator!r:.200})")
+
+
+class PartialIteratorWrapper:
+    """An iterable whose iterators are checked, but know nothing of start_response; the caller closes them."""
+
+    def __init__(self, wsgi_iterator: Iterable[bytes]) -> None:
+        self.iterator = wsgi_iterator
+
+    def __iter__(self) -> IteratorWrapper:
+        return IteratorWrapper(self.iterator, None)
 
 
 def check_environ(environ: dict[str, Any]) -> None:
@@ -351,7 +350,9 @@ def check_headers(headers: list[tuple[str, str]]) -> None:
         if name[-1] in "-_":
             raise AssertionError(f"A header name must not end with '-' or '_': {name!r:.100}")
         if name.lower() == "status":
-            raise AssertionError("The status is the first argument of start_response; it must not be a header too")
+            raise AssertionError(
+                "The status is the first argument of start_response: it must not be among the headers too"
+            )
         if not value.isascii() or not value.isprintable():
             _check_sendable(value, f"The value of the header {name!r:.100}")
 

@@ -344,7 +344,7 @@ class Silent(io.BytesIO):
 def test_a_partial_write_is_completed_with_a_warning() -> None:
     handler = Kept()
     handler.stdout = Slow()
-    with pytest.warns(DeprecationWarning, match="partial writes"):
+    with pytest.warns(DeprecationWarning, match="BufferedWriter"):
         handler.run(app_of([b"0123456789"]))
     assert handler.sent.startswith(b"HTTP/1.0 200 OK\r\n")
     assert handler.sent.endswith(b"\r\n\r\n0123456789")

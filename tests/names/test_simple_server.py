@@ -302,3 +302,12 @@ def test_a_port_in_use_is_one_clear_line() -> None:
     assert ended.stdout == ""
     assert len(ended.stderr.splitlines()) == 1
     assert str(port) in ended.stderr
+
+
+def test_ctrl_c_in_the_middle_of_a_request_ends_the_server() -> None:
+    # The standard library answers it as an error of the application and serves on: the signal is lost.
+    def app(environ: Any, start_response: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        serve(twisted_wsgiref.simple_server, app, b"GET / HTTP/1.0\r\n\r\n")
