@@ -62,9 +62,6 @@ class Headers:
         """Return the first value of that name, None if there is none."""
         return self.get(name)
 
-    def __contains__(self, name: str) -> bool:
-        return self.get(name) is not None
-
     def get_all(self, name: str) -> list[str]:
         """Return the values of all fields of that name, in their order."""
         key = _check(name, _NOT_IN_NAME, "name").lower()
@@ -86,6 +83,9 @@ class Headers:
             if other.lower() == key:
                 return value
         return default
+
+    def __contains__(self, name: str) -> bool:
+        return self.get(name) is not None
 
     def keys(self) -> list[str]:
         """Return the names, in their order, one as often as it has fields."""
