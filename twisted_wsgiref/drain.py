@@ -107,10 +107,12 @@ class Drain:
                 return
             if isinstance(block, FileSpan):
                 block = self._read(block)
-            self._transport.write(bytes(block))  # type: ignore[arg-type]
-            if not self._registered and self._outlet.pending:
+            if not self._registered:
+                # Also for a single block: the exchange is over, and the next one begun, only once the transport has
+                # room again. Else a client that pipelines and reads nothing would fill the memory with answers.
                 self._registered = True
                 self._transport.registerProducer(self, True)
+            self._transport.write(bytes(block))  # type: ignore[arg-type]
 
     def _read(self, span: FileSpan) -> bytes:
         octets = span.read(PIECE)
