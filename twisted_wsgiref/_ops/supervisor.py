@@ -1,0 +1,334 @@
+"""Which worker processes there should be, and what is to be done about it: decisions, and no process.
+
+What lives here: the states of the children, how crash loops are slowed, when an old child may go. What may not:
+pids, sockets, reactors. Time, starting and signalling are handed in, so that all of it is tested with a list and a
+number. Everything is called in the reactor's thread of the parent.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final, Protocol
+
+# Deaths within this many seconds of each other are one crash loop. A worker that was up for longer had some use.
+QUICK: Final = 10.0
+# So many deaths are answered at once: somebody kills, an allocator had a bad day. Then it is a loop.
+FREE_RESTARTS: Final = 5
+# The issue's promise, and slow enough that a machine can still be worked on while it loops.
+SLOWED: Final = 1.0
+# A child ends itself at the end of the grace; this much later, in seconds, it is ended.
+MARGIN: Final = 0.6
+# A tick that comes this much late, in seconds, was ours to be late: beats were not lost, they were not read.
+LATE: Final = 2.0
+
+# Exit statuses of ours. They are in docs/deploying.md.
+FAILED: Final = 1
+CUT_SHORT: Final = 3
+
+
+class State(Enum):
+    """Where a child is in its life."""
+
+    STARTING = auto()  # it loads the application
+    SERVING = auto()  # it has said that it accepts
+    DRAINING = auto()  # it was asked to end
+
+
+@dataclass
+class Child:
+    """What is known of one child. Times are by the supervisor's clock, 0 for never."""
+
+    number: int
+    generation: int
+    born: float
+    beat: float
+    state: State = State.STARTING
+    served: bool = False  # it has been SERVING
+    leaving: str = ""  # why it asked to be replaced
+    problem: str = ""  # why it will end, as it said itself
+    deadline: float = 0.0  # when it is killed
+    killed: bool = False
+
+
+class Processes(Protocol):
+    """What starts and signals the children that a `Supervisor` thinks of by number."""
+
+    def start(self, number: int) -> None:
+        """Start the child `number`; its end is told by `Supervisor.exited`, also where it could not begin."""
+
+    def signal(self, number: int, signum: int) -> None:
+        """Send a signal to the child `number`, if it is still there."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """For how long what is waited for, in seconds; 0: for ever, except the grace."""
+
+    start: float
+    beat: float
+    grace: float
+
+
+class Supervisor:
+    """Keeps `target` children serving. `say` is told what an operator wants to know, `done` the status at the end."""
+
+    def __init__(
+        self,
+        target: int,
+        processes: Processes,
+        patience: Patience,
+        *,
+        clock: Callable[[], float],
+        say: Callable[[str], None],
+        done: Callable[[int], None],
+        ready: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.target = target
+        self.children: dict[int, Child] = {}
+        self.stopping = False
+        self.status = 0
+        self._processes = processes
+        self._patience = patience
+        self._clock = clock
+        self._say = say
+        self._done = done
+        self._ready: Callable[[], None] | None = ready
+        self._numbers = 0
+        self._generation = self._newest = 1
+        self._before: int | None = None  # the generation that serves while a new one is started
+        self._ever_served = False
+        self._deaths = 0
+        self._last_death = self._last_start = float("-inf")
+        self._last_tick = clock()
+        self._slow_said = False
+        self._ended = False
+
+    # ---- What an operator asks for -----------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the first children."""
+        self._settle()
+
+    def stop(self) -> None:
+        """Have every child drain, and be done when the last is gone."""
+        if not self.stopping:
+            self.stopping = True
+            for child in list(self.children.values()):
+                self._drain(child)
+            self._settle()
+
+    def reload(self) -> None:
+        """Start as many children with the code of now; the others drain once all of them serve."""
+        if self.stopping:
+            return
+        self._say(f"reloading: starting {_count(self.target)} with the new code")
+        if self._before is None:
+            self._before = self._generation
+        else:
+            # Those that start now may have read what has changed since.
+            for child in self._staying():
+                self._drain(child)
+        self._newest += 1
+        self._generation = self._newest
+        self._forgive()
+        self._settle()
+
+    def more(self) -> None:
+        """Have one child more."""
+        self._change(1)
+
+    def fewer(self) -> None:
+        """Have one child fewer, but one."""
+        self._change(-1)
+
+    def _change(self, by: int) -> None:
+        if not self.stopping and self.target + by >= 1:
+            self.target += by
+            self._say(f"{_count(self.target)} from now on")
+            self._settle()
+
+    def fail(self, line: str) -> None:
+        """Give up: nobody can ever serve, for the reason in `line`."""
+        if not self.stopping:
+            self._say(line)
+            self.status = FAILED
+            self.stop()
+
+    # ---- What is heard of the children -------------------------------------------------------------------------
+
+    def beat(self, number: int) -> None:
+        """Note that the reactor of the child `number` turns."""
+        child = self.children.get(number)
+        if child is not None:
+            child.beat = self._clock()
+
+    def ready(self, number: int) -> None:
+        """Note that the child `number` accepts connections."""
+        child = self.children.get(number)
+        if child is not None and child.state is State.STARTING:
+            child.state = State.SERVING
+            child.served = self._ever_served = True
+            child.beat = self._clock()
+            self._say(f"worker {number} serves, {child.beat - child.born:.1f} s after its start")
+            self._settle()
+
+    def asks(self, number: int, reason: str) -> None:
+        """Note that the child `number` wants to be replaced, for `reason`."""
+        child = self.children.get(number)
+        if child is not None and child.state is State.SERVING and not child.leaving:
+            child.leaving = reason
+            self._say(f"worker {number} is going to be replaced: {reason}")
+            self._settle()
+
+    def failed(self, number: int, line: str, *, hopeless: bool = False) -> None:
+        """Note why the child `number` is about to end; `hopeless`: no later one will do better."""
+        child = self.children.get(number)
+        if child is not None:
+            child.problem = line
+            if hopeless and not self._ever_served and self._before is None:
+                self.fail(line)
+
+    def exited(self, number: int, how: str, *, well: bool) -> None:
+        """Note that the child `number` is gone: `how`, as ``SIGKILL`` or ``status 1``; `well` for status 0."""
+        child = self.children.pop(number, None)
+        if child is None:
+            return
+        reason = f"{how}: {child.problem}" if child.problem else how
+        if child.state is State.DRAINING:
+            if not well and child.served:
+                self.status = self.status or (CUT_SHORT if self.stopping else 0)
+                self._say(f"worker {number} did not end well ({reason})")
+        elif self._before is not None and child.generation == self._generation and not child.served:
+            self._say(f"worker {number} with the new code did not start ({reason})")
+            self._abort_reload()
+        else:
+            self._say(f"worker {number} {'died' if child.served else 'did not start'} ({reason})")
+            self._note_death()
+        self._settle()
+
+    # ---- Time --------------------------------------------------------------------------------------------------
+
+    def tick(self) -> None:
+        """Look at what is overdue. Called a few times a second."""
+        now = self._clock()
+        late, self._last_tick = now - self._last_tick > LATE, now
+        for child in list(self.children.values()):
+            if late:
+                child.beat = now
+            self._look_at(child, now)
+        if self._deaths and now - self._last_death > QUICK:
+            self._forgive()
+        self._settle()
+
+    def _look_at(self, child: Child, now: float) -> None:
+        patience = self._patience
+        if child.killed:
+            return
+        if child.state is State.DRAINING:
+            if now >= child.deadline:
+                self._kill(child, "it has not ended at the end of the grace")
+        elif child.state is State.STARTING:
+            if patience.start and now - child.born > patience.start + MARGIN:
+                self._kill(child, f"it did not begin to serve within {patience.start:g} s")
+        elif patience.beat and now - child.beat > patience.beat:
+            self._kill(child, f"its reactor has not turned for {patience.beat:g} s")
+
+    def _kill(self, child: Child, why: str) -> None:
+        child.killed = True
+        child.problem = why
+        self._say(f"worker {child.number} is killed: {why}")
+        self._processes.signal(child.number, signal.SIGKILL)
+
+    # ---- Decisions ---------------------------------------------------------------------------------------------
+
+    def _settle(self) -> None:
+        """Bring about what should be, as far as it may be done now."""
+        if self.stopping:
+            if not self.children and not self._ended:
+                self._ended = True
+                self._done(self.status)
+            return
+        staying = self._staying()
+        for child in staying[self.target :]:
+            self._drain(child)
+        missing = self.target - len(staying)
+        while missing > 0 and self._may_start():
+            missing -= 1
+            self._start()
+        self._release()
+
+    def _staying(self) -> list[Child]:
+        """Return the children that count, the longest serving first."""
+        mine = [each for each in self.children.values() if each.generation == self._generation and not each.leaving]
+        mine = [each for each in mine if each.state is not State.DRAINING]
+        return sorted(mine, key=lambda each: (each.state is not State.SERVING, each.number))
+
+    def _release(self) -> None:
+        """Let those drain whose place has been taken: nobody stops accepting before another accepts."""
+        serving = [each for each in self.children.values() if each.state is State.SERVING]
+        new = sum(each.generation == self._generation and not each.leaving for each in serving)
+        if new >= self.target:
+            for child in serving:
+                if child.generation != self._generation:
+                    self._drain(child)
+            if self._ready is not None:
+                ready, self._ready = self._ready, None
+                ready()
+            if self._before is not None:
+                self._before = None
+                self._drain_strangers()
+                self._say(f"reloaded: {_count(self.target)} with the new code")
+        leaving = [each for each in serving if each.leaving and each.generation == self._generation]
+        for child in leaving[: max(0, new + len(leaving) - self.target)]:
+            self._drain(child)
+
+    def _drain_strangers(self) -> None:
+        """End what still starts with the code of before."""
+        for child in list(self.children.values()):
+            if child.generation != self._generation:
+                self._drain(child)
+
+    def _abort_reload(self) -> None:
+        """Go on with the generation from before."""
+        if self._before is None:
+            return
+        self._generation, self._before = self._before, None
+        self._say("the reload is given up: the workers with the old code go on")
+        self._drain_strangers()
+
+    def _drain(self, child: Child) -> None:
+        if child.state is not State.DRAINING:
+            child.state = State.DRAINING
+            child.deadline = self._clock() + self._patience.grace + MARGIN
+            self._processes.signal(child.number, signal.SIGTERM)
+
+    def _start(self) -> None:
+        self._numbers += 1
+        now = self._last_start = self._clock()
+        self.children[self._numbers] = Child(self._numbers, self._generation, now, now)
+        self._processes.start(self._numbers)
+
+    # ---- Crash loops -------------------------------------------------------------------------------------------
+
+    def _note_death(self) -> None:
+        self._last_death = self._clock()
+        self._deaths += 1
+        if self._deaths > FREE_RESTARTS and not self._slow_said:
+            self._slow_said = True
+            self._say(f"{self._deaths} workers died soon after each other: from now on one is started a second")
+
+    def _may_start(self) -> bool:
+        return self._deaths <= FREE_RESTARTS or self._clock() - self._last_start >= SLOWED
+
+    def _forgive(self) -> None:
+        if self._slow_said:
+            self._say("workers are started without a pause again")
+        self._deaths = 0
+        self._slow_said = False
+
+
+def _count(workers: int) -> str:
+    return f"{workers} worker{'' if workers == 1 else 's'}"
