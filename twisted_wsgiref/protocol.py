@@ -69,6 +69,7 @@ class WSGIProtocol(Protocol):
         self._intake = Intake(
             rules.limits, rules.max_body, rules.body_memory, self._open_pipe if rules.stream_input else None
         )
+        self._reader = self._intake.reader
         self._exchange: Exchange | None = None
         self._environ: dict[str, Any] | None = None  # what all requests of the connection share
         self._waits = 0  # why the transport is paused
@@ -117,7 +118,7 @@ class WSGIProtocol(Protocol):
             self._take_request()
         elif self._intake.pipe is not None:
             self._take_upload()
-        elif len(self._intake) + _READ > self._rules.max_pipelined:
+        elif len(self._reader.buffer) + _READ > self._rules.max_pipelined:
             # One request at a time: what comes after it waits in the kernel, and then at the client.
             self._pause(_PIPELINED)
             if self._exchange is None:
@@ -138,7 +139,7 @@ class WSGIProtocol(Protocol):
             self.transport.write(CONTINUE)
         body = intake.body
         if body is None:
-            if len(intake):
+            if self._reader.buffer:
                 self._watch.start(HEAD, self.factory.clock())
         else:
             self._watch.start(BODY, self.factory.clock())
@@ -243,8 +244,8 @@ class WSGIProtocol(Protocol):
         connection = self._environ
         if connection is None:
             connection = self._environ = self._describe()
-        size = None if type(body) is InputPipe else body.size if body is not None else 0  # type: ignore[union-attr]
-        environ = request_environ(factory.environ, connection, head, size)
+        size = 0 if body is None else body.size
+        environ = request_environ(connection, head, size)
         if factory.rules.trusted is not None:
             try:
                 peer = connection.get("REMOTE_ADDR")
@@ -263,7 +264,8 @@ class WSGIProtocol(Protocol):
         # Asked at the first request: behind a PROXY header the addresses are not known before.
         transport = self.transport
         scheme = "https" if is_secure(transport) else "http"
-        return connection_environ(scheme, host_and_port(transport.getHost()), host_and_port(transport.getPeer()))
+        host, peer = host_and_port(transport.getHost()), host_and_port(transport.getPeer())
+        return connection_environ(self.factory.environ, scheme, host, peer)
 
     def refuse_exchange(self, status: int) -> None:
         """Answer `status` instead of the application, which has not begun, and close."""
@@ -307,7 +309,7 @@ class WSGIProtocol(Protocol):
             except OSError:
                 pass
         self._exchange = None
-        if len(self._intake) or outlet.gone or self._half_closed or self._waits or self.factory.draining:
+        if self._reader.buffer or outlet.gone or self._half_closed or self._waits or self.factory.draining:
             self.factory.wake(self._go_on)
 
     # ---- The end of an exchange, and of the connection ---------------------------------------------------------
@@ -339,7 +341,7 @@ class WSGIProtocol(Protocol):
             return
         if not self._closing:
             self._resume(_PIPELINED | _PIPE_FULL)
-            if len(self._intake):
+            if self._reader.buffer:
                 self._take_request()
         if self._half_closed and self._exchange is None:
             self.transport.loseConnection()
@@ -404,6 +406,8 @@ class WSGIProtocol(Protocol):
             if watch.elapsed(HEAD, now) > rules.head_timeout:
                 self._refuse(408, "the request head did not arrive in time")
         elif watch.elapsed(IDLE, now) > self._patience():
+            # The transport may still hold the end of an answer for a client that reads nothing: that has an end, too.
+            self._closing = True
             self.transport.loseConnection()
 
     def _patience(self) -> float:

@@ -30,9 +30,11 @@ def service_environ(
     }
 
 
-def connection_environ(scheme: str, server: tuple[str, int] | None, peer: tuple[str, int] | None) -> dict[str, Any]:
+def connection_environ(
+    service: dict[str, Any], scheme: str, server: tuple[str, int] | None, peer: tuple[str, int] | None
+) -> dict[str, Any]:
     """Return what is the same for every request of a connection; addresses only where the transport has them."""
-    environ: dict[str, Any] = {"wsgi.url_scheme": scheme}
+    environ: dict[str, Any] = {**service, "wsgi.url_scheme": scheme}
     if scheme == "https":
         environ["HTTPS"] = "on"
     if server is not None:
@@ -44,25 +46,20 @@ def connection_environ(scheme: str, server: tuple[str, int] | None, peer: tuple[
     return environ
 
 
-def request_environ(
-    service: dict[str, Any], connection: dict[str, Any], head: RequestHead, size: int | None
-) -> dict[str, Any]:
-    """Return a new environ for one request, whose body of `size` octets (None: nobody knows yet) is opened later.
+def request_environ(base: dict[str, Any], head: RequestHead, size: int | None) -> dict[str, Any]:
+    """Return a new environ for one request on top of its connection's, `base`.
 
-    PEP 3333 and RFC 3875; REQUEST_URI, as Apache and uWSGI have it, and RAW_URI, as gunicorn has it, are the target as
-    sent. Called in the reactor's thread.
+    The body, of `size` octets (None: nobody knows yet), is added by the worker that opens it. PEP 3333 and RFC 3875;
+    REQUEST_URI, as Apache and uWSGI have it, and RAW_URI, as gunicorn has it, are the target as sent. Called in the
+    reactor's thread.
     """
-    environ = {
-        **service,
-        **connection,
-        **head.fields,
-        "REQUEST_METHOD": head.method,
-        "PATH_INFO": head.path,
-        "QUERY_STRING": head.query,
-        "REQUEST_URI": head.target,
-        "RAW_URI": head.target,
-        "SERVER_PROTOCOL": "HTTP/1.1" if head.minor else "HTTP/1.0",
-    }
+    environ = base.copy()
+    environ.update(head.fields)
+    environ["REQUEST_METHOD"] = head.method
+    environ["PATH_INFO"] = head.path
+    environ["QUERY_STRING"] = head.query
+    environ["REQUEST_URI"] = environ["RAW_URI"] = head.target
+    environ["SERVER_PROTOCOL"] = "HTTP/1.1" if head.minor else "HTTP/1.0"
     if head.length == CHUNKED and size is not None:
         # The coding is undone: what an application reads is as long as this says.
         del environ["HTTP_TRANSFER_ENCODING"]

@@ -64,6 +64,8 @@ class Exchange:
     __slots__ = (
         "_claim",
         "_gateway",
+        "_peer",
+        "_user",
         "body",
         "connection",
         "cut",
@@ -79,7 +81,7 @@ class Exchange:
         "status",
     )
 
-    def __init__(  # noqa: PLR0917 - made in one place only
+    def __init__(
         self,
         gateway: Gateway,
         head: RequestHead,
@@ -138,9 +140,11 @@ class Exchange:
         if not observers or self.reported:
             return
         self.reported = True
+        if self.environ:
+            self._let_go()
         fields = self.head.fields
         record = Record(
-            self.environ.get("REMOTE_ADDR"),
+            self._peer,
             self.head.request_line,
             self.status,
             self.octets,
@@ -148,10 +152,17 @@ class Exchange:
             self._gateway.clock() - self.received,
             fields.get("HTTP_REFERER", ""),
             fields.get("HTTP_USER_AGENT", ""),
-            self.environ.get("REMOTE_USER", ""),
+            self._user,
         )
         for observer in observers:
             observer(record)
+
+    def _let_go(self) -> None:
+        """Keep of the environ what a record needs. It refers to this exchange, and would not be freed before long."""
+        environ, self.environ = self.environ, {}
+        if self._gateway.observers:
+            self._peer = environ.get("REMOTE_ADDR")
+            self._user = environ.get("REMOTE_USER", "")
 
     # ---- In a worker's thread ----------------------------------------------------------------------------------
 
@@ -164,6 +175,7 @@ class Exchange:
             self.cut = True
         else:
             self._run_handler()
+            self._let_go()
         if self.body is not None:
             self.body.close()
         self.connection.exchange_ended()
@@ -202,7 +214,7 @@ class Exchange:
 
         ``environ["wsgi.early_hints"]``. Raises as ``start_response`` does for what can not be sent.
         """
-        lines, _ = format_fields(headers)
+        lines = format_fields(headers).lines
         if self.head.minor and not self.outlet.begun:
             self.outlet.send(interim_answer(103, lines))
 

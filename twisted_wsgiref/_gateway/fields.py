@@ -7,8 +7,9 @@ once and remembered; values are joined and judged together, so that thirteen cos
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
 from twisted_wsgiref.util import is_hop_by_hop
 
@@ -38,6 +39,15 @@ class _FieldNames(dict[str, str]):
         return name.lower()
 
 
+class Fields(NamedTuple):
+    """Header fields that can be sent: their lines, and what the server has to know of them."""
+
+    lines: str
+    length: int | None  # their Content-Length
+    has_date: bool
+    has_server: bool
+
+
 _NAMES: Final = _FieldNames()
 _known_statuses: Final[set[str]] = set()
 
@@ -56,27 +66,35 @@ def check_status(status: str) -> None:
         _known_statuses.add(status)
 
 
-def format_fields(headers: Sequence[tuple[str, str]]) -> tuple[str, dict[str, str]]:
-    """Return `headers` as field lines, and their values by lower-case name.
+def format_fields(headers: list[tuple[str, str]]) -> Fields:
+    """Return `headers` as they are sent. Raises `TypeError` or `ValueError`, naming the culprit.
 
-    Raises `TypeError` for what is not a list of pairs of `str`, `ValueError` for what can not be sent: a name that is
-    no token, a hop-by-hop field, a control character, a character over 0xFF, two Content-Length. Source: PEP 3333;
-    RFC 9110, section 5. Called in a worker's thread.
+    That is: what is not a list of pairs of `str`, a name that is no token, a hop-by-hop field, a control character, a
+    character over 0xFF, a Content-Length that is not one number. Source: PEP 3333; RFC 9110, section 5. Called in a
+    worker's thread.
     """
     if type(headers) is not list:
         raise TypeError(f"the headers are of type {type(headers).__name__}: they have to be a list (PEP 3333)")
     try:
-        fields = {_NAMES[name]: value for name, value in headers}
-        values = "".join([value for _, value in headers])
-    except TypeError as error:
+        return _format(tuple(headers))
+    except (TypeError, ValueError) as error:
         raise _name_culprit(headers) or error from None
-    except ValueError as error:
-        raise _name_culprit(headers) or error from None
+
+
+# Most answers of an application carry fields that others carried before: then nothing is judged or formatted again.
+@lru_cache(maxsize=256)
+def _format(headers: tuple[tuple[str, str], ...]) -> Fields:
+    names = {_NAMES[name]: value for name, value in headers}
+    values = "".join([value for _, value in headers])
     if not values.isascii() or not values.isprintable():
         _check_values(headers)
-    if len(fields) != len(headers) and "content-length" in fields:
-        _check_single(headers, "content-length")
-    return "".join([f"{name}: {value}\r\n" for name, value in headers]), fields
+    length = None
+    if "content-length" in names:
+        if sum(_NAMES[name] == "content-length" for name, _ in headers) > 1:
+            raise ValueError("the header Content-Length is there more than once")
+        length = _parse_length(names["content-length"])
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers])
+    return Fields(lines, length, "date" in names, "server" in names)
 
 
 def _name_culprit(headers: list[Any]) -> Exception | None:
@@ -90,23 +108,18 @@ def _name_culprit(headers: list[Any]) -> Exception | None:
     return None
 
 
-def _check_values(headers: Sequence[tuple[str, str]]) -> None:
+def _check_values(headers: Iterable[tuple[str, str]]) -> None:
     for name, value in headers:
         found = _FORBIDDEN.search(value)
         if found is not None:
             raise ValueError(f"the header {name} holds the character {found[0]!r}, which no header may")
 
 
-def _check_single(headers: Sequence[tuple[str, str]], key: str) -> None:
-    if sum(_NAMES[name] == key for name, _ in headers) > 1:
-        raise ValueError(f"the header {key} is there more than once")
-
-
 _LENGTH: Final = re.compile(r"[0-9]{1,19}")
 
 
-def parse_length(value: str) -> int:
-    """Return an application's Content-Length in octets. Raises `ValueError`. RFC 9110, section 8.6."""
+def _parse_length(value: str) -> int:
+    # RFC 9110, section 8.6.
     if _LENGTH.fullmatch(value) is None:
         raise ValueError(f"the header Content-Length is {value!r}: it has to be a number of octets")
     return int(value)

@@ -18,10 +18,10 @@ from time import time
 from traceback import format_exception
 from typing import IO, TYPE_CHECKING, Any, ClassVar, Final
 
-from twisted_wsgiref._wire.response import LAST_CHUNK, chunk, forbids_body, forbids_length
+from twisted_wsgiref._wire.response import LAST_CHUNK, chunk, decide_framing, forbids_length
 from twisted_wsgiref.handlers import SimpleHandler
 
-from .fields import check_status, format_fields, parse_length
+from .fields import Fields, check_status, format_fields
 from .outlet import ClientGone
 
 if TYPE_CHECKING:
@@ -65,8 +65,7 @@ class WSGIHandler(SimpleHandler):
     stdout: Outlet  # type: ignore[assignment]
 
     _has_environ_hooks: ClassVar[bool] = False
-    _lines = ""  # the field lines that the application gave
-    _fields: dict[str, str] = {}  # their values by lower-case name
+    _fields = Fields("", None, False, False)  # what the application gave
     _chunked = False
     _bodyless = False  # the answer ends with its head
     _remaining: int | None = None  # octets that the Content-Length still promises
@@ -79,7 +78,10 @@ class WSGIHandler(SimpleHandler):
         """Answer the request by `application`, whatever it does. Raises nothing."""
         exchange = self.exchange
         try:
-            self.setup_environ()
+            if self._has_environ_hooks:
+                self.setup_environ()
+            else:
+                self.environ = self.base_env
             self.result = application(self.environ, self.start_response)
             self.finish_response()
         except ClientGone:
@@ -87,7 +89,8 @@ class WSGIHandler(SimpleHandler):
         except BaseException:
             self._fail()
         exchange.octets = self.bytes_sent
-        exchange.status = int(self.status[:3]) if self.headers_sent and self.status else 0
+        if self.headers_sent:
+            exchange.status = int(self.status[:3])  # type: ignore[index]
         self.close()
 
     def setup_environ(self) -> None:
@@ -119,12 +122,8 @@ class WSGIHandler(SimpleHandler):
         elif self.status is not None:
             raise AssertionError("start_response() called twice without exc_info")
         check_status(status)
-        lines, fields = format_fields(headers)
-        if "content-length" in fields:
-            parse_length(fields["content-length"])
+        self._fields = format_fields(headers)
         self.status = status
-        self._lines = lines
-        self._fields = fields
         return self.write
 
     def write(self, data: bytes) -> None:
@@ -224,9 +223,9 @@ class WSGIHandler(SimpleHandler):
         octets = max(0, status.st_size - position)
         if self.status is None:
             raise AssertionError("the application returned a file without calling start_response()")
-        given = self._fields.get("content-length")
-        if given is not None and int(given) < octets:
-            octets = int(given)
+        given = self._fields.length
+        if given is not None and given < octets:
+            octets = given
         head = self._make_head(octets)
         self.headers_sent = True
         self._remaining = None
@@ -244,43 +243,22 @@ class WSGIHandler(SimpleHandler):
         return True
 
     def _make_head(self, known: int | None) -> bytes:
-        """Return the head, and decide how the body's end is told; `known` is the body's length where it is known.
+        """Return the head, and settle how the body's end is told; `known` is the body's length where it is known.
 
-        RFC 9112, section 6.3. Raises `ValueError` where the body is known not to be what its Content-Length says.
+        Raises `ValueError` where the body is known not to be what its Content-Length says.
         """
         exchange = self.exchange
         request = exchange.head
         status: str = self.status  # type: ignore[assignment]
-        fields = self._fields
-        lines = self._lines
-        framing = ""
+        lines, given, has_date, has_server = self._fields
         if exchange.is_upload_unread():
             exchange.persistent = False  # an answer without reading refuses the rest
-        given = fields.get("content-length")
-        if forbids_body(request.method, status):
-            self._bodyless = True
-            if given is not None and forbids_length(status):
-                lines = _without(lines, "content-length")
-            elif given is None and known and request.method == "HEAD" and not forbids_length(status):
-                framing = f"Content-Length: {known}\r\n"
-        elif given is not None:
-            self._remaining = int(given)
-            if known is not None and known != self._remaining:
-                raise ValueError(f"the body has {known} octets, its Content-Length says {given}")
-        elif known is not None:
-            framing = f"Content-Length: {known}\r\n"
-        elif request.minor:
-            self._chunked = True
-            framing = "Transfer-Encoding: chunked\r\n"
-        else:
-            exchange.persistent = False
-            exchange.ends_by_close = True
-        if not exchange.persistent:
-            framing += "Connection: close\r\n"
-        elif not request.minor:
-            framing += "Connection: keep-alive\r\n"
-        stamp = exchange.stamp.lines(time(), "date" not in fields, "server" not in fields)
-        return f"HTTP/1.1 {status}\r\n{lines}{stamp}{framing}\r\n".encode("latin-1")
+        framing = decide_framing(status, request.method == "HEAD", request.minor, given, known, exchange.persistent)
+        end, self._chunked, self._bodyless, self._remaining, exchange.persistent = framing
+        if self._bodyless and given is not None and forbids_length(status):
+            lines = _without(lines, "content-length")
+        stamp = exchange.stamp.lines(time(), not has_date, not has_server)
+        return f"HTTP/1.1 {status}\r\n{lines}{stamp}{end}\r\n".encode("latin-1")
 
     # ---- Errors and the end ------------------------------------------------------------------------------------
 
@@ -290,14 +268,18 @@ class WSGIHandler(SimpleHandler):
         except ClientGone:
             pass
         except BaseException:
-            self.exchange.cut = True
+            self._cut()
             self.log_exception(sys.exc_info())
+
+    def _cut(self) -> None:
+        self.exchange.cut = True
+        self.exchange.ends_by_close = not self._chunked and self._remaining is None
 
     def handle_error(self) -> None:
         """Log the current exception; send the error page if no head is out, else have the connection cut."""
         self.log_exception(sys.exc_info())
         if self.headers_sent:
-            self.exchange.cut = True
+            self._cut()
             return
         result, self.result = self.result, None
         _close(result, self.log_exception)

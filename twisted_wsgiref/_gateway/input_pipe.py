@@ -30,6 +30,8 @@ class InputPipe(RawIOBase):
         self._held = 0
         self._lost = False
         self._changed = Condition()
+        #: How long the body is: nobody knows before its end.
+        self.size: int | None = None
         #: No more should be put now.
         self.full = False
         #: All of the body has come.

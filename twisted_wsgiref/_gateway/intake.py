@@ -7,7 +7,7 @@ there is to wait for.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final
 
 from twisted_wsgiref._wire.body import ChunkedBody, LengthBody, body_of
 from twisted_wsgiref._wire.errors import ProtocolError
@@ -24,11 +24,8 @@ HEAD: Final = "head"
 BODY: Final = "body"
 
 
-class Request(NamedTuple):
-    """What is ready to be answered; a body of None is empty."""
-
-    head: RequestHead
-    body: RequestBody | InputPipe | None
+#: What is ready to be answered; a body of None is empty.
+Request = tuple[RequestHead, RequestBody | InputPipe | None]
 
 
 class Intake:
@@ -45,10 +42,10 @@ class Intake:
         "_max_body",
         "_memory",
         "_open_pipe",
-        "_reader",
         "body",
         "pipe",
         "progress",
+        "reader",
         "wants_continue",
     )
 
@@ -63,7 +60,8 @@ class Intake:
         self._max_body = max_body
         self._memory = memory
         self._open_pipe = open_pipe
-        self._reader = HeadReader(limits)
+        #: The octets behind the request at hand.
+        self.reader = HeadReader(limits)
         self._head: RequestHead | None = None
         self._framing: LengthBody | ChunkedBody | None = None
         #: The body that is being collected.
@@ -75,33 +73,31 @@ class Intake:
         #: The client waits for 100 (Continue); whoever sends it sets this to False.
         self.wants_continue = False
 
-    def __len__(self) -> int:
-        """Return how many octets wait behind the request at hand."""
-        return len(self._reader)
-
     @property
     def phase(self) -> str:
         """What has come so far: `IDLE`, `HEAD` or `BODY`."""
         if self._framing is not None:
             return BODY
-        return HEAD if len(self._reader) else IDLE
+        return HEAD if self.reader.buffer else IDLE
 
     def feed(self, octets: bytes) -> None:
         """Take `octets` from the connection."""
-        self._reader.feed(octets)
+        self.reader.feed(octets)
 
     def take(self) -> Request | None:
         """Return the next request, once it is ready. Raises `ProtocolError`; nothing may be asked after that."""
         if self._framing is None:
-            head = self._reader.take_head()
+            head = self.reader.take_head()
             if head is None:
                 return None
             if head.length == 0:
-                return Request(head, None)
+                return head, None
             return self._start_body(head)
-        if not len(self._reader):
-            return self._end_body() if self._framing.complete else None
-        return self._take_body(self._reader.take_rest())
+        if self._framing.complete:
+            return self._end_body()  # it was still being written to its file; what has come since is not part of it
+        if not self.reader.buffer:
+            return None
+        return self._take_body(self.reader.take_rest())
 
     def _start_body(self, head: RequestHead) -> Request | None:
         if head.length > self._max_body:
@@ -109,12 +105,12 @@ class Intake:
         self._framing = body_of(head.length, self._limits)
         self._head = head
         self.progress = 0
-        first = self._reader.take_rest()
+        first = self.reader.take_rest()
         if self._open_pipe is not None:
             self.pipe = self._open_pipe(head)
             if first:
                 self._take_body(first)
-            return Request(head, self.pipe)
+            return head, self.pipe
         self.body = RequestBody(self._memory)
         if not first:
             self.wants_continue = head.expects_continue
@@ -127,7 +123,7 @@ class Intake:
         self.progress += len(content)
         if self.progress > self._max_body:
             raise ProtocolError(413, "the body is larger than max_body")
-        self._reader.put_back(rest)
+        self.reader.put_back(rest)
         if content:
             if self.pipe is not None:
                 self.pipe.put(content)
@@ -145,7 +141,7 @@ class Intake:
             self.pipe.finish()
             self.pipe = None
             return None
-        return Request(head, body)  # type: ignore[arg-type]
+        return head, body  # type: ignore[return-value]
 
     def close(self) -> None:
         """Give up what was collected: the client left or went too far. Not while the body is spilling."""

@@ -1,4 +1,4 @@
-"""A request's body on the wire: where it ends, and what in it is content. Where the content is kept is not decided here.
+"""A request's body on the wire: where it ends, and what in it is content. Where content is kept is not decided here.
 
 Both kinds share one interface: ``feed`` takes octets and returns the content in them and what follows the body;
 ``complete`` becomes true with the body's last octet.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from .errors import ProtocolError
@@ -37,6 +38,7 @@ def decide_length(minor: int, fields: Mapping[str, str]) -> int:
     return int(length)
 
 
+@lru_cache(maxsize=64)
 def is_persistent(minor: int, connection: str | None) -> bool:
     """Return whether the client would use its connection for another request. RFC 9112, section 9.3."""
     if connection is None:

@@ -22,7 +22,8 @@ _REQUEST_LINE: Final = re.compile(rf"({TOKEN}) ([\x21-\x7e]+) HTTP/1\.([01])\r\n
 _ANY_VERSION: Final = re.compile(rf"{TOKEN} [\x21-\x7e]+ HTTP/[0-9]\.[0-9]\r\n")
 # RFC 9112, section 5: no space before the colon, no folding, HTAB the only control character. Each match starts at a
 # line's start and takes exactly one LF, so there are as many matches as LFs if, and only if, every line is a field.
-_FIELD: Final = re.compile(rf"^({TOKEN}):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)\r\n", re.MULTILINE)
+# The white space before a value is taken whole (the lookahead), or a long run of it would be tried at every length.
+_FIELD: Final = re.compile(rf"^({TOKEN}):[ \t]*(?![ \t])([\t -~\x80-\xff]*)\r\n", re.MULTILINE)
 
 # Fields of which one more changes the meaning of the message, or of which only one can be obeyed.
 _SINGLE: Final = frozenset(
@@ -42,12 +43,13 @@ _IGNORED: Final = ""
 class _CGINames(dict[str, str]):
     """Field names as they come, mapped to the names of RFC 3875; learnt once, since clients use few."""
 
-    # Names are chosen by clients: past this many, they are worked out each time.
+    # Names are chosen by clients: past this many, or this long, they are worked out each time.
     _most = 2048
+    _longest = 64
 
     def __missing__(self, name: str) -> str:
         key = _cgi_name(name)
-        if len(self) < self._most:
+        if len(self) < self._most and len(name) <= self._longest:
             self[name] = key
         return key
 
@@ -96,7 +98,8 @@ class RequestHead:
         self.minor = minor
         self.fields = fields
         self.path, self.query = split_target(method, target, fields)
-        self.length = decide_length(minor, fields)
+        framed = "CONTENT_LENGTH" in fields or "HTTP_TRANSFER_ENCODING" in fields
+        self.length = decide_length(minor, fields) if framed else 0
         self.persistent = is_persistent(minor, fields.get("HTTP_CONNECTION"))
         self.expects_continue = "HTTP_EXPECT" in fields and expects_continue(minor, fields)
 
@@ -127,17 +130,12 @@ def parse_head(octets: bytes, limits: Limits) -> RequestHead:
         raise ProtocolError(400, "a header field is malformed")
     if len(pairs) > limits.fields:
         raise ProtocolError(431, "too many header fields")
-    padded = " \r\n" in text or "\t\r\n" in text
-    fields: dict[str, str] = {}
     names = _CGI_NAMES
-    for name, value in pairs:
-        if padded:
-            value = value.rstrip(" \t")
-        key = names[name]
-        if key in fields:
-            _join(fields, key, value)
-        else:
-            fields[key] = value
+    if " \r\n" in text or "\t\r\n" in text:
+        pairs = [(name, value.rstrip(" \t")) for name, value in pairs]
+    fields = {names[name]: value for name, value in pairs}
+    if len(fields) != len(pairs):
+        fields = _join(pairs)
     fields.pop(_IGNORED, None)
     host = fields.get("HTTP_HOST")
     if host is not None:
@@ -147,24 +145,20 @@ def parse_head(octets: bytes, limits: Limits) -> RequestHead:
     return RequestHead(method, target, 1 if minor == "1" else 0, fields)
 
 
-def check_lines(octets: bytes | bytearray, limits: Limits) -> None:
-    """Refuse a head, or the part of it that has come, in which one line is longer than its limit."""
-    start = octets.find(b"\r\n") + 2
-    if start == 1:
-        if len(octets) > limits.request_line:
-            raise ProtocolError(414, "the request line is too long")
-        return
-    if start - 2 > limits.request_line:
-        raise ProtocolError(414, "the request line is too long")
-    if len(octets) - start <= limits.field:
-        return
-    while start < len(octets):
-        end = octets.find(b"\r\n", start)
-        if (len(octets) if end < 0 else end) - start > limits.field:
-            raise ProtocolError(431, "a header field is too long")
-        if end < 0:
-            return
+def check_lines(octets: bytes | bytearray, limits: Limits, start: int = 0) -> None:
+    """Refuse the head that starts `octets` if a complete line of it, from `start` on, is longer than its limit."""
+    while (end := octets.find(b"\r\n", start)) >= 0:
+        check_line(end - start, start, limits)
         start = end + 2
+
+
+def check_line(size: int, start: int, limits: Limits) -> None:
+    """Refuse a line of a head that starts at `start` and has, or has so far, `size` octets without its line end."""
+    if start == 0:
+        if size > limits.request_line:
+            raise ProtocolError(414, "the request line is too long")
+    elif size > limits.field:
+        raise ProtocolError(431, "a header field is too long")
 
 
 def refuse_request_line(text: str) -> NoReturn:
@@ -179,9 +173,19 @@ def is_request_line(line: bytes) -> bool:
     return _REQUEST_LINE.match(line.decode("latin-1")) is not None
 
 
-def _join(fields: dict[str, str], key: str, value: str) -> None:
-    # RFC 9110, section 5.3: repeated fields are one list. RFC 6265, section 5.4: cookies are joined by a semicolon
-    # (HTTP/2 front ends split them, RFC 9113, section 8.2.3).
-    if key in _SINGLE:
-        raise ProtocolError(400, "a field that may come once came twice")
-    fields[key] += ("; " if key == "HTTP_COOKIE" else ", ") + value
+def _join(pairs: list[tuple[str, str]]) -> dict[str, str]:
+    """Return the fields by their CGI names, those of one name joined.
+
+    RFC 9110, section 5.3: repeated fields are one list. RFC 6265, section 5.4: cookies are joined by a semicolon, for
+    HTTP/2 front ends split them (RFC 9113, section 8.2.3). Raises `ProtocolError`.
+    """
+    fields: dict[str, str] = {}
+    for name, value in pairs:
+        key = _CGI_NAMES[name]
+        if key not in fields or key == _IGNORED:
+            fields[key] = value
+        elif key in _SINGLE:
+            raise ProtocolError(400, "a field that may come once came twice")
+        else:
+            fields[key] += ("; " if key == "HTTP_COOKIE" else ", ") + value
+    return fields

@@ -11,89 +11,96 @@ import re
 from typing import Final
 
 from .errors import ProtocolError
-from .head import RequestHead, check_lines, is_request_line, parse_head, refuse_request_line
+from .head import RequestHead, check_line, check_lines, is_request_line, parse_head, refuse_request_line
 from .limits import Limits
 
 # RFC 9112, section 2.2: CR LF only. A bare LF would be a line end to some and a character to others. The other
 # control characters are nowhere allowed; the first of a TLS handshake sent to a plain port is one of them.
 _NEVER: Final = re.compile(rb"(?<!\r)\n|\r[^\n]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
+_CR: Final = 0x0D
+
 
 class HeadReader:
     """The octets of a connection that are not understood yet, and the next head in them."""
 
-    __slots__ = ("_buffer", "_forgiven", "_limits", "_line_start", "_searched")
+    __slots__ = ("_forgiven", "_limits", "_line_start", "_searched", "buffer")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._buffer: bytes | bytearray = b""
-        self._start_head()
-
-    def _start_head(self) -> None:
+        #: The octets that are not understood yet.
+        self.buffer: bytes | bytearray = b""
         self._searched = 0  # before this there is no end of a head, and nothing forbidden
         self._line_start = 0  # where the line that is still incomplete starts; 0: the request line
         self._forgiven = False  # whether the empty line that may come first has come
 
     def __len__(self) -> int:
-        return len(self._buffer)
+        return len(self.buffer)
 
     def feed(self, octets: bytes) -> None:
         """Keep `octets` behind what is there."""
-        if not self._buffer:
-            self._buffer = octets
+        if not self.buffer:
+            self.buffer = octets
         else:
-            if type(self._buffer) is bytes:
+            if type(self.buffer) is bytes:
                 # Appended to in place: one octet at a time costs no more than all at once.
-                self._buffer = bytearray(self._buffer)
-            self._buffer += octets
+                self.buffer = bytearray(self.buffer)
+            self.buffer += octets
 
     def take_head(self) -> RequestHead | None:
         """Return the next head, once it is complete. Raises `ProtocolError`; nothing may be asked after that."""
-        buffer = self._buffer
+        buffer = self.buffer
         end = buffer.find(b"\r\n\r\n", self._searched)
-        if end < 0 or end + 2 > self._limits.head or buffer.startswith(b"\r\n"):
+        if end < 0 or end + 2 > self._limits.head or buffer[0] == _CR:
             return self._take_slowly(end)
         head = parse_head(bytes(buffer[: end + 2]), self._limits)
-        self._buffer = bytes(buffer[end + 4 :])
-        self._start_head()
+        self.buffer = bytes(buffer[end + 4 :])
+        self._searched = self._line_start = 0
+        self._forgiven = False
         return head
 
     def take_rest(self) -> bytes:
         """Return and forget all octets that are there: they follow a head, and belong to its body."""
-        rest, self._buffer = bytes(self._buffer), b""
+        rest, self.buffer = bytes(self.buffer), b""
         return rest
 
     def put_back(self, octets: bytes) -> None:
         """Put back what of `take_rest`'s octets turned out to follow the body."""
-        self._buffer = octets
+        self.buffer = octets
 
     def _take_slowly(self, end: int) -> RequestHead | None:
-        buffer, limits = self._buffer, self._limits
-        if buffer.startswith(b"\r\n") and not self._forgiven:
+        buffer, limits = self.buffer, self._limits
+        if buffer.startswith(b"\r\n"):
             # RFC 9112, section 2.2: one empty line before a request is forgiven.
-            self._buffer = bytes(buffer[2:])
+            if self._forgiven:
+                raise ProtocolError(400, "empty lines instead of a request")
+            self.buffer = bytes(buffer[2:])
             self._searched = 0
             self._forgiven = True
             return self.take_head()
+        if buffer.startswith(b"\r") and len(buffer) > 1:
+            raise ProtocolError(400, "a CR without its LF")
+        if end >= 0:
+            check_lines(buffer[: end + 2], limits)
+            raise ProtocolError(431, "the header fields are too long")
         if _NEVER.search(buffer, max(0, self._searched - 1)) is not None:
             raise ProtocolError(400, "a character that no head may hold")
-        if self._line_start == 0:
-            self._check_request_line()
-        self._line_start = max(self._line_start, buffer.rfind(b"\r\n", self._searched) + 2)
-        if len(buffer) - self._line_start > limits.field:
-            check_lines(buffer, limits)
-        if end + 2 > limits.head or len(buffer) > limits.head:
-            check_lines(buffer, limits)
+        last = buffer.rfind(b"\r\n", self._searched)
+        if last >= 0:
+            check_lines(buffer, limits, self._line_start)
+            if self._line_start == 0:
+                self._check_request_line()
+            self._line_start = last + 2
+        # A CR at the end is the start of a line end, which counts in no line; after a line, it ends the head.
+        size = len(buffer) - buffer.endswith(b"\r")
+        check_line(size - self._line_start, self._line_start, limits)
+        if size > limits.head:
             raise ProtocolError(431, "the header fields are too long")
         self._searched = max(0, len(buffer) - 3)
         return None
 
     def _check_request_line(self) -> None:
         # A client of HTTP/0.9 sends one line and waits: it is told at once, not at the deadline.
-        end = self._buffer.find(b"\r\n", self._searched)
-        if (len(self._buffer) if end < 0 else end) > self._limits.request_line:
-            raise ProtocolError(414, "the request line is too long")
-        if end >= 0:
-            line = bytes(self._buffer[: end + 2])
-            if not is_request_line(line):
-                refuse_request_line(line.decode("latin-1"))
+        line = bytes(self.buffer[: self.buffer.find(b"\r\n") + 2])
+        if not is_request_line(line):
+            refuse_request_line(line.decode("latin-1"))

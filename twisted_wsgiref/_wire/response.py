@@ -7,8 +7,9 @@ of them the server adds.
 from __future__ import annotations
 
 from email.utils import formatdate
+from functools import lru_cache
 from http import HTTPStatus
-from typing import Final
+from typing import Final, NamedTuple
 
 #: Sent before a body that the client holds back until asked. RFC 9110, section 15.2.1.
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -35,9 +36,56 @@ def interim_answer(status: int, lines: str = "") -> bytes:
     return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n{lines}\r\n".encode("latin-1")
 
 
-def forbids_body(method: str, status: str) -> bool:
-    """Return whether an answer ends with its head, whatever its fields say. RFC 9112, section 6.3."""
-    return status[0] == "1" or status[:3] in ("204", "304") or method == "HEAD"
+class Framing(NamedTuple):
+    """How the end of an answer's body is told.
+
+    ``lines`` are the field lines that tell it. ``bodyless`` answers end with their head. ``length`` is what a
+    Content-Length promises in octets, None where none does. If the answer is neither chunked nor of a known length,
+    the connection's end ends it, and ``persistent`` is false.
+    """
+
+    lines: str
+    chunked: bool
+    bodyless: bool
+    length: int | None
+    persistent: bool
+
+
+# A pure decision, made again and again for the same few cases.
+@lru_cache(maxsize=512)
+def decide_framing(status: str, head: bool, minor: int, given: int | None, known: int | None, keep: bool) -> Framing:
+    """Return the framing of an answer of `status` to a request (HEAD if `head`) of HTTP/1.`minor`.
+
+    `given` is the application's Content-Length, `known` the body's length where it is known; `keep` says that the
+    connection may live on. RFC 9112, section 6.3; RFC 9110, section 8.6. Raises `ValueError` where `known` is not what
+    `given` says.
+    """
+    code = status[:3]
+    without_length = forbids_length(status)
+    chunked = False
+    length: int | None = None
+    lines = ""
+    bodyless = head or without_length or code == "304"
+    if bodyless:
+        if head and known and given is None and not without_length and code != "304":
+            lines = f"Content-Length: {known}\r\n"
+    elif given is not None:
+        length = given
+        if known is not None and known != given:
+            raise ValueError(f"the body has {known} octets, its Content-Length says {given}")
+    elif known is not None:
+        length = known
+        lines = f"Content-Length: {known}\r\n"
+    elif minor:
+        chunked = True
+        lines = "Transfer-Encoding: chunked\r\n"
+    else:
+        keep = False
+    if not keep:
+        lines += "Connection: close\r\n"
+    elif not minor:
+        lines += "Connection: keep-alive\r\n"
+    return Framing(lines, chunked, bodyless, length, keep)
 
 
 def forbids_length(status: str) -> bool:

@@ -4,7 +4,8 @@ Decided here, since RFC 9112 leaves it open or clients disagree:
 
 * ``%2F`` is decoded to a slash like every other octet (RFC 3875 knows no other way); the target as sent is in
   ``REQUEST_URI`` for those who must tell them apart.
-* ``%00`` and a ``%`` without two hexadecimal digits are refused in the path, as nginx does. The query is passed as sent.
+* ``%00`` and a ``%`` without two hexadecimal digits are refused in the path, as nginx does; the query is passed as
+  sent.
 * A fragment, a space, a control character, an octet over 0x7F are refused: they can not be in a URI.
 * ``//`` stays as it is: merging slashes is the application's or the proxy's decision.
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote
 
@@ -28,6 +30,7 @@ _ABSOLUTE: Final = re.compile(r"https?://([^/?]*)(/[^?]*)?(?:\?(.*))?", re.IGNOR
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})|%00")
 
 
+@lru_cache(maxsize=256)
 def check_host(host: str) -> None:
     """Refuse `host` unless it is a host and perhaps a port. RFC 9110, section 7.2; RFC 9112, section 3.2."""
     if _HOST.fullmatch(host) is None:
