@@ -43,6 +43,8 @@ def _written(value: object, unit: str) -> str:
     """Return a knob's default as a person would type it."""
     if value == "":
         return "empty"
+    if isinstance(value, tuple):
+        return ",".join(value) or "none"
     if unit == "octets" and isinstance(value, int):
         for factor, letter in ((KIB * KIB, "m"), (KIB, "k")):
             if value and value % factor == 0:
@@ -69,6 +71,17 @@ def _help(name: str, knob: Knob, default: object) -> str:
     if name == "access_log":
         return f"{knob.text} (default: -, and off for a daemon)"
     return f"{knob.text} (default: {_written(default, knob.unit)})"
+
+
+def _joined(found: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return the options `found` with those that take a list and were repeated as one: Twisted keeps only the last."""
+    lists = {f"--{_option(name)}" for name in knobs() if isinstance(getattr(Settings(), name), tuple)}
+    words: dict[str, list[str]] = {}
+    for name, value in found:
+        if name in lists:
+            words.setdefault(name, []).append(value)
+    rest = [(name, value) for name, value in found if name not in lists]
+    return rest + [(name, ",".join(values)) for name, values in words.items()]
 
 
 _FLAGS, _PARAMETERS = _knob_options()
@@ -147,6 +160,7 @@ class Options(UsageOptions):
             found, rest = getopt.gnu_getopt(words, self.shortOpt, self.longOpt)
         except getopt.error as error:
             raise UsageError(f"{error}; --help lists all") from None
+        found = _joined(found)
         ordered: list[str] = []
         for name, value in found:
             takes_value = f"{name[2:]}=" in self.longOpt or f"{name[1:]}:" in self.shortOpt

@@ -72,9 +72,17 @@ def test_every_knob_is_an_option_and_in_the_help(name: str) -> None:
 def test_every_knob_can_be_set_to_what_it_already_is(name: str) -> None:
     default = getattr(Settings(), name)
     if isinstance(default, bool):
-        assert getattr(settings(f"--{name.replace('_', '-')}"), name) is not default
+        others = ["--trusted-proxy=unix"] if name == "proxy_protocol" else []
+        assert getattr(settings(f"--{name.replace('_', '-')}", *others), name) is not default
+    elif isinstance(default, tuple):
+        assert settings(f"--{name.replace('_', '-')}={','.join(default)}") == Settings()
     else:
         assert settings(f"--{name.replace('_', '-')}={default}") == Settings()
+
+
+def test_a_list_may_be_repeated() -> None:
+    given = settings("--trusted-proxy", "10.0.0.0/8", "--trusted-proxy=unix,::1")
+    assert given.trusted_proxy == ("10.0.0.0/8", "unix", "::1")
 
 
 def test_sizes_are_typed_as_the_help_shows_them() -> None:
