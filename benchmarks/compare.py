@@ -9,12 +9,14 @@ import argparse
 import contextlib
 import os
 import platform
+import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import report
 from environment import CHECKOUT, Environment, prepare, versions
@@ -25,6 +27,7 @@ from workloads import SHORT, WORKLOADS, Workload
 from wrk import drive, require_wrk
 
 SERVER_CORE = 0
+Named = TypeVar("Named", Server, Workload)
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -40,8 +43,12 @@ def main(words: Sequence[str] | None = None) -> int:
         environment = prepare(options.environment, options.python, options.renew)
         servers = _usable(named(SERVERS, options.servers), environment)
         workloads = named(WORKLOADS, options.workloads)
-        results = measure(Plan(environment, servers, options.rounds, options.duration), workloads)
-        report.save(results, options.json or options.environment / "results.json")
+        path = options.json or options.environment / "results.json"
+        results = measure(
+            Plan(environment, servers, options.rounds, options.duration),
+            workloads,
+            lambda results: report.save(results, path),
+        )
     if options.redraw:
         print(report.tables(results))
     svg = options.svg or options.environment / "results.svg"
@@ -60,8 +67,11 @@ class Plan:
     seconds: int
 
 
-def measure(plan: Plan, workloads: Sequence[Workload]) -> report.Results:
-    """Return the figures of every server in every workload; each workload's table is printed when it is done."""
+def measure(plan: Plan, workloads: Sequence[Workload], keep: Callable[[report.Results], None]) -> report.Results:
+    """Return the figures of every server in every workload.
+
+    After each workload its table is printed and `keep` called: whoever interrupts loses one workload, not all.
+    """
     results = report.Results(
         machine={
             "python": plan.environment.python,
@@ -79,6 +89,7 @@ def measure(plan: Plan, workloads: Sequence[Workload]) -> report.Results:
             result = _measure_one(plan, workload, Path(folder))
         results.workloads.append(result)
         print(report.table(result), flush=True)
+        keep(results)
     return results
 
 
@@ -147,7 +158,7 @@ def _usable(servers: Sequence[Server], environment: Environment) -> list[Server]
             continue
         if server.needs_word:
             help_ = subprocess.run(
-                server.help.format_map(environment.places).split(),
+                shlex.split(server.help.format_map({"bin": shlex.quote(str(environment.bin))})),
                 capture_output=True,
                 text=True,
                 timeout=60,
@@ -159,7 +170,7 @@ def _usable(servers: Sequence[Server], environment: Environment) -> list[Server]
     return found
 
 
-def named(known: Sequence, names: str | None) -> list:
+def named(known: Sequence[Named], names: str | None) -> list[Named]:
     """Return the members of `known` that `names`, separated by commas, asks for, in the order of `known`."""
     if not names:
         return list(known)
@@ -171,10 +182,19 @@ def named(known: Sequence, names: str | None) -> list:
 
 
 def _list() -> None:
-    for title, known in (("workloads", WORKLOADS), ("servers", SERVERS)):
-        print(f"{title}:")
-        for one in known:
-            print(f"  {one.name:16} {getattr(one, 'text', '') or getattr(one, 'note', '')}")
+    print("workloads:")
+    for workload in WORKLOADS:
+        print(f"  {workload.name:16} {workload.text}")
+    print("servers:")
+    for server in SERVERS:
+        print(f"  {server.name:16} {server.note}")
+
+
+def positive(word: str) -> int:
+    """Return the number that `word` is. Raises what argparse makes a line of."""
+    if not word.isdecimal() or int(word) < 1:
+        raise argparse.ArgumentTypeError(f"{word!r} has to be a number from 1")
+    return int(word)
 
 
 def _options(words: Sequence[str] | None) -> argparse.Namespace:
@@ -182,8 +202,8 @@ def _options(words: Sequence[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--workloads", help="names, separated by commas, or short for a first look (default: all)")
     add("--servers", help="names, separated by commas (default: all)")
-    add("--rounds", type=int, default=3, help="every server is driven in turn so many times (default: 3)")
-    add("--duration", type=int, default=3, help="seconds of each run (default: 3)")
+    add("--rounds", type=positive, default=3, help="every server is driven in turn so many times (default: 3)")
+    add("--duration", type=positive, default=3, help="seconds of each run (default: 3)")
     add("--environment", type=Path, default=CHECKOUT / ".bench", help="folder of its own (default: .bench)")
     add("--python", default=sys.executable, help="the interpreter to measure with (default: this one)")
     add("--renew", action="store_true", help="install the newest servers")

@@ -62,6 +62,7 @@ class Environment:
 
 def prepare(folder: Path, python: str = sys.executable, renew: bool = False) -> Environment:
     """Return an environment of `python` in `folder`, made and filled if it is not there yet. Raises `SystemExit`."""
+    folder = folder.resolve()  # servers are started in another directory
     version = _output(
         [python, "-c", "import sys; print('%s-%d.%d' % (sys.implementation.name, *sys.version_info[:2]))"]
     )

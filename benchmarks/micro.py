@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import live
-from compare import SERVER_CORE, named
+from compare import SERVER_CORE, named, positive
 from environment import CHECKOUT, Environment, prepare
 from peers import OURS, SERVERS, Server
 from serving import ServerFailed, pinned
@@ -96,7 +96,7 @@ def _options(words: Sequence[str] | None) -> argparse.Namespace:
     add("--no-live", action="store_true", help="leave out the running server")
     add("--workloads", default="hello,browser,generator", help="of the running server (default: %(default)s)")
     add("--servers", default=OURS, help="look at these servers in the same way (default: %(default)s)")
-    add("--duration", type=int, default=3, help="seconds of each run (default: 3)")
+    add("--duration", type=positive, default=3, help="seconds of each run (default: 3)")
     add("--environment", type=Path, default=CHECKOUT / ".bench", help="folder of its own (default: .bench)")
     add("--python", default=sys.executable, help="the interpreter to measure with (default: this one)")
     add("--json", type=Path, help="write the figures here (default: micro.json in the environment)")

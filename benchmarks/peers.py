@@ -118,7 +118,7 @@ SERVERS: tuple[Server, ...] = (
             "{log} {processes}"
         ),
         log_off="--disable-logging",
-        log_on="--die-on-term",  # the log is on without a word
+        log_on="",
         processes="--master --processes {n}",
         note="--http11-socket; a thread belongs to its connection while that is open",
     ),
@@ -143,9 +143,10 @@ SERVERS: tuple[Server, ...] = (
         command="{bin}/twistd --nodaemon --pidfile= {log} web --notracebacks --wsgi={dotted} {listen}",
         listen="--listen=tcp:{port}:interface=127.0.0.1",
         listen_tls="--listen=ssl:{port}:interface=127.0.0.1:privateKey={key}:certKey={cert}",
-        log_off="--logfile=/dev/null",
+        # An observer that drops everything. Never --logfile=/dev/null: twistd renames a log of 1 MB, and that device too.
+        log_off="--logger=twisted.logger.LogPublisher",
         log_on="",
-        note="the reactor's own threads, up to 10; the access log can only be sent to /dev/null",
+        note="the reactor's own threads, up to 10; the access log is always made, and dropped where it is off",
     ),
     Server(
         name="wsgiref",
