@@ -6,6 +6,7 @@ nothing here ever waits for another.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -171,6 +172,17 @@ class WSGIService(Service):
         late = self._reactor.callLater(self._settings.grace, give_up)
         self._factory.drain(end)
         return stopped
+
+    # ---- What it does now --------------------------------------------------------------------------------------
+
+    @property
+    def connections(self) -> int:
+        """How many connections there are at this moment."""
+        return len(self._factory.connections)
+
+    def running(self) -> list[tuple[threading.Thread, Any]]:
+        """Return which thread runs which `Exchange` at this moment."""
+        return self._pool.running()
 
     # ---- Listening ---------------------------------------------------------------------------------------------
 

@@ -7,12 +7,15 @@ exists everywhere or nowhere. `Settings` stops at the factory: lower rooms take 
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 KIB = 1024
 MIB = 1024 * KIB
+# What their shared memory has room for is more; no machine has use for these.
+MOST_WORKERS = 512
 
 
 class SettingError(ValueError):
@@ -55,6 +58,26 @@ def parse_size(word: str) -> int:
 def parse_words(text: str) -> tuple[str, ...]:
     """Return the words of `text`, which commas or white space part."""
     return tuple(text.replace(",", " ").split())
+
+
+def parse_workers(word: str) -> int:
+    """Return a number of processes; ``auto`` is one for each core that this process may use. Raises `ValueError`."""
+    return cores() if word.strip().lower() == "auto" else _number(word)
+
+
+def cores() -> int:
+    """Return how many processors this process may keep busy: those it may run on, and what its container grants."""
+    try:
+        count = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on Linux
+        count = os.cpu_count() or 1
+    try:
+        with open("/sys/fs/cgroup/cpu.max", encoding="ascii") as file:
+            quota, period = file.read().split()
+        count = min(count, max(1, int(quota) // int(period)))
+    except (OSError, ValueError):  # no such thing, or "max": no quota
+        pass
+    return count
 
 
 def _truth(word: str) -> bool:
@@ -143,11 +166,30 @@ class Settings:
     script_name: str = _knob("", "SCRIPT_NAME: the path under which the application is mounted", str)
     backlog: int = _knob(1024, "connections that the kernel keeps until accepted", _number)
 
+    # ---- Processes ---------------------------------------------------------------------------------------------
+    # One process needs no parent. With several, each has its own interpreter and memory: that is a choice to make.
+    workers: int = _knob(1, "worker processes below a parent; auto: one for each core", parse_workers)
+    # A leak is not cured by this, but lived with.
+    max_requests: int = _knob(0, "a worker process is replaced after about so many requests; 0: never", _number)
+    max_rss: int = _knob(0, "a worker process with more memory than this is replaced; 0: never", parse_size, "octets")
+    # The largest Django sites import for 20 seconds on a loaded machine; systemd waits for 90.
+    start_timeout: float = _knob(60.0, "a worker process serves within this or is killed; 0: any", _seconds, "seconds")
+    # gunicorn's timeout is 30. Ours is no limit for requests: the reactor does not wait for them.
+    watchdog: float = _knob(
+        30.0, "a worker process is killed whose reactor has not turned for; 0: never", _seconds, "seconds"
+    )
+    # Far longer than any turn should take, and short enough to catch what clients notice.
+    stall: float = _knob(
+        1.0, "stacks are dumped to standard error if the reactor has not turned for; 0: never", _seconds, "seconds"
+    )
+
     def __post_init__(self) -> None:
         positive = ("threads", "queue", "max_request_line", "max_field", "max_head", "max_fields", "high_water")
         for name in (*positive, "max_chunk_line", "max_connections", "backlog", "body_memory"):
             if getattr(self, name) < 1:
                 raise SettingError(f"{name} is {getattr(self, name)}: it has to be at least 1")
+        if not 1 <= self.workers <= MOST_WORKERS:
+            raise SettingError(f"workers is {self.workers}: it has to be from 1 to {MOST_WORKERS}")
         if self.threads_max and self.threads_max < self.threads:
             raise SettingError(
                 f"threads_max is {self.threads_max}: it has to be 0 or at least threads, which is {self.threads}"
