@@ -45,8 +45,9 @@ class Drain:
 
     @property
     def busy(self) -> bool:
-        """Whether the transport still has something of ours."""
-        return self._registered
+        """Whether the client has to read before more can be sent."""
+        # A push producer stays registered while the application makes the next block: that is not the client's doing.
+        return self._registered if self._sock is not None else self._paused
 
     def pump(self) -> None:
         """Send what is queued, until the transport has enough. Called on the outlet's wake."""

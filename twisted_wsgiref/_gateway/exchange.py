@@ -170,15 +170,22 @@ class Exchange:
         """Answer the request. Called once."""
         if not self.claim():
             return
-        if self.outlet.gone or (self.left and self._gateway.clock() - self.received > _PATIENCE):
-            # Nobody waits for the answer any more.
-            self.cut = True
-        else:
-            self._run_handler()
+        try:
+            if self.outlet.gone or (self.left and self._gateway.clock() - self.received > _PATIENCE):
+                # Nobody waits for the answer any more.
+                self.cut = True
+            else:
+                self._run_handler()
+        except BaseException:
+            # Ours raises nothing, but a handler class of somebody else's may: the client must not wait for ever.
+            self.cut = self.ends_by_close = True
+            raise
+        finally:
             self._let_go()
-        if self.body is not None:
-            self.body.close()
-        self.connection.exchange_ended()
+            self._gateway.errors.flush()
+            if self.body is not None:
+                self.body.close()
+            self.connection.exchange_ended()
 
     def _run_handler(self) -> None:
         gateway = self._gateway

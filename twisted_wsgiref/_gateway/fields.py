@@ -84,6 +84,8 @@ def format_fields(headers: list[tuple[str, str]]) -> Fields:
 # Most answers of an application carry fields that others carried before: then nothing is judged or formatted again.
 @lru_cache(maxsize=256)
 def _format(headers: tuple[tuple[str, str], ...]) -> Fields:
+    if any(type(header) is not tuple for header in headers):
+        raise TypeError("a header is no tuple")  # such as "ab", which would fall into a name and a value
     names = {_NAMES[name]: value for name, value in headers}
     values = "".join([value for _, value in headers])
     if not values.isascii() or not values.isprintable():

@@ -78,24 +78,30 @@ class WSGIHandler(SimpleHandler):
         """Answer the request by `application`, whatever it does. Raises nothing."""
         exchange = self.exchange
         try:
-            if self._has_environ_hooks:
-                self.setup_environ()
-            else:
+            try:
                 self.environ = self.base_env
-            self.result = application(self.environ, self.start_response)
-            self.finish_response()
-        except ClientGone:
-            pass
-        except BaseException:
-            self._fail()
-        exchange.octets = self.bytes_sent
-        if self.headers_sent:
-            exchange.status = int(self.status[:3])  # type: ignore[index]
-        self.close()
+                if self._has_environ_hooks:
+                    self.setup_environ()
+                self.result = application(self.environ, self.start_response)
+                self.finish_response()
+            except ClientGone:
+                pass
+            except BaseException:
+                self._fail()
+        finally:  # a subclass's log_exception may raise, too
+            exchange.octets = self.bytes_sent
+            if self.headers_sent:
+                exchange.status = int(self.status[:3])  # type: ignore[index]
+            self.close()
 
     def setup_environ(self) -> None:
         """Set ``environ``: the one that was prepared for the request, or what the overridden hooks make of it."""
         if self._has_environ_hooks:
+            # The prepared environ has what these say where no subclass says otherwise.
+            if self.wsgi_file_wrapper is None:
+                self.base_env.pop("wsgi.file_wrapper", None)
+            if self.server_software:
+                self.base_env["SERVER_SOFTWARE"] = self.server_software
             super().setup_environ()
         else:
             self.environ = self.base_env
@@ -257,6 +263,9 @@ class WSGIHandler(SimpleHandler):
         end, self._chunked, self._bodyless, self._remaining, exchange.persistent = framing
         if self._bodyless and given is not None and forbids_length(status):
             lines = _without(lines, "content-length")
+        if self.server_software and not has_server:
+            lines += f"Server: {self.server_software}\r\n"
+            has_server = True
         stamp = exchange.stamp.lines(time(), not has_date, not has_server)
         return f"HTTP/1.1 {status}\r\n{lines}{stamp}{end}\r\n".encode("latin-1")
 
@@ -294,8 +303,9 @@ class WSGIHandler(SimpleHandler):
         kind, value, trace = exc_info
         try:
             text = "".join(format_exception(kind, value, _below(trace, __file__), self.traceback_limit))
-            self.stderr.write(f"{self.exchange.head.request_line} failed\n{text.rstrip()}\n")
-            self.stderr.flush()
+            stream: Any = self.get_stderr()
+            stream.write(f"{self.exchange.head.request_line} failed\n{text.rstrip()}\n")
+            stream.flush()
         finally:
             del exc_info, value, trace
 
@@ -325,7 +335,8 @@ def _below(trace: TracebackType | None, file: str) -> TracebackType | None:
 
 
 def _without(lines: str, name: str) -> str:
-    return "".join(line for line in lines.splitlines(keepends=True) if line.partition(":")[0].lower() != name)
+    # Not splitlines(): a value may hold U+0085, which is a line's end to that.
+    return "".join(f"{line}\r\n" for line in lines.split("\r\n")[:-1] if line.partition(":")[0].lower() != name)
 
 
 def _real_file(file: Any) -> IO[bytes] | None:
