@@ -180,7 +180,7 @@ class WSGIService(Service):
         """How many connections there are at this moment."""
         return len(self._factory.connections)
 
-    def running(self) -> list[tuple[threading.Thread, Any]]:
+    def threads_at_work(self) -> list[tuple[threading.Thread, Any]]:
         """Return which thread runs which `Exchange` at this moment."""
         return self._pool.running()
 
