@@ -114,10 +114,9 @@ def _parse(octets: bytes) -> Callable[[], object]:
 
 
 def _environ() -> Callable[[], object]:
-    service = Path().environ
-    connection = connection_environ("http", ("127.0.0.1", 8000), ("127.0.0.1", 50000))
+    connection = connection_environ(Path().environ, "http", ("127.0.0.1", 8000), ("127.0.0.1", 50000))
     head: Any = _parse(THIRTEEN)()
-    return lambda: request_environ(service, connection, head, 0)
+    return lambda: request_environ(connection, head, 0)
 
 
 def _fields() -> Callable[[], object]:

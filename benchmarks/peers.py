@@ -143,7 +143,7 @@ SERVERS: tuple[Server, ...] = (
         command="{bin}/twistd --nodaemon --pidfile= {log} web --notracebacks --wsgi={dotted} {listen}",
         listen="--listen=tcp:{port}:interface=127.0.0.1",
         listen_tls="--listen=ssl:{port}:interface=127.0.0.1:privateKey={key}:certKey={cert}",
-        # An observer that drops everything. Never --logfile=/dev/null: twistd renames a log of 1 MB, and that device too.
+        # An observer that drops everything. Never --logfile=/dev/null: twistd renames any log of 1 MB, devices too.
         log_off="--logger=twisted.logger.LogPublisher",
         log_on="",
         note="the reactor's own threads, up to 10; the access log is always made, and dropped where it is off",

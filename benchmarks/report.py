@@ -27,6 +27,11 @@ class Run:
     server_cpu: float
     client_cpu: float
 
+    @property
+    def per_cpu_second(self) -> float:
+        """Requests for one second of the server's CPU time: hardly moved by what else the machine does."""
+        return self.rate / self.server_cpu if self.server_cpu else 0.0
+
 
 @dataclass
 class ServerResult:
@@ -46,11 +51,6 @@ class ServerResult:
         """All errors of all rounds."""
         return sum(run.errors for run in self.runs)
 
-    @property
-    def per_cpu_second(self) -> float:
-        """Requests for one second of the server's CPU time: hardly moved by what else the machine does."""
-        return median(run.rate / run.server_cpu if run.server_cpu else 0.0 for run in self.runs)
-
 
 @dataclass
 class WorkloadResult:
@@ -61,11 +61,15 @@ class WorkloadResult:
     figure: str
     servers: list[ServerResult]
 
-    def ratios(self, other: ServerResult) -> list[float]:
-        """Return our figure by the other's, round by round: what the machine did in a round, it did to both."""
+    def ratios(self, other: ServerResult, figure: str = "") -> list[float]:
+        """Return our figure by the other's, round by round: what the machine did in a round, it did to both.
+
+        The figure is the workload's own if none is named.
+        """
         ours = next((server.runs for server in self.servers if server.name == OURS), [])
         pairs = zip(ours, other.runs, strict=False)  # a server that failed has fewer rounds
-        return [getattr(our, self.figure) / (getattr(their, self.figure) or 1) for our, their in pairs]
+        figure = figure or self.figure
+        return [getattr(our, figure) / (getattr(their, figure) or 1) for our, their in pairs]
 
 
 @dataclass
@@ -79,7 +83,7 @@ class Results:
     workloads: list[WorkloadResult]
 
 
-_HEADINGS = ("server", "req/s", "req/cpu-s", "p50 us", "p99 us", "RSS MiB", "PSS MiB", "errors", "ratio")
+_HEADINGS = ("server", "req/s", "req/cpu-s", "p50 us", "p99 us", "RSS MiB", "PSS MiB", "errors", "ratio", "cpu ratio")
 
 
 def tables(results: Results) -> str:
@@ -108,13 +112,14 @@ def _row(result: WorkloadResult, server: ServerResult) -> tuple[str, ...]:
     return (
         server.name,
         f"{server.median('rate'):,.0f}{bound}",
-        f"{server.per_cpu_second:,.0f}",
+        f"{server.median('per_cpu_second'):,.0f}",
         f"{server.median('p50'):,.0f}",
         f"{server.median('p99'):,.0f}",
         f"{server.median('rss') / _MIB:.1f}",
         f"{server.median('pss') / _MIB:.1f}",
         str(server.errors),
         _ratio(result.ratios(server)) if server.name != OURS else "",
+        _ratio(result.ratios(server, "per_cpu_second")) if server.name != OURS else "",
     )
 
 
@@ -131,6 +136,8 @@ def save(results: Results, path: Path) -> None:
         for server, row in zip(workload.servers, written["servers"], strict=True):
             row["ratios"] = workload.ratios(server)
             row["ratio"] = median(row["ratios"]) if row["ratios"] else None
+            per_cpu = workload.ratios(server, "per_cpu_second")
+            row["cpu_ratio"] = median(per_cpu) if per_cpu else None
     path.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
 
 
