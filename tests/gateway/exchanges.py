@@ -1,0 +1,138 @@
+"""An exchange without a server: a handler between an application and an outlet that only records."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable
+from typing import Any
+
+from tests.answers import Answer, read_answers
+from tests.support import checked
+from twisted_wsgiref._gateway.environ import connection_environ, request_environ, service_environ
+from twisted_wsgiref._gateway.error_stream import ErrorStream
+from twisted_wsgiref._gateway.exchange import Exchange, Gateway
+from twisted_wsgiref._gateway.handler import WSGIHandler
+from twisted_wsgiref._gateway.outlet import ClientGone
+from twisted_wsgiref._gateway.request_body import RequestBody
+from twisted_wsgiref._wire.head import parse_head
+from twisted_wsgiref._wire.limits import Limits
+from twisted_wsgiref._wire.response import ServerFields
+from twisted_wsgiref.util import FileWrapper
+
+LIMITS = Limits(request_line=8190, field=8190, head=32768, fields=100, chunk_line=256, trailers=8190)
+
+
+def gateway_of(**given: Any) -> Gateway:
+    """Return a gateway that is `given`; what else there is to say to one has no weight here."""
+    values: dict[str, Any] = {"multiprocess": False, "clock": lambda: 0.0, "observers": (), **given}
+    for field in dataclasses.fields(Gateway):
+        if field.name not in values and field.default is dataclasses.MISSING:
+            values[field.name] = None
+    return Gateway(**values)
+
+
+class RecordingOutlet:
+    """`Outlet` as a worker sees it; the client leaves before block number `leaves`."""
+
+    def __init__(self, leaves: int | None = None) -> None:
+        self.blocks: list[bytes] = []
+        self.waits: list[bool] = []
+        self.files: list[tuple[int, int, int]] = []
+        self.gone = False
+        self.begun = False
+        self.taken = self.pending = 0
+        self._leaves = leaves
+
+    @property
+    def octets(self) -> bytes:
+        return b"".join(self.blocks)
+
+    def write(self, octets: bytes, flags: int = 0, *, wait: bool = True) -> None:
+        if type(octets) is not bytes:
+            raise TypeError(f"an outlet takes bytes, not {octets!r:.100}")
+        if self._leaves is not None and len(self.blocks) >= self._leaves:
+            self.gone = True
+        if self.gone:
+            raise ClientGone
+        self.begun = True
+        self.blocks.append(octets)
+        self.waits.append(wait)
+
+    send = queue = write
+
+    def send_file(self, descriptor: int, position: int, octets: int) -> None:
+        self.files.append((descriptor, position, octets))
+        self.write(os.pread(descriptor, octets, position))
+
+    def flush(self) -> None:
+        pass
+
+    def finish(self) -> bool:
+        return True
+
+
+class Run:
+    """One application run for one request; ``octets`` is what went out, ``log`` what was logged."""
+
+    def __init__(
+        self,
+        application: Callable[..., Any],
+        *,
+        method: str = "GET",
+        minor: int = 1,
+        fields: str = "",
+        body: bytes = b"",
+        leaves: int | None = None,
+        handler_class: type[WSGIHandler] = WSGIHandler,
+        software: str = "tests",
+        validated: bool = True,
+        script_name: str = "",
+    ) -> None:
+        self.log: list[str] = []
+        self.errors = ErrorStream(self.log.append)
+        self.ended = 0
+        self.method = method
+        self.outlet = RecordingOutlet(leaves)
+        gateway = gateway_of(
+            application=checked(application) if validated else application,
+            handler_class=handler_class,
+            errors=self.errors,
+            stamp=ServerFields(software),
+        )
+        lines = "".join(f"{line}\r\n" for line in ["Host: h", *fields.split("\n")] if line)
+        head = parse_head(f"{method} /path?query HTTP/1.{minor}\r\n{lines}".encode("latin-1"), LIMITS)
+        service = service_environ(
+            software=software,
+            script_name=script_name,
+            multiprocess=False,
+            errors=self.errors,
+            file_wrapper=FileWrapper,
+        )
+        base = connection_environ(service, "http", ("127.0.0.1", 8080), ("127.0.0.2", 5000))
+        held = RequestBody(1000)
+        held.write(body)
+        outlet: Any = self.outlet
+        environ = request_environ(base, head, len(body))
+        self.exchange = Exchange(gateway, head, environ, held if body else None, outlet, self)
+        self.exchange.run()
+
+    def exchange_ended(self) -> None:
+        self.ended += 1
+
+    def refuse_exchange(self, status: int) -> None:
+        raise RuntimeError("nobody refuses here")
+
+    @property
+    def octets(self) -> bytes:
+        return self.outlet.octets
+
+    @property
+    def logged(self) -> str:
+        return "\n".join(self.log)
+
+    @property
+    def answer(self) -> Answer:
+        """The one answer that went out, whole."""
+        (answer,) = read_answers(self.octets, [self.method])
+        return answer

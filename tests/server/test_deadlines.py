@@ -1,0 +1,231 @@
+"""Does every wait of a connection end, and none too early? Time is the test's."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support import GET, KINDS, TEXT, echo, request, serving
+
+kinds = pytest.mark.parametrize("kind", KINDS)
+sockets = pytest.mark.parametrize("kind", ["socket", "opaque"])
+
+
+@kinds
+def test_a_head_has_a_total_deadline(kind: str) -> None:
+    with serving(head_timeout=20) as server:
+        client = server.connect(kind)
+        for octet in GET[:18]:
+            client.send(bytes([octet]))
+            server.advance(1)
+            assert client.received == b""
+        for _ in range(5):  # that it comes on and on does not help
+            client.send(b"x")
+            server.advance(1)
+        (answer,) = client.answers()
+        assert answer.status == 408
+        assert client.ended
+        assert [record.status for record in server.records] == [408]
+
+
+@kinds
+def test_a_client_that_says_nothing_is_closed_without_a_word(kind: str) -> None:
+    with serving(head_timeout=20) as server:
+        client = server.connect(kind)
+        server.advance(19)
+        assert not client.ended
+        server.advance(4)
+        assert client.ended
+        assert client.received == b""
+
+
+@kinds
+def test_an_idle_connection_is_closed_after_keep_alive(kind: str) -> None:
+    with serving(keep_alive=65, head_timeout=5) as server:
+        client = server.ask(GET, kind)
+        server.advance(60)
+        assert not client.ended
+        client.send(GET)
+        server.settle()
+        server.advance(60)
+        assert not client.ended
+        server.advance(8)
+        assert client.ended
+        assert not client.aborted
+        assert len(client.answers()) == 2
+        assert server.factory.connections == set()
+
+
+@kinds
+def test_the_head_of_a_later_request_has_the_head_s_deadline(kind: str) -> None:
+    with serving(keep_alive=65, head_timeout=5) as server:
+        client = server.ask(GET, kind)
+        server.advance(30)
+        client.send(GET[:10])
+        server.advance(4)
+        assert not client.ended
+        server.advance(4)
+        assert [each.status for each in client.answers()] == [200, 408]
+
+
+@kinds
+def test_a_slow_body_is_refused(kind: str) -> None:
+    with serving(body_rate=256) as server:
+        client = server.connect(kind).send(request(method="POST", fields="Content-Length: 100000"))
+        for _ in range(15):
+            client.send(b"x")
+            server.advance(1)
+        (answer,) = client.answers()
+        assert answer.status == 408
+        assert server.pool.done == 0
+
+
+@kinds
+def test_a_body_that_comes_fast_enough_may_take_long(kind: str) -> None:
+    with serving(echo, body_rate=256) as server:
+        client = server.connect(kind).send(request(method="POST", fields="Content-Length: 30000"))
+        for _ in range(100):
+            client.send(b"x" * 300)
+            server.advance(1)
+        assert client.answers()[0].status == 200
+
+
+@kinds
+def test_a_body_that_stops_after_a_fast_start_is_refused(kind: str) -> None:
+    with serving(body_rate=256) as server:
+        client = server.connect(kind).send(request(method="POST", fields="Content-Length: 100000") + b"x" * 50000)
+        server.advance(25)
+        assert client.answers()[0].status == 408
+
+
+@sockets
+@pytest.mark.parametrize("size", [30_000, 300_000])
+def test_a_reader_that_stalled_is_cut_off(kind: str, size: int) -> None:
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("200 OK", [*TEXT])
+        return [b"x" * size]
+
+    with serving(app, send_timeout=60, keep_alive=65) as server:
+        client = server.connect(kind, buffer=4096)
+        client.reading = False
+        client.send(GET)
+        server.advance(50)
+        assert not client.aborted
+        server.advance(100)
+        assert client.aborted
+        assert server.factory.connections == set()
+
+
+@sockets
+def test_a_reader_that_reads_slowly_is_served(kind: str) -> None:
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("200 OK", [*TEXT])
+        return [b"x" * 3_000_000]
+
+    with serving(app, send_timeout=10) as server:
+        client = server.connect(kind, buffer=4096)
+        client.reading = False
+        client.send(GET)
+        server.settle()
+        for _ in range(200):
+            for _ in range(10):
+                client.reading = True
+                client.move()
+                client.reading = False
+                server.turn()
+            server.advance(5)
+            if len(client.received) > 3_000_000:
+                break
+        client.reading = True
+        server.settle()
+        assert len(client.answers()[0].body) == 3_000_000
+
+
+@sockets
+def test_a_stalled_reader_stops_the_worker_and_its_deadline_frees_it(kind: str) -> None:
+    closed: list[int] = []
+    made: list[int] = []
+
+    class Endless:
+        def __iter__(self) -> Iterator[bytes]:
+            for number in range(1 << 20):
+                made.append(number)
+                yield b"x" * 1024
+
+        def close(self) -> None:
+            closed.append(1)
+
+    def app(environ: dict[str, Any], start_response: Any) -> Endless:
+        start_response("200 OK", [*TEXT])
+        return Endless()
+
+    with serving(app, high_water=65536, send_timeout=20) as server:
+        client = server.connect(kind, buffer=4096)
+        client.reading = False
+        client.send(GET)
+        server.settle(work=False)
+        worker = server.step_in_thread()
+        # The outlet's mark, what the transport holds, and what the kernel does.
+        server.wait_until(lambda: _stands(made))
+        assert len(made) < 600
+        for _ in range(30):
+            server.reactor.clock.now += 1
+            server.turn()
+            server.turn()
+        server.settle_while(worker)
+        assert client.aborted
+        assert closed == [1]
+        assert len(made) < 600
+        assert server.factory.connections == set()
+        assert [record.status for record in server.records] == [200]
+
+
+def _stands(made: list[int]) -> bool:
+    """Return whether a worker has stopped making blocks: it had time for many more."""
+    before = len(made)
+    time.sleep(0.05)
+    return before > 0 and len(made) == before
+
+
+@kinds
+@pytest.mark.parametrize("late", ["the head", "the body"])
+def test_an_application_may_take_its_time(kind: str, late: str) -> None:
+    servers: list[Any] = []
+
+    def pass_time() -> None:
+        for _ in range(100):
+            servers[0].reactor.clock.now += 1
+            servers[0].turn()
+
+    def app(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        if late == "the head":
+            pass_time()
+        start_response("200 OK", [*TEXT])
+        yield b"one"
+        pass_time()
+        yield b"two"
+
+    with serving(app, send_timeout=5, keep_alive=5, head_timeout=5, queue_age=5) as server:
+        servers.append(server)
+        assert server.ask(GET, kind).answers()[0].body == b"onetwo"
+
+
+def test_sweeping_one_connection_does_not_disturb_the_others() -> None:
+    with serving(head_timeout=5) as server:
+        first, second = server.connect(), server.connect()
+
+        def broken(now: float) -> None:
+            raise RuntimeError("on purpose")
+
+        server.turn()
+        for connection in list(server.factory.connections):
+            if connection is first.protocol:
+                connection.sweep = broken
+        server.advance(8)
+        assert second.ended
+        assert not first.ended
+        assert "on purpose" in server.logged()
+        server.log.clear()

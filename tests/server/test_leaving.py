@@ -1,0 +1,236 @@
+"""Is nobody troubled by a client that leaves: not the application, not the threads, not the descriptors?"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support import GET, KINDS, TEXT, echo, request, serving
+
+kinds = pytest.mark.parametrize("kind", KINDS)
+MOMENTS = {
+    "before a word": b"",
+    "within the request line": GET[:5],
+    "within the head": GET[:-3],
+    "before the body": request(method="POST", fields="Content-Length: 5"),
+    "within the body": request(method="POST", fields="Content-Length: 5") + b"ab",
+    "within a chunk": request(method="POST", fields="Transfer-Encoding: chunked") + b"5\r\nab",
+    "before the last chunk": request(method="POST", fields="Transfer-Encoding: chunked") + b"2\r\nab\r\n",
+    "before the last line end": request(method="POST", fields="Transfer-Encoding: chunked") + b"2\r\nab\r\n0\r\n",
+}
+moments = pytest.mark.parametrize("octets", MOMENTS.values(), ids=MOMENTS)
+
+
+def never(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    raise RuntimeError("half a request reached the application")
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+@kinds
+@moments
+def test_half_a_request_never_reaches_the_application(kind: str, octets: bytes) -> None:
+    with serving(never) as server:
+        client = server.ask(octets, kind)
+        client.leave()
+        server.settle()
+        assert server.factory.connections == set()
+        assert server.pool.done == 0
+
+
+@kinds
+@moments
+def test_half_a_request_before_a_half_closed_connection_is_no_request(kind: str, octets: bytes) -> None:
+    with serving(never) as server:
+        client = server.ask(octets, kind)
+        client.half_close()
+        server.settle()
+        assert client.gone
+        assert [answer.status for answer in client.answers() if answer.status != 100] in ([], [400])
+        assert server.pool.done == 0
+        assert server.factory.connections == set()
+
+
+@kinds
+def test_a_client_that_left_costs_no_thread(kind: str) -> None:
+    with serving(never) as server:
+        server.held = True
+        client = server.connect(kind).send(GET)
+        server.settle()
+        client.leave()
+        # The end of a socket's input may be a half-close; after a while it is taken for what it mostly is.
+        server.advance(2)
+        server.held = False
+        server.settle()
+        assert server.pool.done == 1  # taken, and put away
+        assert [record.status for record in server.records] == [0]
+        assert server.factory.connections == set()
+
+
+@kinds
+def test_a_client_that_closed_its_half_is_answered(kind: str) -> None:
+    with serving(echo) as server:
+        client = server.connect(kind).send(request(method="POST", body=b"abc"))
+        server.settle(work=False)
+        client.half_close()
+        server.settle(work=False)
+        server.settle()
+        assert client.answers()[0].body == b"abc"
+        assert client.ended
+
+
+@kinds
+def test_all_that_was_pipelined_before_a_half_close_is_answered(kind: str) -> None:
+    with serving(echo) as server:
+        client = server.connect(kind)
+        client.send(b"".join(request(method="POST", body=b"%d" % number) for number in range(5)))
+        client.half_close()
+        server.settle()
+        assert [each.body for each in client.answers()] == [b"%d" % number for number in range(5)]
+        assert client.ended
+        assert server.factory.connections == set()
+
+
+@kinds
+def test_the_window_that_was_closed_long_ago_is_not_worked_for(kind: str) -> None:
+    with serving(never) as server:
+        server.held = True
+        client = server.connect(kind).send(GET)
+        server.settle()
+        client.half_close()
+        server.advance(3)
+        server.held = False
+        server.settle()
+        assert client.received == b""
+        assert server.factory.connections == set()
+
+
+class Body:
+    """Blocks, during which the client does something; counts its `close`."""
+
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        self.blocks = blocks
+        self.closed = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self.blocks
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+@kinds
+def test_the_iterable_is_closed_once_if_the_client_leaves_during_the_answer(kind: str) -> None:
+    bodies: list[Body] = []
+    yielded: list[int] = []
+    clients: list[Any] = []
+
+    def blocks() -> Iterator[bytes]:
+        for number in range(1000):
+            if number == 3:
+                clients[0].leave()
+                for _ in range(5):
+                    clients[0].server.reactor.turn()
+            yielded.append(number)
+            yield b"x" * 1000
+
+    def app(environ: dict[str, Any], start_response: Any) -> Body:
+        start_response("200 OK", [*TEXT])
+        bodies.append(Body(blocks()))
+        return bodies[0]
+
+    with serving(app) as server:
+        clients.append(server.connect(kind).send(GET))
+        server.settle()
+        assert bodies[0].closed == 1
+        assert len(yielded) < 20
+        assert server.factory.connections == set()
+        assert [record.status for record in server.records] == [200]
+
+
+@kinds
+def test_an_application_can_ask_whether_its_client_is_there(kind: str) -> None:
+    said: list[bool] = []
+    clients: list[Any] = []
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        gone = environ["twisted_wsgiref.client_disconnected"]
+        said.append(gone())
+        clients[0].leave()
+        for _ in range(5):
+            clients[0].server.reactor.turn()
+        said.append(gone())
+        start_response("200 OK", [*TEXT])
+        return [b"for nobody"]
+
+    with serving(app) as server:
+        clients.append(server.connect(kind).send(GET))
+        server.settle()
+        assert said == [False, True]
+        assert server.factory.connections == set()
+
+
+@kinds
+@pytest.mark.parametrize("size", [10, 100_000])
+def test_a_client_that_leaves_before_it_has_read_all_is_forgotten(kind: str, size: int) -> None:
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("200 OK", [*TEXT])
+        return [b"x" * size]
+
+    with serving(app) as server:
+        client = server.connect(kind, buffer=4096)
+        client.reading = False
+        client.send(GET)
+        server.settle()
+        client.leave()
+        server.settle()
+        assert server.factory.connections == set()
+        assert len(server.records) == 1
+
+
+def test_no_descriptor_is_left_after_clients_that_left_at_any_moment() -> None:
+    octets = request(method="POST", body=b"x" * 2000)
+    with serving(echo, body_memory=100) as server:
+        server.ask(octets).leave()
+        server.settle()
+        before = descriptors()
+        for cut in range(0, len(octets) + 1, 97):
+            for kind in ("socket", "opaque"):
+                client = server.connect(kind).send(octets[:cut])
+                for _ in range(cut % 4):
+                    server.turn()
+                client.leave()
+        server.settle()
+        server.clients.clear()
+        assert server.factory.connections == set()
+        assert descriptors() == before
+
+
+def test_a_descriptor_is_kept_while_a_worker_may_send_on_it() -> None:
+    seen: list[int] = []
+    clients: list[Any] = []
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        fd = clients[0].transport.fileno()
+        clients[0].transport.abortConnection()
+        for _ in range(5):
+            clients[0].server.reactor.turn()
+        if not clients[0].transport.disconnected:
+            raise RuntimeError("the reactor still has the connection")
+        # Were the number free, this would get it.
+        copies = [os.dup(0) for _ in range(5)]
+        seen.append(fd in copies)
+        for copy in copies:
+            os.close(copy)
+        start_response("200 OK", [*TEXT])
+        return [b"for nobody"]
+
+    with serving(app) as server:
+        clients.append(server.connect().send(GET))
+        server.settle()
+        assert seen == [False]
