@@ -36,10 +36,10 @@ MODULES: dict[str, str] = {
     **dict.fromkeys(("_base_handler", "_cgi_environ", "_head_checks"), "names"),
     "settings": "settings",
     # A plain value that is told to _ops, and a counter that needs nothing: they have no room of their own.
-    **dict.fromkeys(("_ops.record", "_ops.tally"), "record"),
+    **dict.fromkeys(("_ops.record", "_ops.tally", "_ops.stacks"), "record"),
     **dict.fromkeys(("protocol", "drain", "factory", "proxy", "transports"), "protocol"),
     "service": "service",
-    "tap": "tap",
+    **dict.fromkeys(("tap", "process", "worker"), "tap"),
     "__main__": "main",
 }
 # Rooms that are folders: every module in them.
@@ -50,7 +50,9 @@ NOT_IN_THE_WIRE = {"twisted", "zope", "threading", "time", "socket", "select", "
 # What is larger than the house rule allows, and why. Empty is best.
 MOST_LINES_IN_A_FILE = 400
 MOST_LINES_IN_A_FUNCTION = 60
-LARGER_FILES: dict[str, str] = {}
+LARGER_FILES: dict[str, str] = {
+    "protocol": "one connection's life, and the one place where two threads meet: it is checked by reading it whole",
+}
 LARGER_FUNCTIONS: dict[str, str] = {}
 
 

@@ -13,10 +13,12 @@ from typing import Any, Final
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
+from ._gateway.deadlines import Phase
 from ._gateway.exchange import Exchange, Gateway
 from ._gateway.pool import WorkerPool
 from ._gateway.request_body import RequestBody
 from ._gateway.wake import Wake
+from ._ops.stacks import describe_threads, requests_of
 from ._ops.tally import Tally
 from ._wire.forwarded import TrustedPeers
 from ._wire.limits import Limits
@@ -26,6 +28,8 @@ _log = Logger()
 
 #: Deadlines are looked at this often, in seconds: one sweep over the connections, no timer for each.
 SWEEP: Final = 1.0
+#: A request that runs for longer, in seconds, is in the log with its stack: most balancers have given up by then.
+LONG: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +48,26 @@ class Rules:
     tls_timeout: float
     linger: float
     queue_age: float
+    request_timeout: float
     high_water: int
     stream_input: bool
     trusted: TrustedPeers | None  # None: nobody was asked to be believed, so fields pass as they came
+
+
+def _limits(rules: Rules) -> dict[Phase, float]:
+    """Return how long each phase of a connection may take, in seconds; what may take for ever is not in it."""
+    limits = {
+        Phase.HANDSHAKE: rules.tls_timeout,
+        Phase.FRESH: rules.head_timeout,
+        Phase.IDLE: rules.keep_alive,
+        Phase.HEAD: rules.head_timeout,
+        Phase.QUEUED: rules.queue_age,
+        Phase.SENDING: rules.send_timeout,
+        Phase.CLOSING: rules.linger,
+    }
+    if rules.request_timeout:
+        limits[Phase.RUNNING] = rules.request_timeout
+    return limits
 
 
 class _Spill:
@@ -94,9 +115,15 @@ class WSGIFactory(Factory):
         self.clock = gateway.clock
         self.connections: set[WSGIProtocol] = set()
         self.draining = False
+        self.limits = _limits(rules)
+        #: The limits of those connections that are served their last answer.
+        self.last_limits = {**self.limits, Phase.IDLE: rules.linger, Phase.FRESH: rules.linger}
+        self.stuck = 0  # threads that run a request whose time is over
         self._pool = pool
         self._disk = disk
         self._call_later = call_later
+        #: Called when every thread is stuck: what a service may still do is end.
+        self.on_unfit: Callable[[], object] = lambda: None
         self._gathered: list[Exchange] = []
         self._drained: Callable[[], None] | None = None
         self._oldest: deque[WSGIProtocol] = deque()
@@ -166,11 +193,36 @@ class WSGIFactory(Factory):
             except Exception:
                 _log.failure("a sweep failed: this is a bug in twisted_wsgiref")
         self._pool.grow()
+        self._watch_ages(now)
         self._tally.sum_up()
 
     def note_refusal(self, status: int, reason: str) -> None:
         """Log why a request was refused; floods of one kind are counted and summed up."""
         self._tally.note(f"refused with {status}: {reason}" if status else reason)
+
+    def note_stuck(self, exchange: Exchange) -> None:
+        """Log what holds up `exchange`, whose time is over; say so where no thread is left for others."""
+        self.stuck += 1
+        self._describe(exchange, "a request took too long and was given up")
+        if self.stuck == self._pool.size:
+            self._say("every thread is stuck")
+            self.on_unfit()
+
+    def _describe(self, exchange: object, what: str) -> None:
+        running = [(thread, job) for thread, job in self._pool.running() if job is exchange]
+        self._say(f"{what}\n{describe_threads(requests_of(running), only=True)}")
+
+    def _watch_ages(self, now: float) -> None:
+        """Log the stack of each request that runs for long, once: where it hangs is what one wants to know later."""
+        for _, job in self._pool.running():
+            exchange: Any = job
+            if not exchange.watched and now - exchange.received > LONG:
+                exchange.watched = True
+                self._describe(exchange, f"a request has been running for {now - exchange.received:.0f} s")
+
+    def note_unstuck(self) -> None:
+        """Count a thread in that has come back after all."""
+        self.stuck -= 1
 
     def log_trouble(self, what: str, error: BaseException) -> None:
         """Log what the server itself could not do."""

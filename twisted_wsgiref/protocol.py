@@ -20,12 +20,12 @@ from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from ._gateway.deadlines import Deadlines, Phase
 from ._gateway.environ import believe, connection_environ, request_environ
 from ._gateway.exchange import Exchange
 from ._gateway.input_pipe import InputPipe
-from ._gateway.intake import BODY, HEAD, IDLE, Intake, Request
+from ._gateway.intake import Intake, Request
 from ._gateway.outlet import Outlet
-from ._gateway.stopwatch import Stopwatch
 from ._ops.record import Record
 from ._wire.errors import ProtocolError
 from ._wire.forwarded import apply as read_forwarded
@@ -37,8 +37,6 @@ from .transports import abort, find_socket, host_and_port, is_secure
 if TYPE_CHECKING:
     from .factory import WSGIFactory
 
-# A body's rate is judged over this many seconds: a train in a tunnel is no attack.
-_RATE_WINDOW: Final = 10.0
 # Tells a client whose request found the queue full when to come again, in seconds.
 _RETRY_AFTER: Final = "Retry-After: 1\r\n"
 # The most that a transport reads at a time, in octets.
@@ -48,11 +46,6 @@ _READ: Final = 65536
 _PIPELINED: Final = 1
 _SPILLING: Final = 2
 _PIPE_FULL: Final = 4
-
-# What is waited for, beside the phases of an intake.
-_HANDSHAKE: Final = "TLS handshake"
-_SENDING: Final = "a client that reads"
-_CLOSING: Final = "a client that closes"
 
 
 @implementer(IHalfCloseableProtocol, IHandshakeListener)
@@ -73,7 +66,7 @@ class WSGIProtocol(Protocol):
         self._exchange: Exchange | None = None
         self._environ: dict[str, Any] | None = None  # what all requests of the connection share
         self._waits = 0  # why the transport is paused
-        self._watch = Stopwatch()  # how long what is waited for now has been waited for
+        self._deadlines = Deadlines(factory.last_limits if factory.draining else factory.limits, rules.body_rate)
         self._served = False  # at least one request has come
         self._secured = True  # no TLS handshake is under way
         self._closing = False  # the last answer is out, or on its way: what comes now is dropped
@@ -101,7 +94,6 @@ class WSGIProtocol(Protocol):
     def handshakeCompleted(self) -> None:
         """Note that the TLS handshake is done."""
         self._secured = True
-        self._watch.reset()
 
     def _ask_to_pump(self) -> None:
         self.factory.wake(self._drain.pump)
@@ -140,9 +132,9 @@ class WSGIProtocol(Protocol):
         body = intake.body
         if body is None:
             if self._reader.buffer:
-                self._watch.start(HEAD, self.factory.clock())
+                self._deadlines.start(Phase.HEAD, self.factory.clock())
         else:
-            self._watch.start(BODY, self.factory.clock())
+            self._deadlines.start(Phase.BODY, self.factory.clock())
             if body.is_due():
                 self._pause(_SPILLING)
                 self.factory.spill(body, self._spilled)
@@ -179,7 +171,7 @@ class WSGIProtocol(Protocol):
             # The application is at it: it learns that no more will come, and the client that this is no answer.
             self.factory.note_refusal(error.status, error.reason)
             self._intake.close()
-            self._lose_exchange()
+            self._lose_exchange(error.status)
         else:
             if pipe is not None and pipe.full:
                 self._pause(_PIPE_FULL)
@@ -205,8 +197,8 @@ class WSGIProtocol(Protocol):
             exchange.left = True
             if self._intake.pipe is not None:
                 self._intake.close()
-                self._lose_exchange()
-        elif self._intake.phase == BODY and not self._closing:
+                self._lose_exchange(400)
+        elif self._intake.phase is Phase.BODY and not self._closing:
             # RFC 9112, section 8: an incomplete body is never taken for a whole one.
             self._refuse(400, "the body ended too early")
         elif not self._drain.busy:
@@ -239,7 +231,7 @@ class WSGIProtocol(Protocol):
     def _dispatch(self, request: Request) -> None:
         factory = self.factory
         head, body = request
-        self._watch.phase = None
+        self._deadlines.phase = None
         self._served = True
         connection = self._environ
         if connection is None:
@@ -278,14 +270,15 @@ class WSGIProtocol(Protocol):
             self._exchange = None
             self._answer_and_close(status, _RETRY_AFTER if status == 503 else "")
 
-    def _lose_exchange(self) -> None:
-        """Give up the answer that is being made: its worker meets `ClientGone` at the next block."""
+    def _lose_exchange(self, status: int) -> None:
+        """Give up the answer that is being made, for `status` if none has begun: its worker meets `ClientGone` next."""
         exchange = self._exchange
         if exchange is not None:
             exchange.cut = True
             if self._outlet.seize():
-                exchange.status = 400
-                self._answer_and_close(400)
+                exchange.status = status
+                exchange.report()
+                self._answer_and_close(status)
             else:
                 self.cut_off()
 
@@ -321,6 +314,8 @@ class WSGIProtocol(Protocol):
             return
         exchange.report()
         self._exchange = None
+        if exchange.expired:
+            self.factory.note_unstuck()
         if self._lost:
             self._let_go()
         elif self._closing:
@@ -377,61 +372,76 @@ class WSGIProtocol(Protocol):
     @property
     def idle_since(self) -> float | None:
         """When this connection was first seen idle, by the factory's clock; None if it is not idle."""
-        return self._watch.since if self._watch.phase is IDLE and self._exchange is None else None
+        deadlines = self._deadlines
+        return deadlines.since if deadlines.phase in (Phase.IDLE, Phase.FRESH) and self._exchange is None else None
 
     def retire(self) -> None:
-        """Make the answer that is being made the last one of this connection."""
+        """Make the answer that is being made, or the next that is on its way, the last one of this connection."""
+        self._deadlines.shorten(self.factory.last_limits)
         if self._exchange is not None:
             self._exchange.persistent = False
-        elif self._watch.phase is IDLE:
-            self._watch.reset()
 
     def sweep(self, now: float) -> None:
         """Keep the deadlines; `now` is by the factory's clock. Called about once a second."""
-        rules = self._rules
-        watch = self._watch
+        phase, progress = self._look()
+        if phase is Phase.BODY and self._waits:
+            self._deadlines.reset()  # it is us who hold it up
+        elif self._deadlines.is_late(phase, now, progress):
+            self._give_up(phase)
+
+    def _look(self) -> tuple[Phase, int]:
+        """Return what is waited for, and how far it has come."""
         exchange = self._exchange
         if self._closing:
-            if watch.elapsed(_CLOSING, now) > rules.linger:
-                self.cut_off()
-        elif exchange is not None:
-            self._sweep_exchange(exchange, now)
-        elif not self._secured:
-            if watch.elapsed(_HANDSHAKE, now) > rules.tls_timeout:
-                self.cut_off()
-        elif self._intake.phase is BODY:
-            if self._is_slow(now):
-                self._refuse(408, "the request body came too slowly")
-        elif self._intake.phase is HEAD:
-            if watch.elapsed(HEAD, now) > rules.head_timeout:
-                self._refuse(408, "the request head did not arrive in time")
-        elif watch.elapsed(IDLE, now) > self._patience():
-            # The transport may still hold the end of an answer for a client that reads nothing: that has an end, too.
-            self._closing = True
-            self.transport.loseConnection()
-
-    def _patience(self) -> float:
-        """Return how long this connection may be idle, in seconds."""
-        if self.factory.draining:
-            return self._rules.linger
-        return self._rules.keep_alive if self._served else self._rules.head_timeout
-
-    def _is_slow(self, now: float) -> bool:
-        if self._waits:
-            self._watch.reset()  # it is us who hold it up
-            return False
-        rate = self._watch.rate(BODY, now, self._intake.progress, _RATE_WINDOW)
-        return rate is not None and rate < self._rules.body_rate
-
-    def _sweep_exchange(self, exchange: Exchange, now: float) -> None:
-        outlet = self._outlet
+            return Phase.CLOSING, 0
+        if exchange is None:
+            phase = self._intake.phase
+            if not self._secured:
+                phase = Phase.HANDSHAKE
+            elif phase is Phase.IDLE and not self._served:
+                phase = Phase.FRESH
+            return phase, self._intake.progress if phase is Phase.BODY else 0
         if not exchange.is_claimed():
-            if now - exchange.received > self._rules.queue_age and exchange.claim():
+            return Phase.QUEUED, 0
+        if self._outlet.pending or self._drain.busy:
+            return Phase.SENDING, self._outlet.taken
+        if self._intake.pipe is not None:
+            return Phase.BODY, self._intake.progress
+        return Phase.RUNNING, self._outlet.taken
+
+    def _give_up(self, phase: Phase) -> None:
+        """End what has been waited for too long."""
+        exchange = self._exchange
+        if phase is Phase.QUEUED:
+            if exchange is not None and exchange.claim():
                 self.refuse_exchange(503)
-        elif outlet.pending or self._drain.busy:
-            if self._watch.elapsed(_SENDING, now, outlet.taken) > self._rules.send_timeout:
-                self.factory.note_refusal(0, "a client took nothing of its answer")
-                self.cut_off()
-        elif self._intake.pipe is not None and self._is_slow(now):
+        elif phase is Phase.HEAD:
+            self._refuse(408, "the request head did not arrive in time")
+        elif phase is Phase.BODY:
+            self._give_up_body()
+        elif phase is Phase.RUNNING:
+            self._expire()
+        elif phase is Phase.SENDING:
+            self.factory.note_refusal(0, "a client took nothing of its answer")
+            self.cut_off()
+        elif phase is Phase.IDLE or phase is Phase.FRESH:
+            self.transport.loseConnection()
+        else:
+            self.cut_off()
+
+    def _give_up_body(self) -> None:
+        if self._exchange is None:
+            self._refuse(408, "the request body came too slowly")
+        else:
             self._intake.close()
-            self._lose_exchange()
+            self._lose_exchange(408)
+
+    def _expire(self) -> None:
+        """Answer instead of an application that takes too long; its thread is free when it notices."""
+        exchange = self._exchange
+        if exchange is not None and not exchange.expired:
+            exchange.expired = True
+            self.factory.note_stuck(exchange)
+            if exchange.body is not None:
+                exchange.body.close()
+            self._lose_exchange(504)

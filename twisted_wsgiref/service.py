@@ -278,6 +278,7 @@ def _rules(settings: Settings) -> Rules:
         tls_timeout=settings.tls_timeout,
         linger=settings.linger,
         queue_age=settings.queue_age,
+        request_timeout=settings.request_timeout,
         high_water=settings.high_water,
         stream_input=settings.stream_input,
         trusted=_trusted(settings),

@@ -143,6 +143,8 @@ class Settings:
     body_rate: int = _knob(256, "a request body arrives at this many octets a second or more; 0: any", parse_size)
     # nginx's send_timeout.
     send_timeout: float = _knob(60.0, "a client that takes nothing of its answer is cut off after", _seconds, "seconds")
+    # Off: only the application's author knows how long an answer may take. gunicorn's 30 kills the whole worker.
+    request_timeout: float = _knob(0.0, "an application answers within; 0: whenever it likes", _seconds, "seconds")
     tls_timeout: float = _knob(10.0, "a TLS handshake ends within", _seconds, "seconds")
     # Long enough for a client far away to read an error before its connection is reset.
     linger: float = _knob(2.0, "input is still read after the last answer for", _seconds, "seconds")

@@ -58,7 +58,8 @@ class Exchange:
 
     ``persistent`` says whether the connection may live on; it is final once the head of the answer is made. ``cut``
     says that the answer can not be completed, and that the client has to see it. ``left`` says that the client has
-    closed its sending half. ``received`` is when the request was ready, by the gateway's clock.
+    closed its sending half, ``expired`` that its time is over, ``watched`` that its age
+    has been logged. ``received`` is when the request was ready, by the gateway's clock.
     """
 
     __slots__ = (
@@ -71,6 +72,7 @@ class Exchange:
         "cut",
         "ends_by_close",
         "environ",
+        "expired",
         "head",
         "left",
         "octets",
@@ -79,6 +81,7 @@ class Exchange:
         "received",
         "reported",
         "status",
+        "watched",
     )
 
     def __init__(
@@ -102,6 +105,8 @@ class Exchange:
         self.ends_by_close = False
         self.left = False
         self.reported = False
+        self.expired = False
+        self.watched = False
         self.status = 0
         self.octets = 0
         self._claim = Lock()

@@ -7,7 +7,6 @@ there is to wait for.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
 from twisted_wsgiref._wire.body import ChunkedBody, LengthBody, body_of
 from twisted_wsgiref._wire.errors import ProtocolError
@@ -15,14 +14,9 @@ from twisted_wsgiref._wire.head import RequestHead
 from twisted_wsgiref._wire.limits import Limits
 from twisted_wsgiref._wire.reader import HeadReader
 
+from .deadlines import Phase
 from .input_pipe import InputPipe
 from .request_body import RequestBody
-
-#: Nothing of a request has come, a part of its head, a part of its body.
-IDLE: Final = "idle"
-HEAD: Final = "head"
-BODY: Final = "body"
-
 
 #: What is ready to be answered; a body of None is empty.
 Request = tuple[RequestHead, RequestBody | InputPipe | None]
@@ -74,11 +68,11 @@ class Intake:
         self.wants_continue = False
 
     @property
-    def phase(self) -> str:
-        """What has come so far: `IDLE`, `HEAD` or `BODY`."""
+    def phase(self) -> Phase:
+        """What has to come next: a request, the rest of its head, the rest of its body."""
         if self._framing is not None:
-            return BODY
-        return HEAD if self.reader.buffer else IDLE
+            return Phase.BODY
+        return Phase.HEAD if self.reader.buffer else Phase.IDLE
 
     def feed(self, octets: bytes) -> None:
         """Take `octets` from the connection."""

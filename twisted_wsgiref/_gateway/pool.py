@@ -91,6 +91,11 @@ class WorkerPool:
         """Return how many jobs no thread has taken yet."""
         return self._queue.qsize()
 
+    @property
+    def size(self) -> int:
+        """How many threads there may be at the most."""
+        return self._maximum
+
     def running(self) -> list[tuple[threading.Thread, Job]]:
         """Return which thread does what at this moment."""
         return [(thread, job) for thread, job in list(self._doing.items()) if job is not None]

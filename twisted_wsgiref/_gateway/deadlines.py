@@ -1,0 +1,80 @@
+"""What a connection waits for, and when that has taken too long. Pure: the clock is the caller's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Final
+
+# A body's rate is judged over this many seconds: a train in a tunnel is no attack.
+RATE_WINDOW: Final = 10.0
+
+
+class Phase(Enum):
+    """What is waited for on a connection; at any moment it is one of these."""
+
+    HANDSHAKE = "the end of a TLS handshake"
+    FRESH = "the first octet of the first request"
+    IDLE = "the next request"
+    HEAD = "the rest of a request's head"
+    BODY = "the rest of a request's body"
+    QUEUED = "a thread"
+    RUNNING = "the application"
+    SENDING = "the client to take its answer"
+    CLOSING = "the client to close"
+
+
+class Deadlines:
+    """Measures, whenever it is looked at, for how long the same phase has made no progress.
+
+    `limits` are seconds for each phase that has a limit; `rate` is the fewest octets a second in which a body may come.
+    Called in the reactor's thread.
+    """
+
+    __slots__ = ("_limits", "_progress", "_rate", "phase", "since")
+
+    def __init__(self, limits: Mapping[Phase, float], rate: float) -> None:
+        self._limits = limits
+        self._rate = rate
+        self._progress = 0
+        #: What is waited for; None: nobody has looked yet.
+        self.phase: Phase | None = None
+        #: Since when there was no progress.
+        self.since = 0.0
+
+    def start(self, phase: Phase, now: float) -> None:
+        """Measure `phase` from `now` on, unless it is measured already."""
+        if phase is not self.phase:
+            self.phase = phase
+            self.since = now
+            self._progress = 0
+
+    def reset(self) -> None:
+        """Measure nothing until somebody looks again."""
+        self.phase = None
+
+    def shorten(self, limits: Mapping[Phase, float]) -> None:
+        """Go on with other limits; what waits for a request waits anew."""
+        self._limits = limits
+        if self.phase in (Phase.IDLE, Phase.FRESH):
+            self.phase = None
+
+    def is_late(self, phase: Phase, now: float, progress: int = 0) -> bool:
+        """Return whether `phase` has stood at `progress` for longer than it may; the first look starts it."""
+        self.start(phase, now)
+        if phase is Phase.BODY:
+            return self._is_slow(now, progress)
+        if progress != self._progress:
+            self._progress = progress
+            self.since = now
+        limit = self._limits.get(phase)
+        return limit is not None and now - self.since > limit
+
+    def _is_slow(self, now: float, progress: int) -> bool:
+        elapsed = now - self.since
+        if elapsed < RATE_WINDOW:
+            return False
+        slow = progress - self._progress < self._rate * elapsed
+        self.since = now
+        self._progress = progress
+        return slow
