@@ -9,26 +9,26 @@ from __future__ import annotations
 import getopt
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any, ClassVar, NoReturn
 
-from twisted.application.service import Service
-from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
-from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.logger import Logger
-from twisted.python.failure import Failure
+from twisted.application.reactors import getReactorTypes
 from twisted.python.usage import Options as UsageOptions
 from twisted.python.usage import UsageError
 
 from twisted_wsgiref import __version__
 
 from ._ops.access_log import AccessLog
+from ._ops.link import Orders
+from ._ops.listeners import Listeners, has_descriptors
 from ._ops.loading import LoadError, load_application
-from ._ops.signals import Ending, call_on_rotation
+from ._ops.parent import ParentService
+from ._ops.signals import Ending
+from ._ops.supervisor import Patience
+from .process import CommandLineService, ServingService
 from .service import ListenError, WSGIService, parse_endpoint
 from .settings import KIB, Knob, SettingError, Settings, from_words, knobs
-
-_log = Logger()
 
 # gunicorn's default, and the port of Django's and of most tutorials; only this machine, until somebody says otherwise.
 DEFAULT_ENDPOINT = "tcp:8000:interface=127.0.0.1"
@@ -124,6 +124,12 @@ class Options(UsageOptions):
         parent: dict[str, Any] = self.parent or {}
         return "nodaemon" in parent and not parent["nodaemon"] and not parent.get("debug")
 
+    @property
+    def logs_to_file(self) -> bool:
+        """Whether twistd's log is elsewhere than in the terminal, so that what workers write has to be put there."""
+        parent: dict[str, Any] = self.parent or {}
+        return self.daemonises or bool(parent.get("syslog")) or parent.get("logfile") not in (None, "-")
+
     def opt_listen(self, endpoint: str) -> None:
         """Listen on this endpoint, as tcp:8000, unix:/run/app.sock or ssl:443:privateKey=key.pem; may be repeated."""
         self["endpoints"].append(endpoint)
@@ -198,127 +204,6 @@ def refuse(options: Options, line: str, traceback: str = "") -> NoReturn:
     raise SystemExit(f"{options.command}: {line}")
 
 
-class CannotStart(SystemExit, Exception):
-    """The service can not start. Ends the process with status 1 and no traceback, since it is a `SystemExit`.
-
-    It is an `Exception` too because twistd, after it has become a daemon, tells its parent of nothing else.
-    """
-
-    def __init__(self, line: str) -> None:
-        super().__init__(1)
-        self.line = line
-
-    def __str__(self) -> str:
-        return self.line
-
-
-class CommandLineService(Service):
-    """A `WSGIService` as a process of its own: signals, exit status, access log, and the first line of the log.
-
-    Called in the reactor's thread.
-    """
-
-    def __init__(
-        self, service: WSGIService, options: Options, access_log: AccessLog | None, ending: Ending, reactor: Any
-    ) -> None:
-        self._service = service
-        self._options = options
-        self._access_log = access_log
-        self._ending = ending
-        self._reactor = reactor
-        self._problem: str | None = None
-        self._starting = False
-        service.whenListening.addCallbacks(self._listening, self._not_listening)
-
-    @property
-    def status(self) -> int:
-        """The status that the process ends with."""
-        return self._ending.status
-
-    def privilegedStartService(self) -> None:
-        """Bind the endpoints. Raises `CannotStart`."""
-        super().privilegedStartService()  # type: ignore[no-untyped-call]
-        self._start(self._service.privilegedStartService)
-
-    def startService(self) -> None:
-        """Serve. Raises `CannotStart`."""
-        super().startService()  # type: ignore[no-untyped-call]
-        self._start(self._service.startService)
-        self._reactor.callWhenRunning(self._running)
-
-    def stopService(self) -> Deferred[Any]:
-        """Drain; the Deferred fires when the requests in flight are answered and the access log is written."""
-        super().stopService()  # type: ignore[no-untyped-call]
-        stopped = maybeDeferred(self._service.stopService)
-        return stopped.addBoth(self._close_access_log)
-
-    def _start(self, start: Callable[[], None]) -> None:
-        self._starting = True
-        try:
-            start()
-        finally:
-            self._starting = False
-        if self._problem is not None:
-            self._tell(self._problem)
-            raise CannotStart(self._problem)
-
-    def _tell(self, line: str) -> None:
-        """Say it where somebody looks: twistd has made the log of `sys.stderr`, a daemon has nothing but its log."""
-        if self._options.daemonises:
-            _log.critical("{line}", line=line)
-        elif sys.__stderr__ is not None:
-            print(f"{self._options.command}: {line}", file=sys.__stderr__, flush=True)
-
-    def _running(self) -> None:
-        self._ending.take_signals()
-        if self._access_log is not None:
-            call_on_rotation(self._access_log.reopen)
-
-    def _listening(self, ports: Sequence[Any]) -> None:
-        settings: Settings = self._options["settings"]
-        threads = f"{settings.threads}"
-        if settings.threads_max > settings.threads:
-            threads += f" to {settings.threads_max}"
-        what = self._options["app"] or "the demo page"
-        for port in ports:
-            line = f"serving {what} on {address(port)}, {threads} thread{'' if threads == '1' else 's'}"
-            _log.info("{line}", line=line)
-
-    def _not_listening(self, failure: Failure) -> None:
-        line = failure.getErrorMessage()
-        if self._starting or not self._reactor.running:
-            self._problem = line
-        else:
-            self._ending.fail(line)
-
-    def _close_access_log(self, result: Any) -> Any:
-        if self._access_log is not None:
-            self._access_log.close()
-        return result
-
-
-def address(port: Any) -> str:
-    """Return where a listening `port` can be reached: a URL, or ``unix:PATH``."""
-    host = port.getHost()
-    if isinstance(host, UNIXAddress):
-        return f"unix:{os.fsdecode(host.name or '')}"
-    if not isinstance(host, IPv4Address | IPv6Address):
-        return str(host)
-    name = f"[{host.host}]" if isinstance(host, IPv6Address) else host.host
-    return f"{'https' if _is_tls(port) else 'http'}://{name}:{host.port}"
-
-
-def _is_tls(port: Any) -> bool:
-    try:
-        from twisted.protocols.tls import TLSMemoryBIOFactory
-    except ImportError:  # Without pyOpenSSL there is no TLS.
-        return False
-    factory = getattr(port, "factory", None)
-    while factory is not None and not isinstance(factory, TLSMemoryBIOFactory):
-        factory = getattr(factory, "wrappedFactory", None)
-    return factory is not None
-
-
 def makeService(options: Options) -> CommandLineService:
     """Return the service that the options ask for.
 
@@ -335,6 +220,8 @@ def makeService(options: Options) -> CommandLineService:
             parse_endpoint(reactor, endpoint)
         except ListenError as error:
             refuse(options, str(error))
+    if settings.workers > 1 or settings.max_requests or settings.max_rss:
+        return _make_parent(options, ending, reactor)
     try:
         application = load_application(options["app"] or DEMO)
     except LoadError as error:
@@ -347,7 +234,46 @@ def makeService(options: Options) -> CommandLineService:
         reactor=reactor,
         observers=() if access_log is None else (access_log,),
     )
-    return CommandLineService(service, options, access_log, ending, reactor)
+    return ServingService(service, options, access_log, ending, reactor)
+
+
+def _make_parent(options: Options, ending: Ending, reactor: Any) -> CommandLineService:
+    """Return the parent of worker processes. No application is imported: each worker does that for itself."""
+    settings: Settings = options["settings"]
+    if not has_descriptors():
+        refuse(options, "--workers: this system can not hand sockets to other processes; leave it at 1")
+    access_log = _open_access_log(options, settings.access_log)
+    if access_log is not None:
+        access_log.close()  # Each worker opens its own; this one was to find a mistake before it is a daemon.
+    orders = Orders(
+        number=0,
+        slot=0,
+        app=options["app"],
+        endpoints=list(options["endpoints"]),
+        settings=asdict(settings),
+        reactor=_reactor_name(reactor),
+        sockets=[],
+        path=None,
+    )
+    service = ParentService(
+        reactor,
+        Listeners(reactor, options["endpoints"], parse_endpoint, settings.backlog),
+        orders,
+        workers=settings.workers,
+        patience=Patience(start=settings.start_timeout, beat=settings.watchdog, grace=settings.grace),
+        relay=options.logs_to_file,
+        ended=ending.end_with,
+        leave=ending.stop,
+    )
+    return CommandLineService(service, options, None, ending, reactor)
+
+
+def _reactor_name(reactor: Any) -> str:
+    """Return the word for ``--reactor`` that makes such a reactor, "" for one that has none."""
+    found: list[Any] = [
+        each for each in getReactorTypes() if getattr(each, "moduleName", "") == type(reactor).__module__
+    ]
+    return found[0].shortName if found else ""
 
 
 def _open_access_log(options: Options, target: str) -> AccessLog | None:

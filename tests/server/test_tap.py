@@ -18,8 +18,9 @@ from twisted.scripts.twistd import ServerOptions
 
 from twisted_wsgiref import tap
 from twisted_wsgiref._ops.signals import Ending, call_on_rotation
+from twisted_wsgiref.process import CannotStart, CommandLineService, address
 from twisted_wsgiref.settings import Settings, knobs
-from twisted_wsgiref.tap import CannotStart, CommandLineService, Options, address
+from twisted_wsgiref.tap import Options
 
 
 def parse(*words: str) -> Options:

@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 from twisted.internet.error import ReactorNotRunning
 from twisted.logger import Logger
@@ -57,6 +57,20 @@ class Ending:
         self.status = 1
         self._stop()
 
+    def end_with(self, status: int) -> None:
+        """Have the process end with `status` once it ends; the first that is not 0 counts."""
+        self.status = self.status or status
+
+    def leave_now(self, status: int) -> NoReturn:
+        """End the process here and now, with `status`; nothing of the interpreter's or of Twisted's end is run."""
+        self.end_with(status)
+        _flush()
+        os._exit(self.status)
+
+    def stop(self) -> None:
+        """Stop the reactor, if nobody has done so yet."""
+        self._stop()
+
     def _asked_to_stop(self, number: int, frame: FrameType | None) -> None:
         name, now = signal.Signals(number).name, time.monotonic()
         if self._since is None:
@@ -77,10 +91,16 @@ class Ending:
     def _leave(self) -> None:
         # twistd has no way to be given a status once its reactor has run.
         if self.status:
-            for stream in (sys.stdout, sys.stderr):
-                if stream is not None:
-                    stream.flush()
-            os._exit(self.status)
+            self.leave_now(self.status)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            try:
+                stream.flush()
+            except (OSError, ValueError):
+                pass  # Whoever read it is gone.
 
 
 def call_on_rotation(reopen: Callable[[], None]) -> None:

@@ -1,0 +1,94 @@
+"""A child's reactor, for endpoints to listen with: where they would bind a socket they are given the parent's.
+
+An endpoint, whatever its kind, ends in `listenTCP`, `listenUNIX`, `listenSSL` or `adoptStreamPort` of the reactor that
+it was made for. So the child makes the same endpoints of the same words, and each finds the socket that the parent's
+twin of it has bound. Called in the reactor's thread.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twisted.internet import tcp, unix
+from twisted.internet.error import CannotListenError
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from zope.interface import directlyProvides, providedBy
+
+from .listeners import Bound, adopted_key, tcp_key, unix_key
+
+
+class AdoptedUNIXPort(unix.Port):
+    """A UNIX socket whose path is the parent's: neither its mode is set here nor is it ever removed."""
+
+    # Closing means that this process accepts no more, not that nobody does. (Twisted sets it for TCP by itself.)
+    _shouldShutdown = False
+    factory: Any
+    socket: Any
+    fileno: Any
+
+    def startListening(self) -> None:
+        """Accept on the socket as it is."""
+        self.factory.doStart()
+        self.socket = self._preexistingSocket
+        self._preexistingSocket = None
+        self.connected = True
+        self.fileno = self.socket.fileno
+        self.startReading()  # type: ignore[no-untyped-call]
+
+    def connectionLost(self, reason: Any) -> None:
+        """Close the socket, and nothing else."""
+        tcp.Port.connectionLost(self, reason)  # type: ignore[no-untyped-call]
+
+
+class AdoptingReactor:
+    """Gives each endpoint the socket of `bound` that it would have bound; `adopted` is told of each port made.
+
+    Two endpoints of the same words get the two sockets in their order. Everything else is `reactor`'s.
+    """
+
+    def __init__(self, reactor: Any, bound: Sequence[Bound], adopted: Callable[[Any], None]) -> None:
+        self._reactor = reactor
+        self._adopted = adopted
+        self._left = list(bound)
+        directlyProvides(self, providedBy(reactor))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reactor, name)
+
+    def _adopt(self, key: str, factory: Any) -> Any:
+        found = next((each for each in self._left if each.key == key), None)
+        if found is None:
+            error = OSError("the parent has bound no such socket: restart it")
+            raise CannotListenError(None, key, error)  # type: ignore[no-untyped-call]
+        self._left.remove(found)
+        # What Twisted makes of a descriptor is a copy of it.
+        try:
+            if found.family == socket.AF_UNIX:
+                make: Any = AdoptedUNIXPort._fromListeningDescriptor
+                port = make(self._reactor, found.descriptor, factory)
+                port.startListening()
+            else:
+                port = self._reactor.adoptStreamPort(found.descriptor, found.family, factory)
+        finally:
+            os.close(found.descriptor)
+        self._adopted(port)
+        return port
+
+    def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Any:
+        """Accept on the parent's TCP port. Raises `CannotListenError`."""
+        return self._adopt(tcp_key(port, interface), factory)
+
+    def listenSSL(self, port: int, factory: Any, context: Any, backlog: int = 50, interface: str = "") -> Any:
+        """Accept on the parent's TCP port, and speak TLS. Raises `CannotListenError`."""
+        return self._adopt(tcp_key(port, interface), TLSMemoryBIOFactory(context, False, factory))
+
+    def listenUNIX(self, address: Any, factory: Any, *args: Any, **named: Any) -> Any:
+        """Accept on the parent's UNIX socket. Raises `CannotListenError`."""
+        return self._adopt(unix_key(address), factory)
+
+    def adoptStreamPort(self, descriptor: int, family: int, factory: Any) -> Any:
+        """Accept on what the parent has inherited in its turn. Raises `CannotListenError`."""
+        return self._adopt(adopted_key(descriptor), factory)

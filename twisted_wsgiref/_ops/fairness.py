@@ -1,0 +1,111 @@
+"""Who of several processes takes the next connection, when all of them hear of it.
+
+One queue in the kernel wakes every process, and the first takes all it can get: a burst of 32 connections would mostly
+be one worker's. So each writes how many connections it has into memory that all share, and whoever has more than the
+one with the fewest holds back, for a moment. Only for a moment: the other may be busy, stuck or gone, and a client must
+never wait for a worker that does not come. The rule needs no lock; a number that is read a little too old costs a
+connection's worth of unfairness and nothing else.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Callable
+from typing import Any, Final
+
+#: One page, one number each: more workers than any machine has use for.
+MOST_WORKERS: Final = mmap.PAGESIZE // 4 - 1
+
+# How long one holds back, in seconds. An idle process on a loaded machine is there in less.
+HOLD: Final = 0.002
+# After so many times in vain the others are taken for busy: 50 ms of a client's life at most,
+STREAK: Final = 25
+# and for so long, in seconds, nobody is waited for.
+IGNORE: Final = 1.0
+# Connections taken in one turn by a process that is behind: it catches up quickly after its start.
+MOST_AT_ONCE: Final = 16
+# Being ahead by this part of the fewest is still even enough: holding back has its cost, too.
+SLACK: Final = 16
+
+
+class Table:
+    """How many connections each worker has; in a file without a name that parent and children share.
+
+    A slot holds 0 for nobody, else the number of connections and 1. The last number of the page is how many slots are
+    looked at: the parent gives out the lowest free ones.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._memory = mmap.mmap(descriptor, mmap.PAGESIZE)
+        self._slots = memoryview(self._memory).cast("I")
+
+    def put(self, slot: int, connections: int) -> None:
+        """Say that the worker at `slot` accepts, and has so many connections."""
+        self._slots[slot] = connections + 1
+
+    def clear(self, slot: int) -> None:
+        """Say that nobody accepts at `slot`; called by the parent too, which is how a new slot is made known."""
+        self._slots[slot] = 0
+        self._slots[MOST_WORKERS] = max(self._slots[MOST_WORKERS], slot + 1)
+
+    def fewest(self, but: int) -> int | None:
+        """Return the number of connections of the worker with the fewest, `but` the one at that slot; None: alone."""
+        numbers = self._slots[: self._slots[MOST_WORKERS]].tolist()
+        others = [each for slot, each in enumerate(numbers) if each and slot != but]
+        return min(others) - 1 if others else None
+
+
+class Turn:
+    """Decides how many connections this process may take now. `clock` gives seconds, `count` the connections it has."""
+
+    def __init__(self, fewest: Callable[[], int | None], count: Callable[[], int], clock: Callable[[], float]) -> None:
+        self._fewest = fewest
+        self._count = count
+        self._clock = clock
+        self._held_at = float("-inf")
+        self._vain = 0
+        self._ignore_until = float("-inf")
+
+    def may_take(self) -> int:
+        """Return how many connections to take in this turn of the reactor; 0: hold back for `HOLD`, then ask again."""
+        least = self._fewest()
+        if least is None:
+            return MOST_AT_ONCE
+        behind = least - self._count()
+        if behind >= -(least // SLACK):
+            self._vain = 0
+            return min(MOST_AT_ONCE, max(1, behind))
+        now = self._clock()
+        if now < self._ignore_until:
+            return 1
+        if now - self._held_at > 5 * HOLD:
+            self._held_at = now
+            return 0
+        # Held back just now, and there still is a connection that nobody took.
+        self._held_at = float("-inf")
+        self._vain += 1
+        if self._vain >= STREAK:
+            self._vain = 0
+            self._ignore_until = now + IGNORE
+        return 1
+
+
+def pace(port: Any, turn: Turn, call_later: Callable[..., Any]) -> None:
+    """Make `port`, a Twisted one, accept by `turn`. Called in the reactor's thread."""
+    accept = port.doRead
+
+    def go_on() -> None:
+        if port.connected and not port.disconnecting:
+            port.startReading()
+
+    def in_turn() -> Any:
+        number = turn.may_take()
+        if not number:
+            port.stopReading()
+            call_later(HOLD, go_on)
+            return None
+        # Twisted would take a hundred.
+        port.numberAccepts = number
+        return accept()
+
+    port.doRead = in_turn

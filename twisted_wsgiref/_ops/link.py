@@ -1,0 +1,94 @@
+"""The line between the parent and a child: words, one a line, and the news that the other is gone.
+
+From the parent comes one line, `Orders` as JSON, and nothing else: all it wants later it says by signals. From the
+child come ``beat``, ``ready``, ``asks REASON``, and ``failed LINE`` or ``hopeless LINE`` before it ends. When the
+parent dies the child reads the end of the line, whatever killed it. Called in the reactor's thread.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from twisted.internet.protocol import Factory
+from twisted.protocols.basic import LineOnlyReceiver
+
+from .listeners import Bound
+
+# A child's numbers of what it inherits, after the three standard ones.
+LINE = 3
+TABLE = 4
+FIRST_SOCKET = 5
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What a child has to know. `settings` are the fields of `Settings`; `path` is PYTHONPATH as it was, or None."""
+
+    number: int
+    slot: int
+    app: str | None
+    endpoints: list[str]
+    settings: dict[str, Any]
+    reactor: str
+    sockets: list[Bound]
+    path: str | None
+
+    def text(self) -> str:
+        """Return the orders as they are sent."""
+        return json.dumps(asdict(self))
+
+
+def read_orders(sock: socket.socket) -> Orders:
+    """Wait for the orders. Raises `EOFError` where the parent is gone. Called before the reactor runs."""
+    data = b""
+    while not data.endswith(b"\n"):
+        more = sock.recv(65536)
+        if not more:
+            raise EOFError("the parent is gone")
+        data += more
+    words = json.loads(data)
+    words["sockets"] = [Bound(*each) for each in words["sockets"]]
+    return Orders(**words)
+
+
+class Line(LineOnlyReceiver):
+    """One end: `heard` is told of each line, `gone` of the end."""
+
+    delimiter = b"\n"
+    MAX_LENGTH = 65536
+
+    def __init__(self, heard: Callable[[str], None], gone: Callable[[], None]) -> None:
+        self._heard = heard
+        self._gone = gone
+
+    def lineReceived(self, line: bytes) -> None:
+        """Pass it on."""
+        self._heard(line.decode("utf-8", "replace"))
+
+    def connectionLost(self, reason: object = None) -> None:
+        """Say that the other is gone, or has closed its end."""
+        self._gone()
+
+    def say(self, *words: str) -> None:
+        """Send a line, if there still is somebody to hear it."""
+        if self.transport is not None:
+            text = " ".join(words).replace("\n", " ")
+            self.sendLine(text.encode("utf-8", "replace"))  # type: ignore[no-untyped-call]
+
+    def hang_up(self) -> None:
+        """Close this end."""
+        if self.transport is not None:
+            self.transport.loseConnection()
+
+
+def connect(reactor: Any, sock: socket.socket, line: Line) -> None:
+    """Make `sock` the reactor's, and `line` what speaks on it."""
+    factory = Factory.forProtocol(lambda: line)
+    factory.noisy = False
+    with sock:
+        sock.setblocking(False)
+        reactor.adoptStreamConnection(sock.fileno(), sock.family, factory)

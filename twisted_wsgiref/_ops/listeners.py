@@ -1,0 +1,123 @@
+"""The parent's listening sockets: bound once, handed to every child, and closed last.
+
+What lives here: a reactor for endpoints to listen with that binds and never accepts, and under which name a child will
+ask for each socket. What may not: anything that reads from a connection. Called in the reactor's thread.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.protocol import Factory
+from zope.interface import directlyProvides, providedBy
+
+
+class Bound(NamedTuple):
+    """A listening socket: what a child's endpoint will say to ask for it, its number here, and its family."""
+
+    key: str
+    descriptor: int
+    family: int
+
+
+def tcp_key(port: object, interface: object = "") -> str:
+    """Return the name of the socket that ``listenTCP(port, ..., interface=interface)`` binds."""
+    return f"tcp {port} {interface}"
+
+
+def unix_key(address: str | bytes) -> str:
+    """Return the name of the socket that ``listenUNIX(address, ...)`` binds."""
+    return f"unix {os.fsdecode(address)}"
+
+
+def adopted_key(descriptor: int) -> str:
+    """Return the name of the socket that ``adoptStreamPort(descriptor, ...)`` takes over, as systemd's are."""
+    return f"adopted {descriptor}"
+
+
+class BindingReactor:
+    """A reactor whose ports are bound and listen, but leave every connection to the children.
+
+    One queue in the kernel for all of them: a child that dies takes no connection with it that it had not accepted,
+    and while none is there, clients wait instead of being refused. Everything else is `reactor`'s.
+    """
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self.bound: list[tuple[str, Any]] = []
+        directlyProvides(self, providedBy(reactor))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reactor, name)
+
+    def _keep(self, key: str, port: Any) -> Any:
+        port.stopReading()
+        # Closing must not shut the socket down, which would be for all who share it: what waits there is still theirs.
+        port._shouldShutdown = False
+        self.bound.append((key, port))
+        return port
+
+    def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Any:
+        """Bind a TCP port. Raises `CannotListenError`."""
+        made = self._reactor.listenTCP(port, factory, backlog=backlog, interface=interface)
+        return self._keep(tcp_key(port, interface), made)
+
+    def listenSSL(self, port: int, factory: Any, context: Any, backlog: int = 50, interface: str = "") -> Any:
+        """Bind a TCP port; the children will speak TLS on it. Raises `CannotListenError`."""
+        made = self._reactor.listenSSL(port, factory, context, backlog=backlog, interface=interface)
+        return self._keep(tcp_key(port, interface), made)
+
+    def listenUNIX(self, address: Any, factory: Any, *args: Any, **named: Any) -> Any:
+        """Bind a UNIX socket. Raises `CannotListenError`."""
+        return self._keep(unix_key(address), self._reactor.listenUNIX(address, factory, *args, **named))
+
+    def adoptStreamPort(self, descriptor: int, family: int, factory: Any) -> Any:
+        """Take over a listening socket that was inherited."""
+        return self._keep(adopted_key(descriptor), self._reactor.adoptStreamPort(descriptor, family, factory))
+
+
+class Listeners:
+    """The sockets of `endpoints`, which `parse` makes of their descriptions for a reactor."""
+
+    def __init__(self, reactor: Any, endpoints: Sequence[str], parse: Callable[[Any, str], Any], backlog: int) -> None:
+        self._reactor = BindingReactor(reactor)
+        self._endpoints = endpoints
+        self._parse = parse
+        self._backlog = backlog
+
+    def listen(self) -> Deferred[list[Any]]:
+        """Bind all; fires with the ports, or fails with the exception of the first that could not be bound."""
+        factory = Factory()
+        factory.noisy = False
+
+        def listen_on(text: str) -> Any:
+            return self._parse(self._reactor, text).listen(factory)
+
+        each = [maybeDeferred(listen_on, text) for text in self._endpoints]
+        made = DeferredList(each, fireOnOneErrback=True, consumeErrors=True)
+
+        def listens(results: Any) -> list[Any]:
+            for _, port in self._reactor.bound:
+                # As many as the settings say: Twisted's endpoints ask for 50.
+                port.socket.listen(self._backlog)
+            return [port for _, port in results]
+
+        return made.addCallbacks(listens, lambda failure: failure.value.subFailure)
+
+    def bound(self) -> list[Bound]:
+        """Return what there is to hand to a child."""
+        return [Bound(key, port.fileno(), port.socket.family) for key, port in self._reactor.bound]
+
+    def close(self) -> Deferred[Any]:
+        """Close all: from now on clients are refused, and the paths of UNIX sockets are gone."""
+        ports, self._reactor.bound = self._reactor.bound, []
+        return DeferredList([maybeDeferred(port.stopListening) for _, port in ports], consumeErrors=True)
+
+
+def has_descriptors() -> bool:
+    """Say whether this system hands descriptors from process to process as all this needs."""
+    return hasattr(os, "fork") and hasattr(socket, "AF_UNIX")

@@ -1,0 +1,306 @@
+"""The parent of worker processes, as a service: sockets, spawning, signals. It has no application and no threads.
+
+What lives here: what a `Supervisor` decides, done to real processes. It waits for the pids that it started and for no
+others, so whatever else runs in its process keeps its own children. Called in the reactor's thread.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import site
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ProcessExitedAlready
+from twisted.internet.protocol import ProcessProtocol
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from .fairness import MOST_WORKERS, Table
+from .link import FIRST_SOCKET, LINE, TABLE, Line, Orders, connect
+from .listeners import Bound, Listeners
+from .supervisor import Patience, Supervisor
+
+_log = Logger()
+
+# How often what is overdue is looked at, in seconds.
+TICK: Final = 0.25
+# What a child said just before its end is read first, in seconds; a process that it left behind may hold the line open.
+LAST_WORDS: Final = 0.1
+WORKER: Final = "twisted_wsgiref.worker"
+
+
+class ParentService(Service):
+    """Keeps `workers` processes serving on the sockets of `listeners`.
+
+    `orders` is what every child is told; its number, slot and sockets are filled in. `ended` is told of a status that
+    is not 0; `leave` ends this process. `relay`: what children write goes into our log, since there is no terminal.
+
+    ``whenListening`` fires with the ports once all workers serve for the first time, or fails as `listeners` do.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        listeners: Listeners,
+        orders: Orders,
+        *,
+        workers: int,
+        patience: Patience,
+        relay: bool,
+        ended: Callable[[int], None],
+        leave: Callable[[], None],
+    ) -> None:
+        self.whenListening: Deferred[list[Any]] = Deferred()
+        self._reactor = reactor
+        self._listeners = listeners
+        self._orders = orders
+        self._relay = relay
+        self._ended = ended
+        self._leave = leave
+        self._children: dict[int, _Process] = {}
+        self._ports: list[Any] | None = None
+        self._stopped: Deferred[None] | None = None
+        self._running = False
+        self._over = False
+        self._table_file = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as this
+        self._table_file.truncate(os.sysconf("SC_PAGESIZE"))
+        self._table = Table(self._table_file.fileno())
+        self._tick = LoopingCall(self._look)
+        self._tick.clock = reactor
+        self.supervisor = Supervisor(
+            workers,
+            self,
+            patience,
+            clock=time.monotonic,
+            say=_say,
+            done=self._done,
+            ready=lambda: self.whenListening.callback(self._ports or []),
+        )
+
+    # ---- IService ----------------------------------------------------------------------------------------------
+
+    def privilegedStartService(self) -> None:
+        """Bind every endpoint, while the process may still bind to low ports."""
+        self._listen()
+
+    def startService(self) -> None:
+        """Start the workers once the reactor runs."""
+        super().startService()  # type: ignore[no-untyped-call]
+        self._listen()
+        self._reactor.callWhenRunning(self._begin)
+
+    def stopService(self) -> Deferred[None]:
+        """Have every worker drain; fires when the last is gone."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        stopped = self._stopped = Deferred()
+        if self._over:
+            self._finish()
+        else:
+            self._listeners.close()
+            self.supervisor.stop()
+        return stopped
+
+    def _listen(self) -> None:
+        if self._ports is not None:
+            return
+        self._ports = []
+
+        def listens(ports: list[Any]) -> None:
+            self._ports = ports
+
+        def fails(failure: Failure) -> None:
+            self._over = True
+            self.whenListening.errback(failure)
+
+        self._listeners.listen().addCallbacks(listens, fails)
+
+    def _begin(self) -> None:
+        # An endpoint that fails later ends the process by `whenListening`.
+        if not self._over and self._stopped is None:
+            self._running = True
+            self._take_signals()
+            self._tick.start(TICK, now=False).addErrback(lambda failure: _log.failure("in the supervisor", failure))
+            self.supervisor.start()
+
+    def _look(self) -> None:
+        self.supervisor.tick()
+
+    def _done(self, status: int) -> None:
+        self._over = True
+        if status:
+            self._ended(status)
+        if self._stopped is not None:
+            self._finish()
+        else:
+            self._leave()
+
+    def _finish(self) -> None:
+        if self._tick.running:
+            self._tick.stop()
+        closed = self._listeners.close()
+        stopped = self._stopped
+        if stopped is not None:
+            closed.addCallback(lambda _: stopped.callback(None))
+
+    # ---- Signals -----------------------------------------------------------------------------------------------
+
+    def _take_signals(self) -> None:
+        supervisor = self.supervisor
+        self._on_signal("SIGHUP", supervisor.reload)
+        self._on_signal("SIGTTIN", supervisor.more)
+        self._on_signal("SIGTTOU", supervisor.fewer)
+        self._on_signal("SIGUSR1", lambda: self._pass_on(signal.SIGUSR1), also=True)
+        self._on_signal("SIGUSR2", lambda: self._pass_on(signal.SIGUSR2))
+
+    def _on_signal(self, name: str, call: Callable[[], None], *, also: bool = False) -> None:
+        number = getattr(signal, name)
+        before = signal.getsignal(number) if also else None
+
+        def take(number: int, frame: FrameType | None) -> None:
+            if callable(before):
+                before(number, frame)
+            self._reactor.callFromThread(call)
+
+        signal.signal(number, take)
+
+    def _pass_on(self, number: int) -> None:
+        for child in self.supervisor.children.values():
+            # One that has not begun to serve would die of it.
+            if child.served:
+                self.signal(child.number, number)
+
+    # ---- Processes ---------------------------------------------------------------------------------------------
+
+    def start(self, number: int) -> None:
+        """Start the child `number`."""
+        taken = {each.slot for each in self._children.values()}
+        slot = next(each for each in range(MOST_WORKERS) if each not in taken)
+        self._table.clear(slot)
+        child = self._children[number] = _Process(self, number, slot)
+        try:
+            self._spawn(child)
+        except Exception as error:
+            self._reactor.callLater(0, self.gone, child, f"it could not be started: {error}", well=False)
+
+    def _spawn(self, child: _Process) -> None:
+        bound = self._listeners.bound()
+        sockets = [Bound(each.key, FIRST_SOCKET + index, each.family) for index, each in enumerate(bound)]
+        orders = replace(self._orders, number=child.number, slot=child.slot, sockets=sockets)
+        ours, theirs = socket.socketpair()
+        with ours, theirs, open(os.devnull, "rb") as nothing:
+            inherited: dict[int, Any] = {0: nothing.fileno(), 1: 1, 2: 2}
+            if self._relay:
+                inherited |= {1: "r", 2: "r"}
+            inherited |= {LINE: theirs.fileno(), TABLE: self._table_file.fileno()}
+            inherited |= {FIRST_SOCKET + index: each.descriptor for index, each in enumerate(bound)}
+            path, environ = _environment()
+            child.process = self._reactor.spawnProcess(
+                child, sys.executable, _command(orders.app), environ, childFDs=inherited
+            )
+            connect(self._reactor, ours.dup(), child.line)
+        _say(f"worker {child.number} starts: pid {child.process.pid}")
+        child.line.say(replace(orders, path=path).text())
+
+    def signal(self, number: int, signum: int) -> None:
+        """Send a signal to the child `number`, if it is still there."""
+        child = self._children.get(number)
+        if child is not None and child.process is not None:
+            try:
+                child.process.signalProcess(signum)
+            except ProcessExitedAlready:
+                pass
+
+    def heard(self, child: _Process, line: str) -> None:
+        """Take a word from a child."""
+        word, _, rest = line.partition(" ")
+        supervisor = self.supervisor
+        if word == "beat":
+            supervisor.beat(child.number)
+        elif word == "ready":
+            supervisor.ready(child.number)
+        elif word == "asks":
+            supervisor.asks(child.number, rest)
+        elif word in {"failed", "hopeless"}:
+            supervisor.failed(child.number, rest, hopeless=word == "hopeless")
+
+    def gone(self, child: _Process, how: str, *, well: bool) -> None:
+        """Forget a child that has ended."""
+        if self._children.pop(child.number, None) is not None:
+            self._table.clear(child.slot)
+            child.line.hang_up()
+            self.supervisor.exited(child.number, how, well=well)
+
+
+class _Process(ProcessProtocol):
+    """One child as the reactor sees it."""
+
+    def __init__(self, parent: ParentService, number: int, slot: int) -> None:
+        self.number = number
+        self.slot = slot
+        self.process: Any = None
+        self.line = Line(lambda line: parent.heard(self, line), self._line_ended)
+        self._parent = parent
+        self._end: tuple[str, bool] | None = None
+        self._line_open = True
+        self._texts = {1: b"", 2: b""}
+
+    def childDataReceived(self, childFD: int, data: bytes) -> None:
+        """Log what a child of a daemon wrote, line by line."""
+        *lines, self._texts[childFD] = (self._texts[childFD] + data).split(b"\n")
+        for line in lines:
+            _log.info("worker {number}: {line}", number=self.number, line=line.decode("utf-8", "replace"))
+
+    def processExited(self, reason: Failure) -> None:
+        """Note how the child ended; it counts when its last words have been read."""
+        value: Any = reason.value
+        number = getattr(value, "signal", None)
+        status = getattr(value, "exitCode", None)
+        how = signal.Signals(number).name if number else f"status {status or 0}"
+        self._end = (how, not number and not status)
+        if self._line_open:
+            self._parent._reactor.callLater(LAST_WORDS, self._is_gone)
+        else:
+            self._is_gone()
+
+    def _line_ended(self) -> None:
+        self._line_open = False
+        if self._end is not None:
+            self._is_gone()
+
+    def _is_gone(self) -> None:
+        if self._end is not None:
+            how, well = self._end
+            self._parent.gone(self, how, well=well)
+
+
+def _command(app: str | None) -> list[str]:
+    """Return the words of a fresh interpreter like this one; the last is for people who look at the processes."""
+    flags: list[str] = getattr(subprocess, "_args_from_interpreter_flags", list)()
+    return [sys.executable, *flags, "-m", WORKER, app or "demo"]
+
+
+def _environment() -> tuple[str | None, dict[str, str]]:
+    """Return PYTHONPATH as it is, and an environment in which a fresh interpreter finds this package."""
+    environ = dict(os.environ)
+    path = environ.get("PYTHONPATH")
+    root = str(Path(__file__).resolve().parent.parent.parent)
+    if root not in site.getsitepackages() and root != site.getusersitepackages():
+        environ["PYTHONPATH"] = os.pathsep.join([root, path] if path else [root])
+    return path, environ
+
+
+def _say(line: str) -> None:
+    _log.info("{line}", line=line)

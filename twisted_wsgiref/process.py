@@ -1,0 +1,239 @@
+"""A service as a process of its own: signals, exit status, logs, the first line of the log, and an end that comes.
+
+What lives here: what the command line's process, the parent of workers and a worker share. What may not: options,
+which are `tap`'s, and how a worker talks to its parent, which is `worker`'s. Called in the reactor's thread.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import Any, Final, Protocol
+
+from twisted.application.service import Service
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ._ops.access_log import AccessLog
+from ._ops.pulse import Pulse, disarm, end_within
+from ._ops.signals import Ending, call_on_rotation
+from ._ops.stacks import describe_threads, requests_of
+from ._ops.supervisor import CUT_SHORT
+from .service import WSGIService
+from .settings import Settings
+
+_log = Logger()
+
+# Connections are cut off at the end of the grace; this much later, in seconds, a thread that still runs is stuck.
+STUCK_AFTER: Final = 0.2
+# Should even the reactor not turn any more, the process is ended this long after the grace, in seconds.
+LAST_RESORT: Final = 0.4
+# Whether the threads are through is looked at this often, in seconds.
+_LOOK: Final = 0.05
+
+
+class Told(Protocol):
+    """What a process was told: ``["app"]``, ``["settings"]``, what it calls itself, whether it leaves its terminal."""
+
+    def __getitem__(self, name: str, /) -> Any: ...
+
+    @property
+    def command(self) -> str: ...
+
+    @property
+    def daemonises(self) -> bool: ...
+
+
+class CannotStart(SystemExit, Exception):
+    """The service can not start. Ends the process with status 1 and no traceback, since it is a `SystemExit`.
+
+    It is an `Exception` too because twistd, after it has become a daemon, tells its parent of nothing else.
+    """
+
+    def __init__(self, line: str) -> None:
+        super().__init__(1)
+        self.line = line
+
+    def __str__(self) -> str:
+        return self.line
+
+
+class CommandLineService(Service):
+    """`service` as a process of its own: signals, exit status, access log, and the first line of the log.
+
+    `service` is an `IService` with ``whenListening``. Called in the reactor's thread.
+    """
+
+    def __init__(self, service: Any, options: Told, access_log: AccessLog | None, ending: Ending, reactor: Any) -> None:
+        self._service = service
+        self._options = options
+        self._access_log = access_log
+        self._ending = ending
+        self._reactor = reactor
+        self._problem: str | None = None
+        self._starting = False
+        service.whenListening.addCallbacks(self._listening, self._not_listening)
+
+    @property
+    def status(self) -> int:
+        """The status that the process ends with."""
+        return self._ending.status
+
+    def privilegedStartService(self) -> None:
+        """Bind the endpoints. Raises `CannotStart`."""
+        super().privilegedStartService()  # type: ignore[no-untyped-call]
+        self._start(self._service.privilegedStartService)
+
+    def startService(self) -> None:
+        """Serve. Raises `CannotStart`."""
+        super().startService()  # type: ignore[no-untyped-call]
+        self._start(self._service.startService)
+        self._reactor.callWhenRunning(self._running)
+
+    def stopService(self) -> Deferred[Any]:
+        """Drain; the Deferred fires when the requests in flight are answered and the access log is written."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        stopped = maybeDeferred(self._service.stopService)
+        return stopped.addBoth(self._close_access_log)
+
+    def _start(self, start: Callable[[], None]) -> None:
+        self._starting = True
+        try:
+            start()
+        finally:
+            self._starting = False
+        if self._problem is not None:
+            self._tell(self._problem)
+            raise CannotStart(self._problem)
+
+    def _tell(self, line: str) -> None:
+        """Say it where somebody looks: twistd has made the log of `sys.stderr`, a daemon has nothing but its log."""
+        if self._options.daemonises:
+            _log.critical("{line}", line=line)
+        elif sys.__stderr__ is not None:
+            print(f"{self._options.command}: {line}", file=sys.__stderr__, flush=True)
+
+    def _running(self) -> None:
+        self._ending.take_signals()
+        if self._access_log is not None:
+            call_on_rotation(self._access_log.reopen)
+
+    def _listening(self, ports: Sequence[Any]) -> None:
+        settings: Settings = self._options["settings"]
+        what = self._options["app"] or "the demo page"
+        for port in ports:
+            line = f"serving {what} on {address(port)}, {describe_threading(settings)}"
+            _log.info("{line}", line=line)
+
+    def _not_listening(self, failure: Failure) -> None:
+        line = failure.getErrorMessage()
+        if self._starting or not self._reactor.running:
+            self._problem = line
+        else:
+            self._ending.fail(line)
+
+    def _close_access_log(self, result: Any) -> Any:
+        if self._access_log is not None:
+            self._access_log.close()
+        return result
+
+
+class ServingService(CommandLineService):
+    """A `WSGIService` as a process of its own, which shows its threads when asked or stuck, and always ends."""
+
+    _service: WSGIService
+
+    def __init__(
+        self, service: WSGIService, options: Told, access_log: AccessLog | None, ending: Ending, reactor: Any
+    ) -> None:
+        super().__init__(service, options, access_log, ending, reactor)
+        settings: Settings = options["settings"]
+        self._grace = settings.grace
+        self._pulse = Pulse(reactor, time.monotonic, settings.stall, self._beats())
+
+    def _beats(self) -> Sequence[Callable[[], object]]:
+        """Return what is called about twice a second."""
+        return ()
+
+    def _running(self) -> None:
+        super()._running()
+        number = getattr(signal, "SIGUSR2", None)
+        if number is not None:
+            signal.signal(number, self._show_threads)
+        self._pulse.start()
+
+    def _show_threads(self, number: int, frame: FrameType | None) -> None:
+        # In the handler itself, not in the reactor, which may be what is stuck.
+        text = describe_threads(requests_of(self._service.threads_at_work()))
+        _log.info("SIGUSR2: every thread\n{text}", text=text)
+
+    def stopService(self) -> Deferred[Any]:
+        """Drain; the Deferred fires when no thread runs a request any more. Else the process ends with its grace."""
+        if self._reactor.running:
+            self._pulse.stop()
+            end_within(self._grace + LAST_RESORT)
+        self._end = time.monotonic() + self._grace + STUCK_AFTER
+        return super().stopService()
+
+    def _close_access_log(self, result: Any) -> Any:
+        if not self._service.threads_at_work():
+            return super()._close_access_log(result)
+        # A client has left whose request still runs: what it does is not to be broken off either.
+        free: Deferred[Any] = Deferred()
+        self._wait_for_threads(free)
+        return free.addCallback(super()._close_access_log)
+
+    def _wait_for_threads(self, free: Deferred[Any]) -> None:
+        stuck = self._service.threads_at_work()
+        if not stuck:
+            free.callback(None)
+        elif time.monotonic() < self._end:
+            self._reactor.callLater(_LOOK, self._wait_for_threads, free)
+        else:
+            self._cut_short(stuck)
+
+    def _cut_short(self, stuck: Sequence[Any]) -> None:
+        """End the process though threads run: nothing else would, and one that is stuck would keep it for ever."""
+        text = describe_threads(requests_of(stuck), only=True)
+        number = f"{len(stuck)} request{'' if len(stuck) == 1 else 's'}"
+        _log.critical("{number} still run at the end of the grace and are given up\n{text}", number=number, text=text)
+        super()._close_access_log(None)
+        disarm()
+        self._ending.leave_now(CUT_SHORT)
+
+
+def describe_threading(settings: Settings) -> str:
+    """Return with how many processes and threads is served, for people."""
+    threads = f"{settings.threads}"
+    if settings.threads_max > settings.threads:
+        threads += f" to {settings.threads_max}"
+    threads += f" thread{'' if threads == '1' else 's'}"
+    return threads if settings.workers == 1 else f"{settings.workers} workers of {threads}"
+
+
+def address(port: Any) -> str:
+    """Return where a listening `port` can be reached: a URL, or ``unix:PATH``."""
+    host = port.getHost()
+    if isinstance(host, UNIXAddress):
+        return f"unix:{os.fsdecode(host.name or '')}"
+    if not isinstance(host, IPv4Address | IPv6Address):
+        return str(host)
+    name = f"[{host.host}]" if isinstance(host, IPv6Address) else host.host
+    return f"{'https' if _is_tls(port) else 'http'}://{name}:{host.port}"
+
+
+def _is_tls(port: Any) -> bool:
+    try:
+        from twisted.protocols.tls import TLSMemoryBIOFactory
+    except ImportError:  # Without pyOpenSSL there is no TLS.
+        return False
+    factory = getattr(port, "factory", None)
+    while factory is not None and not isinstance(factory, TLSMemoryBIOFactory):
+        factory = getattr(factory, "wrappedFactory", None)
+    return factory is not None

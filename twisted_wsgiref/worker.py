@@ -1,0 +1,280 @@
+"""One worker process: what its parent starts as ``python -m twisted_wsgiref.worker``, and no person ever does.
+
+It takes its orders, loads the application, adopts the parent's sockets, says that it is ready, and serves until it is
+asked to drain, or until its parent is gone. Called in the main thread.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NoReturn
+
+from twisted.application.reactors import installReactor
+from twisted.logger import Logger, globalLogBeginner, textFileLogObserver
+from twisted.python.failure import Failure
+
+from ._ops.access_log import AccessLog
+from ._ops.adopt import AdoptingReactor
+from ._ops.fairness import Table, Turn, pace
+from ._ops.link import LINE, TABLE, Line, Orders, connect, read_orders
+from ._ops.listeners import Bound
+from ._ops.loading import LoadError, load_application
+from ._ops.pulse import disarm, end_within
+from ._ops.signals import Ending
+from ._ops.wear import Wear
+from .process import ServingService
+from .service import WSGIService
+from .settings import Settings
+
+_log = Logger()
+
+DEMO: Final = "twisted_wsgiref.simple_server:demo_app"
+# What is inherited moves to these numbers, out of the way of whoever counts from 3, as systemd's protocol does.
+_OUT_OF_THE_WAY: Final = 64
+# Whoever has lost its parent has nobody to kill it in the end: port and process are gone within 6 seconds.
+ORPHAN_GRACE: Final = 4.0
+# The parent is looked for this often while the application is imported, in seconds.
+_LOOK: Final = 0.5
+
+
+class Told(dict[str, Any]):
+    """The orders, as `ServingService` reads them."""
+
+    daemonises = False
+
+    @property
+    def command(self) -> str:
+        """What begins a line of ours on standard error."""
+        return f"worker {self['number']}"
+
+
+class WorkerService(ServingService):
+    """Serves on adopted sockets, and tells the parent how it goes on ``line``."""
+
+    def __init__(
+        self,
+        service: WSGIService,
+        told: Told,
+        access_log: AccessLog | None,
+        ending: Ending,
+        reactor: Any,
+        *,
+        wear: Wear,
+        share: Share,
+    ) -> None:
+        self.line = Line(lambda text: None, self.orphaned)
+        self._wear = wear
+        self._share = share
+        self._asked = False
+        super().__init__(service, told, access_log, ending, reactor)
+
+    def _beats(self) -> Sequence[Callable[[], object]]:
+        return (self._beat,)
+
+    def _beat(self) -> None:
+        self.line.say("beat")
+        self._share.update()
+        reason = self._wear.reason()
+        if reason:
+            self.ask(reason)
+
+    def ask(self, reason: str) -> None:
+        """Ask the parent for a successor; when that serves, the parent has this process drain."""
+        if not self._asked:
+            self._asked = True
+            self.line.say("asks", reason)
+
+    def _listening(self, ports: Sequence[Any]) -> None:
+        disarm()
+        self.line.say("ready")
+
+    def _not_listening(self, failure: Failure) -> None:
+        self.line.say("failed", failure.getErrorMessage())
+        self._ending.fail(failure.getErrorMessage())
+
+    def orphaned(self) -> None:
+        """Finish, since the parent is gone."""
+        if self.running:
+            _log.critical("the parent is gone: answering the requests in flight, then ending")
+            self._grace = min(self._grace, ORPHAN_GRACE)
+        self._ending.stop()
+
+    def stopService(self) -> Any:
+        """Drain."""
+        self._share.give_up()
+        stopped = super().stopService()
+        if self._grace == ORPHAN_GRACE:
+            # The service's own grace is longer.
+            self._reactor.callLater(ORPHAN_GRACE, lambda: self._cut_short(self._service.threads_at_work()))
+        return stopped
+
+
+class Share:
+    """This worker's part of the connections: its number in the table of all, and its ports' turns."""
+
+    def __init__(self, table: Table, slot: int) -> None:
+        self._table = table
+        self._slot = slot
+        self._ports: list[Any] = []
+        self._count: Callable[[], int] = lambda: 0
+
+    def count_by(self, count: Callable[[], int]) -> None:
+        """Learn who knows how many connections there are."""
+        self._count = count
+
+    def adopted(self, reactor: Any, port: Any) -> None:
+        """Have `port` accept in turn with the other workers."""
+        self._ports.append(port)
+        pace(port, Turn(lambda: self._table.fewest(self._slot), self.update, time.monotonic), reactor.callLater)
+        self.update()
+
+    def update(self) -> int:
+        """Say how many connections there are, and return it."""
+        count = self._count()
+        if self._ports:
+            self._table.put(self._slot, count)
+        return count
+
+    def give_up(self) -> None:
+        """Accept no more; if nobody else does, what waits in the kernel is taken first, lest it be refused."""
+        ports, self._ports = self._ports, []
+        self._table.clear(self._slot)
+        if self._table.fewest(self._slot) is None:
+            for port in ports:
+                port.doRead()
+
+
+def main() -> None:
+    """Serve until told otherwise; ends with `SystemExit`."""
+    _ignore_signals()
+    sock = socket.socket(fileno=_moved(LINE))
+    try:
+        orders = read_orders(sock)
+    except EOFError:
+        sys.exit(1)
+    table = Table(_moved(TABLE))
+    bound = [Bound(each.key, _moved(each.descriptor), each.family) for each in orders.sockets]
+    _restore_environment(orders)
+    values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in orders.settings.items()}
+    settings = Settings(**values)
+    if settings.start_timeout:
+        end_within(settings.start_timeout)
+    if orders.reactor:
+        installReactor(orders.reactor)
+    from twisted.internet import reactor
+
+    # Standard output belongs to the access log and to the application's own prints.
+    globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)], redirectStandardIO=False)
+    ending = Ending(reactor)
+    application, access_log = _load(orders, settings, sock)
+    service = _make_service(
+        application, orders, settings, access_log, (ending, reactor), Share(table, orders.slot), bound
+    )
+    connect(reactor, sock, service.line)
+    running: Any = reactor
+    running.addSystemEventTrigger("before", "shutdown", service.stopService)
+    running.callWhenRunning(service.startService)
+    running.run()
+    sys.exit(service.status)
+
+
+def _load(orders: Orders, settings: Settings, sock: socket.socket) -> tuple[Any, AccessLog | None]:
+    """Return the application and the access log, or end the process after telling the parent why."""
+    loaded = threading.Event()
+    threading.Thread(target=_watch_parent, args=(sock, loaded), name="parent", daemon=True).start()
+    try:
+        application = load_application(orders.app or DEMO)
+        access_log = None if settings.access_log in ("off", "") else AccessLog(settings.access_log)
+    except LoadError as error:
+        # Words that name nothing are wrong for every worker; code that fails may be mended.
+        _end_with(sock, "failed" if error.traceback else "hopeless", str(error), error.traceback)
+    except OSError as error:
+        _end_with(sock, "failed", f"--access-log is {settings.access_log!r}: {error.strerror or error}")
+    loaded.set()
+    return application, access_log
+
+
+def _make_service(
+    application: Any,
+    orders: Orders,
+    settings: Settings,
+    access_log: AccessLog | None,
+    process: tuple[Ending, Any],
+    share: Share,
+    bound: Sequence[Bound],
+) -> WorkerService:
+    ending, reactor = process
+    wear = Wear(settings.max_requests, settings.max_rss)
+    wsgi = WSGIService(
+        application,
+        orders.endpoints,
+        settings,
+        reactor=AdoptingReactor(reactor, bound, lambda port: share.adopted(reactor, port)),
+        observers=(wear,) if access_log is None else (wear, access_log),
+        name=f"worker-{orders.number}",
+        multiprocess=True,
+    )
+    share.count_by(lambda: wsgi.connections)
+    told = Told(number=orders.number, app=orders.app, settings=settings)
+    return WorkerService(wsgi, told, access_log, ending, reactor, wear=wear, share=share)
+
+
+def _end_with(sock: socket.socket, word: str, line: str, traceback: str = "") -> NoReturn:
+    """Tell the parent why, and end."""
+    if traceback:
+        sys.stderr.write(traceback)
+        sys.stderr.flush()
+    sock.sendall(f"{word} {line}".replace("\n", " ").encode("utf-8", "replace") + b"\n")
+    sys.exit(1)
+
+
+def _ignore_signals() -> None:
+    """Leave Ctrl-C and a closing terminal, which every process hears of, to the parent.
+
+    By a handler and not by SIG_IGN, which processes that the application starts would inherit.
+    """
+    for name in ("SIGINT", "SIGHUP", "SIGTTIN", "SIGTTOU", "SIGUSR1", "SIGUSR2"):
+        signal.signal(getattr(signal, name), lambda number, frame: None)
+
+
+def _moved(descriptor: int) -> int:
+    """Return a descriptor of the same, which no process of the application's will inherit."""
+    moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _OUT_OF_THE_WAY)
+    os.close(descriptor)
+    return moved
+
+
+def _restore_environment(orders: Orders) -> None:
+    """Undo what the parent did to the environment for our sake, and be the heir of what systemd gave to it."""
+    os.environ.pop("PYTHONPATH", None)
+    if orders.path is not None:
+        os.environ["PYTHONPATH"] = orders.path
+    if os.environ.get("LISTEN_PID") == str(os.getppid()):
+        os.environ["LISTEN_PID"] = str(os.getpid())
+        # Twisted closes the numbers that systemd gave: they have to be somebody's.
+        for number in range(3, 3 + int(os.environ.get("LISTEN_FDS", "0"))):
+            nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+            if nothing != number:
+                os.dup2(nothing, number, inheritable=False)
+                os.close(nothing)
+
+
+def _watch_parent(sock: socket.socket, started: threading.Event) -> None:
+    """End the process if the parent does, until the reactor can tell: an import may take for ever."""
+    poll = select.poll()
+    poll.register(sock.fileno(), select.POLLHUP)
+    while not started.is_set():
+        if poll.poll(_LOOK * 1000) and not started.is_set():
+            os._exit(1)
+
+
+if __name__ == "__main__":
+    main()
