@@ -425,6 +425,8 @@ class WSGIProtocol(Protocol):
             self.factory.note_refusal(0, "a client took nothing of its answer")
             self.cut_off()
         elif phase is Phase.IDLE or phase is Phase.FRESH:
+            # Where the transport still holds octets that nobody reads, it closes only once they are cut off.
+            self._closing = True
             self.transport.loseConnection()
         else:
             self.cut_off()
