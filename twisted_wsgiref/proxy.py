@@ -122,7 +122,7 @@ class ProxiedReactor:
         """Listen on an inherited socket."""
         return self._reactor.adoptStreamPort(descriptor, family, self._wrap(factory))
 
-    def listenSSL(self, port: int, factory: IProtocolFactory, context: Any, *args: Any, **named: Any) -> Any:
+    def listenSSL(self, port: int, factory: IProtocolFactory, contextFactory: Any, *args: Any, **named: Any) -> Any:
         """Listen on a TCP port for TLS, which starts after the header."""
-        secure = TLSMemoryBIOFactory(context, False, factory)
+        secure = TLSMemoryBIOFactory(contextFactory, False, factory)
         return self._reactor.listenTCP(port, self._wrap(secure), *args, **named)
