@@ -63,7 +63,7 @@ class RecordingOutlet:
 
     def send_file(self, descriptor: int, position: int, octets: int) -> None:
         self.files.append((descriptor, position, octets))
-        self.write(os.pread(descriptor, octets, position))
+        self.write(os.pread(descriptor, octets, position), wait=False)
 
     def flush(self) -> None:
         pass

@@ -51,7 +51,12 @@ class WorkerPool:
         self._stopped = False
 
     def start(self) -> None:
-        """Start the threads that are always there; from now on more may be added."""
+        """Start the threads that are always there; from now on more may be added. Also after `stop`."""
+        if self._stopped:
+            # Those of the life before may still be at a job: they end with their own queue.
+            self._queue = SimpleQueue()
+            self._doing = {}
+            self._stopped = False
         self._running = True
         while len(self._doing) < self._minimum:
             self._add_thread()
@@ -107,21 +112,29 @@ class WorkerPool:
         self._started += 1
         timeout = None if len(self._doing) < self._minimum else self._idle
         name = f"{self._name}-{self._started}"
-        thread = threading.Thread(target=self._work, args=(timeout,), name=name, daemon=True)
+        work = (self._queue, self._doing, timeout)
+        thread = threading.Thread(target=self._work, args=work, name=name, daemon=True)
         self._doing[thread] = None
         thread.start()
 
     # ---- In a worker's thread ----------------------------------------------------------------------------------
 
-    def _work(self, timeout: float | None) -> None:
+    def _work(
+        self, queue: SimpleQueue[Job | None], doing: dict[threading.Thread, Job | None], timeout: float | None
+    ) -> None:
         me = threading.current_thread()
-        doing = self._doing
-        get = self._queue.get
+        get = queue.get
         while True:
             try:
                 job = get(True, timeout)
             except Empty:
-                break
+                # First out of the list, then a look at the queue: who put a job meanwhile saw either no idle thread,
+                # and has started one, or this one, which takes it.
+                del doing[me]
+                if queue.empty():
+                    return
+                doing[me] = None
+                continue
             if job is None:
                 break
             doing[me] = job

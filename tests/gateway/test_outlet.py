@@ -1,0 +1,458 @@
+"""Do all octets arrive once and in order, whichever thread sends them, and does nobody wait in vain?"""
+
+from __future__ import annotations
+
+import gc
+import os
+import random
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import PATIENCE
+from twisted_wsgiref._gateway.outlet import END, PIECE, ClientGone, FileSpan, Outlet
+
+
+class Reactor:
+    """What takes from an outlet: `turn` takes all that is there, as a transport that never is full."""
+
+    def __init__(self) -> None:
+        self.woken = threading.Semaphore(0)
+        self.wakes = 0
+        self.octets = bytearray()
+        self.ends = 0
+
+    def wake(self) -> None:
+        self.wakes += 1
+        self.woken.release()
+
+    def turn(self, outlet: Outlet, most: int = 1 << 30) -> None:
+        for _ in range(most):
+            block = outlet.take()
+            if block is None:
+                return
+            if block is END:
+                self.ends += 1
+                return
+            if isinstance(block, FileSpan):
+                self.octets += block.read(100)
+                if block.remaining:
+                    outlet.put_back(block)
+                else:
+                    block.close()
+            else:
+                self.octets += block  # type: ignore[operator]
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    theirs.setblocking(False)
+    with ours, theirs:
+        yield ours, theirs
+
+
+def begun(sock: socket.socket | None, high_water: int = 65536) -> tuple[Outlet, Reactor]:
+    reactor = Reactor()
+    outlet = Outlet(sock, reactor.wake, high_water)
+    outlet.begin()
+    return outlet, reactor
+
+
+def fill(sock: socket.socket) -> int:
+    sent = 0
+    try:
+        while True:
+            sent += sock.send(b"-" * 65536)
+    except BlockingIOError:
+        return sent
+
+
+def receive(sock: socket.socket, size: int) -> bytes:
+    octets = b""
+    while len(octets) < size:
+        octets += sock.recv(size - len(octets))
+    return octets
+
+
+# ---- With a socket -------------------------------------------------------------------------------------------------
+
+
+def test_the_first_block_goes_straight_and_the_reactor_sleeps(pair: Any) -> None:
+    outlet, reactor = begun(pair[0])
+    outlet.write(b"hello")
+    assert outlet.finish() is True
+    assert pair[1].recv(100) == b"hello"
+    assert reactor.wakes == 0
+
+
+def test_later_blocks_are_queued_with_one_wake(pair: Any) -> None:
+    outlet, reactor = begun(pair[0])
+    for block in (b"one", b"two", b"three", b"four"):
+        outlet.write(block)
+    assert outlet.finish() is False
+    assert pair[1].recv(100) == b"one"
+    assert reactor.wakes == 1
+    assert outlet.take() == b"twothreefour"
+    assert outlet.take() is END
+    assert outlet.take() is None or outlet.take() is END
+
+
+def test_what_the_kernel_does_not_take_goes_to_the_reactor(pair: Any) -> None:
+    outlet, reactor = begun(pair[0])
+    octets = os.urandom(1_000_000)
+    outlet.write(octets, wait=False)
+    assert outlet.finish() is False
+    received = receive(pair[1], 100)
+    while not reactor.ends:
+        reactor.turn(outlet, 1)
+    while True:
+        try:
+            received += pair[1].recv(1 << 20)
+        except BlockingIOError:
+            break
+    assert received + bytes(reactor.octets) == octets
+
+
+def test_a_full_socket_takes_nothing(pair: Any) -> None:
+    outlet, reactor = begun(pair[0])
+    fill(pair[0])
+    outlet.write(b"later")
+    assert outlet.finish() is False
+    reactor.turn(outlet)
+    assert (reactor.octets, reactor.ends) == (b"later", 1)
+
+
+def test_the_reactor_alone_sends_once_it_has_something(pair: Any) -> None:
+    outlet, reactor = begun(pair[0])
+    sent = fill(pair[0])
+    outlet.write(b"one")
+    receive(pair[1], sent)
+    outlet.write(b"two")
+    outlet.send(b"three")
+    outlet.finish()
+    with pytest.raises(BlockingIOError):
+        pair[1].recv(1)
+    reactor.turn(outlet)
+    assert reactor.octets == b"onetwothree"
+
+
+def test_the_next_exchange_starts_anew(pair: Any) -> None:
+    outlet, reactor = begun(pair[0])
+    for number in range(3):
+        outlet.write(b"first")
+        outlet.write(b"second")
+        outlet.finish()
+        reactor.turn(outlet)
+        assert reactor.ends == number + 1
+        outlet.begin()
+    assert receive(pair[1], 15) == b"first" * 3
+    assert reactor.octets == b"second" * 3
+
+
+def test_a_client_that_closed_is_gone(pair: Any) -> None:
+    outlet, _ = begun(pair[0])
+    pair[1].close()
+    with pytest.raises(ClientGone):
+        outlet.write(b"x")
+    assert outlet.gone
+    with pytest.raises(ClientGone):
+        outlet.write(b"y")
+
+
+def test_gone_is_no_exception_that_an_application_handles() -> None:
+    assert not issubclass(ClientGone, Exception)
+
+
+# ---- Without -------------------------------------------------------------------------------------------------------
+
+
+def test_without_a_socket_all_is_queued_with_one_wake() -> None:
+    outlet, reactor = begun(None)
+    outlet.write(b"one")
+    outlet.write(b"two")
+    assert reactor.wakes == 1
+    reactor.turn(outlet)
+    assert reactor.octets == b"onetwo"
+    assert reactor.ends == 0
+    outlet.write(b"three")
+    assert reactor.wakes == 2
+    assert outlet.finish() is False
+    reactor.turn(outlet)
+    assert (reactor.octets, reactor.ends) == (b"onetwothree", 1)
+
+
+def test_an_end_after_all_was_taken_wakes_again() -> None:
+    outlet, reactor = begun(None)
+    outlet.write(b"x")
+    reactor.turn(outlet)
+    outlet.finish()
+    assert reactor.wakes == 2
+    reactor.turn(outlet)
+    assert reactor.ends == 1
+
+
+def test_a_large_block_is_taken_in_pieces() -> None:
+    outlet, _ = begun(None)
+    octets = os.urandom(3 * PIECE + 17)
+    outlet.write(octets, wait=False)
+    outlet.write(b"tail", wait=False)
+    outlet.finish()
+    taken = []
+    while (block := outlet.take()) is not END:
+        taken.append(bytes(block))  # type: ignore[arg-type]
+    assert b"".join(taken) == octets + b"tail"
+    assert max(map(len, taken)) <= PIECE
+    assert outlet.pending == 0
+    assert outlet.taken == len(octets) + 4
+
+
+def test_many_small_blocks_are_taken_together() -> None:
+    outlet, _ = begun(None, high_water=1 << 30)
+    for _ in range(1000):
+        outlet.write(b"x" * 100)
+    assert len(bytes(outlet.take())) == 100_000  # type: ignore[arg-type]
+    assert outlet.pending == 0
+
+
+def test_blocks_after_the_connection_is_lost_raise() -> None:
+    outlet, _ = begun(None)
+    outlet.write(b"x")
+    outlet.lose()
+    for call in (outlet.write, outlet.send, outlet.queue):
+        with pytest.raises(ClientGone):
+            call(b"y")
+    assert outlet.pending == 0
+    assert outlet.take() is None
+
+
+# ---- The high-water mark -------------------------------------------------------------------------------------------
+
+
+class Worker(threading.Thread):
+    """A thread that runs `work`, and what that raised."""
+
+    def __init__(self, work: Any) -> None:
+        super().__init__(daemon=True)
+        self._work = work
+        self.raised: BaseException | None = None
+        self.start()
+
+    def run(self) -> None:
+        try:
+            self._work()
+        except BaseException as error:
+            self.raised = error
+
+    def is_stopped(self) -> bool:
+        """Whether it waits; it is given time to show that it does not."""
+        self.join(0.05)
+        return self.is_alive()
+
+    def end(self) -> None:
+        self.join(PATIENCE)
+        if self.is_alive():
+            raise RuntimeError("the worker never went on")
+
+
+def test_above_the_high_water_mark_a_worker_waits_until_half_is_taken() -> None:
+    outlet, _ = begun(None, high_water=100_000)
+    worker = Worker(lambda: [outlet.write(b"x" * 1000) for _ in range(150)])
+    while outlet.pending <= 100_000:
+        pass
+    assert worker.is_stopped()
+    taken = len(bytes(outlet.take()))  # type: ignore[arg-type]
+    assert taken > 50_000
+    worker.end()
+    assert worker.raised is None
+    assert taken + len(bytes(outlet.take())) == 150_000  # type: ignore[arg-type]
+
+
+def test_losing_the_connection_frees_a_worker_that_waits() -> None:
+    outlet, _ = begun(None, high_water=1000)
+    worker = Worker(lambda: outlet.write(b"x" * 10_000))
+    while not outlet.pending:
+        pass
+    assert worker.is_stopped()
+    outlet.lose()
+    worker.end()
+    assert type(worker.raised) is ClientGone
+
+
+def test_single_octets_stop_a_worker_too() -> None:
+    outlet, _ = begun(None, high_water=65536)
+    count: list[int] = []
+
+    def work() -> None:
+        for number in range(1 << 20):
+            outlet.write(b"x")
+            count.append(number)
+
+    worker = Worker(work)
+    while outlet.pending <= 65536:
+        pass
+    assert worker.is_stopped()
+    assert len(count) < 2000
+    outlet.lose()
+    worker.end()
+
+
+def test_what_is_in_memory_anyway_does_not_wait() -> None:
+    outlet, _ = begun(None, high_water=1000)
+    outlet.write(b"x" * 1_000_000, wait=False)
+    assert outlet.pending > 1_000_000
+
+
+def test_seizing_an_answer_lets_one_side_alone_begin() -> None:
+    outlet, _ = begun(None)
+    assert outlet.seize() is True
+    with pytest.raises(ClientGone):
+        outlet.write(b"x")
+    outlet, _ = begun(None)
+    outlet.write(b"x")
+    assert outlet.seize() is False
+
+
+@pytest.mark.parametrize("straight", [True, False])
+@pytest.mark.parametrize("seed", range(10))
+def test_the_order_is_exact_however_threads_interleave(pair: Any, straight: bool, seed: int) -> None:
+    chance = random.Random(seed)
+    ours, theirs = pair
+    outlet, reactor = begun(ours if straight else None, high_water=chance.choice([100, 5000, 100_000]))
+    received = bytearray()
+    expected = bytearray()
+    for _ in range(20):  # exchanges
+        blocks = [chance.randbytes(chance.choice([1, 10, 1000, 70_000])) for _ in range(chance.randrange(1, 20))]
+        waits = [chance.random() < 0.8 for _ in blocks]
+        finished: list[bool] = []
+
+        def work(blocks: Any = blocks, waits: Any = waits, finished: Any = finished) -> None:
+            for block, wait in zip(blocks, waits, strict=True):
+                outlet.write(block, wait=wait)
+            finished.append(outlet.finish())
+
+        outlet.begin()
+        ends = reactor.ends
+        straight_before = len(received)
+        worker = Worker(work)
+        exchange = bytearray()
+        while True:
+            if straight:
+                exchange += drained(theirs)
+            if reactor.woken.acquire(timeout=0.0005) or chance.random() < 0.3:
+                _move(outlet, reactor, exchange, theirs if straight else None)
+            if finished == [True] or reactor.ends > ends:
+                break
+        worker.end()
+        assert worker.raised is None
+        if straight:
+            exchange += drained(theirs)
+        received += exchange
+        expected += b"".join(blocks)
+        assert len(received) - straight_before == sum(map(len, blocks))
+    assert received == expected
+
+
+def drained(sock: socket.socket) -> bytes:
+    octets = b""
+    while True:
+        try:
+            octets += sock.recv(1 << 20)
+        except BlockingIOError:
+            return octets
+
+
+def _move(outlet: Outlet, reactor: Reactor, exchange: bytearray, theirs: socket.socket | None) -> None:
+    """Take as a reactor does, and put what was taken behind all that went straight before it."""
+    while True:
+        block = outlet.take()
+        if block is None:
+            return
+        if theirs is not None:
+            exchange += drained(theirs)
+        if block is END:
+            reactor.ends += 1
+            return
+        exchange += block  # type: ignore[operator]
+
+
+# ---- Files ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Iterator[Any]:
+    path = tmp_path / "file"
+    path.write_bytes(bytes(range(250)) * 4)
+    with path.open("rb") as file:
+        yield file
+
+
+def descriptors() -> int:
+    gc.collect()
+    return len(os.listdir("/proc/self/fd"))
+
+
+def test_a_file_goes_straight_behind_its_head(pair: Any, file: Any) -> None:
+    before = descriptors()
+    outlet, reactor = begun(pair[0])
+    outlet.write(b"head")
+    outlet.send_file(file.fileno(), 10, 500)
+    assert outlet.finish() is True
+    assert pair[1].recv(10_000) == b"head" + (bytes(range(250)) * 4)[10:510]
+    assert reactor.wakes == 0
+    assert descriptors() == before
+
+
+def test_a_file_is_the_reactor_s_where_the_socket_is_full(pair: Any, file: Any) -> None:
+    before = descriptors()
+    outlet, reactor = begun(pair[0])
+    fill(pair[0])
+    outlet.write(b"head")
+    outlet.send_file(file.fileno(), 0, 1000)
+    outlet.write(b"tail")
+    file.close()
+    outlet.finish()
+    reactor.turn(outlet)
+    assert reactor.octets == b"head" + bytes(range(250)) * 4 + b"tail"
+    assert reactor.ends == 1
+    assert outlet.pending == 0
+    assert descriptors() == before - 1
+
+
+def test_a_file_that_is_cut_short_meanwhile_is_an_error(pair: Any, file: Any) -> None:
+    before = descriptors()
+    outlet, _ = begun(pair[0])
+    outlet.write(b"head")
+    with pytest.raises(OSError, match="shorter"):
+        outlet.send_file(file.fileno(), 0, 2000)
+    assert descriptors() == before
+
+
+@pytest.mark.parametrize("when", ["queued", "before"])
+def test_no_descriptor_is_left_when_the_client_is_gone(pair: Any, file: Any, when: str) -> None:
+    before = descriptors()
+    outlet, _ = begun(None)
+    outlet.write(b"head")
+    if when == "queued":
+        outlet.send_file(file.fileno(), 0, 1000)
+        outlet.lose()
+    else:
+        outlet.lose()
+        with pytest.raises(ClientGone):
+            outlet.send_file(file.fileno(), 0, 1000)
+    assert descriptors() == before
+
+
+def test_a_span_that_is_put_back_after_the_connection_is_lost_is_closed(file: Any) -> None:
+    before = descriptors()
+    outlet, _ = begun(None)
+    outlet.send_file(file.fileno(), 0, 1000)
+    span = outlet.take()
+    outlet.lose()
+    outlet.put_back(span)  # type: ignore[arg-type]
+    assert descriptors() == before

@@ -1,0 +1,233 @@
+"""Does the pool run every job it takes, on as many threads as it may have, and never hold up who puts or stops?"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.support import PATIENCE
+from twisted_wsgiref._gateway.pool import WorkerPool
+
+_names = itertools.count()
+
+
+class Job:
+    """Says that it runs, and waits until it is let go."""
+
+    def __init__(self, error: BaseException | None = None, *, waits: bool = False) -> None:
+        self.running = threading.Event()
+        self.go = threading.Event()
+        self.done = threading.Event()
+        self.thread: threading.Thread | None = None
+        self._error = error
+        if not waits:
+            self.go.set()
+
+    def run(self) -> None:
+        self.thread = threading.current_thread()
+        self.running.set()
+        self.go.wait(PATIENCE)
+        self.done.set()
+        if self._error is not None:
+            raise self._error
+
+
+@pytest.fixture
+def make() -> Iterator[Callable[..., WorkerPool]]:
+    pools: list[WorkerPool] = []
+
+    def make_pool(minimum: int = 1, maximum: int = 0, idle: float = 30.0, limit: int = 100, **how: Any) -> WorkerPool:
+        failures: list[BaseException] = how.get("failures", [])
+        name = f"pool{next(_names)}"
+        pool = WorkerPool(
+            name, minimum=minimum, maximum=maximum, idle=idle, limit=limit, failed=how.get("failed", failures.append)
+        )
+        pool.name = name  # type: ignore[attr-defined]
+        pools.append(pool)
+        pool.start()
+        return pool
+
+    yield make_pool
+    for pool in pools:
+        pool.stop()
+    until(lambda: not any(threads_of(pool) for pool in pools))
+
+
+def threads_of(pool: WorkerPool) -> list[threading.Thread]:
+    return [each for each in threading.enumerate() if each.name.startswith(pool.name + "-")]  # type: ignore[attr-defined]
+
+
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        time.sleep(0.001)
+        if time.monotonic() > end:
+            raise RuntimeError("it never came about")
+
+
+def test_threads_are_named_after_the_service_and_are_daemons(make: Any) -> None:
+    pool = make(minimum=3)
+    threads = threads_of(pool)
+    assert sorted(each.name for each in threads) == [f"{pool.name}-{number}" for number in (1, 2, 3)]
+    assert all(each.daemon for each in threads)
+
+
+def test_jobs_run_in_their_order(make: Any) -> None:
+    order: list[int] = []
+
+    class Numbered:
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+        def run(self) -> None:
+            order.append(self.number)
+
+    pool = make(minimum=1, limit=1000)
+    assert pool.put([Numbered(number) for number in range(300)]) == ()
+    assert pool.put([Numbered(number) for number in range(300, 600)]) == ()
+    until(lambda: len(order) == 600)
+    assert order == list(range(600))
+
+
+def test_a_fixed_pool_stays_as_it_is(make: Any) -> None:
+    pool = make(minimum=2)
+    jobs = [Job(waits=True) for _ in range(5)]
+    pool.put(jobs)
+    until(lambda: sum(job.running.is_set() for job in jobs) == 2)
+    assert len(threads_of(pool)) == 2
+    assert pool.waiting() == 3
+    assert {job for _, job in pool.running()} == {job for job in jobs if job.running.is_set()}
+    for job in jobs:
+        job.go.set()
+    until(lambda: all(job.done.is_set() for job in jobs))
+    until(lambda: pool.running() == [])
+
+
+def test_a_pool_grows_to_its_maximum_and_shrinks_again(make: Any) -> None:
+    pool = make(minimum=1, maximum=4, idle=0.05)
+    jobs = [Job(waits=True) for _ in range(6)]
+    for job in jobs:
+        pool.put([job])
+    until(lambda: sum(job.running.is_set() for job in jobs) == 4)
+    assert len(threads_of(pool)) == 4
+    for job in jobs:
+        job.go.set()
+    until(lambda: all(job.done.is_set() for job in jobs))
+    until(lambda: len(threads_of(pool)) == 1)
+    last = Job()
+    pool.put([last])
+    until(last.done.is_set)
+
+
+def test_a_pool_that_starts_with_none_runs_jobs_all_the_same(make: Any) -> None:
+    pool = make(minimum=0, maximum=1, idle=0.01)
+    for _ in range(20):
+        job = Job()
+        pool.put([job])
+        until(job.done.is_set)
+        time.sleep(0.01)  # about as long as the thread waits: the worst moment to put
+
+
+def test_no_job_is_lost_when_its_thread_is_about_to_end(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = make(minimum=0, maximum=1, idle=0.001)
+    jobs = []
+    for _ in range(2000):
+        job = Job()
+        jobs.append(job)
+        pool.put([job])
+        job.done.wait(0.001)
+    until(lambda: all(job.done.is_set() for job in jobs))
+
+
+def test_jobs_beyond_the_limit_are_refused(make: Any) -> None:
+    pool = make(minimum=1, limit=3)
+    busy = Job(waits=True)
+    pool.put([busy])
+    until(busy.running.is_set)
+    jobs = [Job() for _ in range(5)]
+    assert list(pool.put(jobs)) == jobs[3:]
+    assert list(pool.put([jobs[4]])) == [jobs[4]]
+    busy.go.set()
+    until(lambda: all(job.done.is_set() for job in jobs[:3]))
+    assert not jobs[3].running.is_set()
+
+
+def test_threads_that_are_free_are_room_too(make: Any) -> None:
+    pool = make(minimum=4, limit=1)
+    jobs = [Job(waits=True) for _ in range(7)]
+    refused = list(pool.put(jobs))
+    assert 2 <= len(refused) <= 6
+    for job in jobs:
+        job.go.set()
+    until(lambda: all(job.done.is_set() for job in jobs if job not in refused))
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), SystemExit(1), KeyboardInterrupt(), MemoryError()], ids=repr)
+def test_a_job_that_raises_costs_no_thread(make: Any, error: BaseException) -> None:
+    failures: list[BaseException] = []
+    pool = make(minimum=1, failures=failures)
+    last = Job()
+    pool.put([Job(error), Job(error), last])
+    until(last.done.is_set)
+    assert failures == [error, error]
+    assert len(threads_of(pool)) == 1
+
+
+def test_stop_comes_back_at_once_even_if_a_thread_hangs(make: Any) -> None:
+    pool = make(minimum=2)
+    stuck, waiting = Job(waits=True), Job()
+    pool.put([stuck])
+    until(stuck.running.is_set)
+    pool.put([waiting])
+    pool.stop()
+    pool.stop()
+    until(waiting.done.is_set)  # what is queued is done
+    until(lambda: threads_of(pool) == [stuck.thread])
+    assert list(pool.put([waiting])) == [waiting]
+    pool.grow()
+    assert threads_of(pool) == [stuck.thread]
+    stuck.go.set()
+    until(lambda: threads_of(pool) == [])
+
+
+def test_a_pool_can_be_started_again(make: Any) -> None:
+    pool = make(minimum=2)
+    stuck = Job(waits=True)
+    pool.put([stuck])
+    until(stuck.running.is_set)
+    pool.stop()
+    pool.start()
+    jobs = [Job() for _ in range(10)]
+    assert list(pool.put(jobs)) == []
+    until(lambda: all(job.done.is_set() for job in jobs))
+    assert len([each for each in threads_of(pool) if each is not stuck.thread]) == 2
+    stuck.go.set()
+    until(lambda: len(threads_of(pool)) == 2)
+
+
+def test_a_finished_job_is_not_kept(make: Any) -> None:
+    import weakref
+
+    pool = make(minimum=1)
+    job = Job()
+    watched = weakref.ref(job)
+    pool.put([job])
+    until(job.done.is_set)
+    del job
+    until(lambda: watched() is None)
+
+
+def test_nothing_runs_before_the_start() -> None:
+    pool = WorkerPool("unstarted", minimum=1, maximum=4, idle=1, limit=10, failed=print)
+    job = Job()
+    assert list(pool.put([job])) == []
+    pool.grow()
+    assert not [each for each in threading.enumerate() if each.name.startswith("unstarted-")]
+    pool.start()
+    until(job.done.is_set)
+    pool.stop()
