@@ -231,7 +231,6 @@ class WSGIProtocol(Protocol):
     def _dispatch(self, request: Request) -> None:
         factory = self.factory
         head, body = request
-        self._deadlines.phase = None
         self._served = True
         connection = self._environ
         if connection is None:
@@ -249,6 +248,7 @@ class WSGIProtocol(Protocol):
         if factory.draining or not self._rules.keep_alive:
             exchange.persistent = False
         self._outlet.begin()
+        self._deadlines.restart(Phase.QUEUED, exchange.received)
         self._exchange = exchange
         factory.submit(exchange)
 

@@ -45,9 +45,13 @@ class Deadlines:
     def start(self, phase: Phase, now: float) -> None:
         """Measure `phase` from `now` on, unless it is measured already."""
         if phase is not self.phase:
-            self.phase = phase
-            self.since = now
-            self._progress = 0
+            self.restart(phase, now)
+
+    def restart(self, phase: Phase, now: float) -> None:
+        """Measure `phase` from `now` on."""
+        self.phase = phase
+        self.since = now
+        self._progress = 0
 
     def reset(self) -> None:
         """Measure nothing until somebody looks again."""
