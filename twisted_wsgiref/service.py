@@ -184,6 +184,10 @@ class WSGIService(Service):
         """Return which thread runs which `Exchange` at this moment."""
         return self._pool.running()
 
+    def call_when_unfit(self, call: Callable[[], object]) -> None:
+        """Have `call` called when no thread is left for others: each runs a request whose time is over."""
+        self._factory.on_unfit = call
+
     # ---- Listening ---------------------------------------------------------------------------------------------
 
     def _listen(self) -> None:

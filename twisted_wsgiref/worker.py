@@ -74,6 +74,7 @@ class WorkerService(ServingService):
         self._wear = wear
         self._share = share
         self._asked = False
+        service.call_when_unfit(self._unfit)
         super().__init__(service, told, access_log, ending, reactor)
 
     def _beats(self) -> Sequence[Callable[[], object]]:
@@ -91,6 +92,10 @@ class WorkerService(ServingService):
         if not self._asked:
             self._asked = True
             self.line.say("asks", reason)
+
+    def _unfit(self) -> None:
+        self._share.hold_back()
+        self.ask("every thread of it is stuck")
 
     def _listening(self, ports: Sequence[Any]) -> None:
         disarm()
@@ -125,6 +130,7 @@ class Share:
         self._slot = slot
         self._ports: list[Any] = []
         self._count: Callable[[], int] = lambda: 0
+        self._turn = Turn(lambda: table.fewest(slot), self.update, time.monotonic)
 
     def count_by(self, count: Callable[[], int]) -> None:
         """Learn who knows how many connections there are."""
@@ -133,8 +139,12 @@ class Share:
     def adopted(self, reactor: Any, port: Any) -> None:
         """Have `port` accept in turn with the other workers."""
         self._ports.append(port)
-        pace(port, Turn(lambda: self._table.fewest(self._slot), self.update, time.monotonic), reactor.callLater)
+        pace(port, self._turn, reactor.callLater)
         self.update()
+
+    def hold_back(self) -> None:
+        """Leave what comes to the other workers, as long as there are any."""
+        self._turn.unfit = True
 
     def update(self) -> int:
         """Say how many connections there are, and return it."""

@@ -56,12 +56,16 @@ class Table:
 
 
 class Turn:
-    """Decides how many connections this process may take now. `clock` gives seconds, `count` the connections it has."""
+    """Decides how many connections this process may take now. `clock` gives seconds, `count` the connections it has.
+
+    ``unfit`` leaves all of them to the others, as long as there are any.
+    """
 
     def __init__(self, fewest: Callable[[], int | None], count: Callable[[], int], clock: Callable[[], float]) -> None:
         self._fewest = fewest
         self._count = count
         self._clock = clock
+        self.unfit = False
         self._held_at = float("-inf")
         self._vain = 0
         self._ignore_until = float("-inf")
@@ -71,6 +75,8 @@ class Turn:
         least = self._fewest()
         if least is None:
             return MOST_AT_ONCE
+        if self.unfit:
+            return 0
         behind = least - self._count()
         if behind >= -(least // SLACK):
             self._vain = 0
