@@ -13,6 +13,9 @@ class Reactor:
     def __init__(self) -> None:
         self.calls: list[Callable[[], Any]] = []
 
+    def call(self, function: Callable[[], Any]) -> None:
+        self.calls.append(function)
+
     def turn(self) -> None:
         calls, self.calls = self.calls, []
         for call in calls:
@@ -33,7 +36,7 @@ def test_one_wake_for_all_that_wait() -> None:
 
 def test_what_is_asked_for_meanwhile_is_called_at_the_next_turn() -> None:
     reactor, seen = Reactor(), []
-    wake = Wake(lambda call: reactor.calls.append(call), print)
+    wake = Wake(reactor.call, print)
 
     def again() -> None:
         seen.append(1)
@@ -50,7 +53,7 @@ def test_what_is_asked_for_meanwhile_is_called_at_the_next_turn() -> None:
 
 def test_one_that_raises_does_not_disturb_the_others() -> None:
     reactor, seen, failures = Reactor(), [], []
-    wake = Wake(lambda call: reactor.calls.append(call), failures.append)
+    wake = Wake(reactor.call, failures.append)
 
     def broken() -> None:
         raise ValueError("on purpose")

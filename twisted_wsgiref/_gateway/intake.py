@@ -101,10 +101,10 @@ class Intake:
         self.progress = 0
         first = self.reader.take_rest()
         if self._open_pipe is not None:
-            self.pipe = self._open_pipe(head)
+            self.pipe = pipe = self._open_pipe(head)
             if first:
-                self._take_body(first)
-            return head, self.pipe
+                self._take_body(first)  # may be all of it: then the pipe is the application's alone
+            return head, pipe
         self.body = RequestBody(self._memory)
         if not first:
             self.wants_continue = head.expects_continue
