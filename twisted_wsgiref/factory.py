@@ -28,6 +28,8 @@ _log = Logger()
 
 #: Deadlines are looked at this often, in seconds: one sweep over the connections, no timer for each.
 SWEEP: Final = 1.0
+#: And this often while the service stops: somebody waits for the last idle connection to go.
+LAST_SWEEP: Final = 0.25
 #: A request that runs for longer, in seconds, is in the log with its stack: most balancers have given up by then.
 LONG: Final = 60.0
 
@@ -117,7 +119,12 @@ class WSGIFactory(Factory):
         self.draining = False
         self.limits = _limits(rules)
         #: The limits of those connections that are served their last answer.
-        self.last_limits = {**self.limits, Phase.IDLE: rules.linger, Phase.FRESH: rules.linger}
+        self.last_limits = {
+            **self.limits,
+            Phase.IDLE: rules.linger,
+            Phase.FRESH: rules.linger,
+            Phase.HANDSHAKE: min(rules.linger, rules.tls_timeout),
+        }
         self.stuck = 0  # threads that run a request whose time is over
         self._pool = pool
         self._disk = disk

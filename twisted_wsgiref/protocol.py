@@ -32,7 +32,7 @@ from ._wire.forwarded import apply as read_forwarded
 from ._wire.head import RequestHead
 from ._wire.response import CONTINUE, error_answer
 from .drain import Drain
-from .transports import abort, find_socket, host_and_port, is_secure
+from .transports import abort, close, find_socket, host_and_port, is_secure
 
 if TYPE_CHECKING:
     from .factory import WSGIFactory
@@ -427,7 +427,7 @@ class WSGIProtocol(Protocol):
         elif phase is Phase.IDLE or phase is Phase.FRESH:
             # Where the transport still holds octets that nobody reads, it closes only once they are cut off.
             self._closing = True
-            self.transport.loseConnection()
+            close(self.transport)
         else:
             self.cut_off()
 

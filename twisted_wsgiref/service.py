@@ -31,7 +31,7 @@ from ._ops.record import Record
 from ._wire.forwarded import TrustedPeers
 from ._wire.limits import Limits
 from ._wire.response import ServerFields
-from .factory import SWEEP, Rules, WSGIFactory
+from .factory import LAST_SWEEP, SWEEP, Rules, WSGIFactory
 from .proxy import ProxiedReactor
 from .settings import SettingError, Settings
 from .util import FileWrapper
@@ -144,7 +144,7 @@ class WSGIService(Service):
         self._pool.start()
         self._disk.start()
         if not self._sweep.running:
-            self._sweep.start(SWEEP, now=False).addErrback(_log_failure)
+            self._start_sweep(SWEEP)
         self._listen()
 
     def stopService(self) -> Deferred[None]:
@@ -170,6 +170,9 @@ class WSGIService(Service):
             self._factory.abandon()
 
         late = self._reactor.callLater(self._settings.grace, give_up)
+        if self._sweep.running:
+            self._sweep.stop()
+            self._start_sweep(LAST_SWEEP)
         self._factory.drain(end)
         return stopped
 
@@ -187,6 +190,9 @@ class WSGIService(Service):
     def call_when_unfit(self, call: Callable[[], object]) -> None:
         """Have `call` called when no thread is left for others: each runs a request whose time is over."""
         self._factory.on_unfit = call
+
+    def _start_sweep(self, seconds: float) -> None:
+        self._sweep.start(seconds, now=False).addErrback(_log_failure)
 
     # ---- Listening ---------------------------------------------------------------------------------------------
 

@@ -8,6 +8,11 @@ from typing import Any
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import ISSLTransport
 
+try:
+    from twisted.protocols.tls import TLSMemoryBIOProtocol
+except ImportError:  # Without pyOpenSSL there is no TLS.
+    TLSMemoryBIOProtocol = ()  # type: ignore[assignment,misc]
+
 
 def find_socket(transport: Any) -> socket.socket | None:
     """Return the socket on which `transport` sends octets as they are given; None if it changes them or has none.
@@ -29,6 +34,19 @@ def is_secure(transport: Any) -> bool:
 def host_and_port(address: Any) -> tuple[str, int] | None:
     """Return the two of an IP address; None for a UNIX socket's, which has neither."""
     return (address.host, address.port) if isinstance(address, IPv4Address | IPv6Address) else None
+
+
+def close(transport: Any) -> None:
+    """Close the connection in order, with what is written still sent; under TLS without waiting for the other end.
+
+    Twisted waits until our close_notify is answered, which a client that is asleep does not; RFC 8446, section 6.1,
+    asks nobody to wait.
+    """
+    transport.loseConnection()
+    while transport is not None and not isinstance(transport, TLSMemoryBIOProtocol):
+        transport = getattr(transport, "transport", None)
+    if transport is not None and transport.transport is not None:
+        transport.transport.loseConnection()
 
 
 def abort(transport: Any) -> None:
