@@ -141,6 +141,7 @@ class WSGIService(Service):
     def startService(self) -> None:
         """Start the threads, and listen if that has not been done yet."""
         super().startService()  # type: ignore[no-untyped-call]
+        self._factory.draining = False  # it may have been stopped before
         self._pool.start()
         self._disk.start()
         if not self._sweep.running:
@@ -159,10 +160,11 @@ class WSGIService(Service):
         def end() -> None:
             if late.active():
                 late.cancel()
-            if self._sweep.running:
-                self._sweep.stop()
-            self._pool.stop()
-            self._disk.stop()
+            if not self.running:  # else it was started again meanwhile
+                if self._sweep.running:
+                    self._sweep.stop()
+                self._pool.stop()
+                self._disk.stop()
             closed.addCallback(lambda _: stopped.callback(None))
 
         def give_up() -> None:
@@ -200,6 +202,8 @@ class WSGIService(Service):
         if self._listens:
             return
         self._listens = True
+        if self.whenListening.called:
+            self.whenListening = Deferred()
         listening = DeferredList(
             [self._listen_on(endpoint) for endpoint in self._endpoints], fireOnOneErrback=True, consumeErrors=True
         )

@@ -33,11 +33,17 @@ def test_a_status_is_three_digits_and_a_phrase(status: str) -> None:
         "-20 X",
         "200  \n",
         "200 OK\r\n",
-        "200 \0",
-        "200 \u0100",
+        "200 \x00",
+        "200 Ā",
         " 200 OK",
-    ]
-    + ["abc X", "\u0662\u0660\u0660 X", "100 Continue", "101 Switching Protocols", "200\tOK", "200 \x7f", "+20 OK"],
+        "abc X",
+        "٢٠٠ X",
+        "100 Continue",
+        "101 Switching Protocols",
+        "200\tOK",
+        "200 \x7f",
+        "+20 OK",
+    ],
 )
 def test_anything_else_is_no_status(status: str) -> None:
     for _ in range(2):
@@ -71,7 +77,7 @@ def test_any_other_length_is_refused(value: str) -> None:
 
 
 def test_two_lengths_are_refused_even_if_they_agree() -> None:
-    with pytest.raises(ValueError, match="(?i)content-length"):
+    with pytest.raises(ValueError, match=r"(?i)content-length"):
         format_fields([("Content-Length", "1"), ("content-length", "1")])
 
 
@@ -102,8 +108,16 @@ def test_a_name_is_a_token(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["Connection", "keep-alive", "Proxy-Authenticate", "Proxy-Authorization", "TE", "trailers", "TRANSFER-ENCODING"]
-    + ["Upgrade"],
+    [
+        "Connection",
+        "keep-alive",
+        "Proxy-Authenticate",
+        "Proxy-Authorization",
+        "TE",
+        "trailers",
+        "TRANSFER-ENCODING",
+        "Upgrade",
+    ],
 )
 def test_hop_by_hop_fields_are_the_server_s(name: str) -> None:
     with pytest.raises(ValueError, match=name):
