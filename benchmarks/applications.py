@@ -118,7 +118,9 @@ def _django() -> Application:
 
     # ROOT_URLCONF may be any object with urlpatterns.
     urls = type("urls", (), {"urlpatterns": [path("", index)]})
-    settings.configure(ALLOWED_HOSTS=["*"], ROOT_URLCONF=urls, SECRET_KEY="benchmark")
+    # The middleware that gives answers their Content-Length, as in every project that Django starts.
+    middleware = ["django.middleware.common.CommonMiddleware"]
+    settings.configure(ALLOWED_HOSTS=["*"], ROOT_URLCONF=urls, MIDDLEWARE=middleware, SECRET_KEY="benchmark")
     django.setup()
     return get_wsgi_application()
 
