@@ -92,7 +92,7 @@ def test_static_files_come_with_their_type(shop: Client) -> None:
 
 
 def test_a_form_adds_a_row(shop: Client) -> None:
-    title = f"Notes & Sketches – {shop.wire.name}"
+    title = f"Notes & Sketches § {shop.wire.name}"
     token = found[1] if (found := TOKEN.search(shop.get("/books/").text)) else ""
     added = shop.post(
         "/books/",
@@ -100,7 +100,7 @@ def test_a_form_adds_a_row(shop: Client) -> None:
         {"Referer": shop.wire.origin + "/books/"},
     )
     assert (added.status, added.fields["Location"]) == (302, "/books/")
-    assert f"<li>Notes &amp; Sketches – {shop.wire.name}</li>" in shop.get("/books/").text
+    assert f"<li>Notes &amp; Sketches § {shop.wire.name}</li>" in shop.get("/books/").text
 
 
 def test_a_file_of_50_mb_goes_there_and_back(shop: Client) -> None:
