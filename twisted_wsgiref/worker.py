@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, NoReturn
 
 from twisted.application.reactors import installReactor
-from twisted.logger import Logger, globalLogBeginner, textFileLogObserver
+from twisted.logger import FileLogObserver, LogEvent, Logger, formatEventAsClassicLogText, globalLogBeginner
 from twisted.python.failure import Failure
 
 from ._ops.access_log import AccessLog
@@ -87,15 +87,15 @@ class WorkerService(ServingService):
         if reason:
             self.ask(reason)
 
-    def ask(self, reason: str) -> None:
-        """Ask the parent for a successor; when that serves, the parent has this process drain."""
+    def ask(self, reason: str, *, word: str = "asks") -> None:
+        """Ask the parent for a successor; when that serves, the parent has this process drain. Once is enough."""
         if not self._asked:
             self._asked = True
-            self.line.say("asks", reason)
+            self.line.say(word, reason)
 
     def _unfit(self) -> None:
         self._share.hold_back()
-        self.ask("every thread of it is stuck")
+        self.ask("every thread of it is stuck", word="unfit")
 
     def _listening(self, ports: Sequence[Any]) -> None:
         disarm()
@@ -176,13 +176,14 @@ def main() -> None:
     values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in orders.settings.items()}
     settings = Settings(**values)
     if settings.start_timeout:
-        end_within(settings.start_timeout)
+        # Before the parent ends it: this way the log shows where it hangs.
+        end_within(max(0.1, orders.born + settings.start_timeout - time.monotonic()))
     if orders.reactor:
         installReactor(orders.reactor)
     from twisted.internet import reactor
 
     # Standard output belongs to the access log and to the application's own prints.
-    globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)], redirectStandardIO=False)
+    globalLogBeginner.beginLoggingTo([_log_of(orders.number)], redirectStandardIO=False)
     ending = Ending(reactor)
     application, access_log = _load(orders, settings, sock)
     service = _make_service(
@@ -235,6 +236,17 @@ def _make_service(
     share.count_by(lambda: wsgi.connections)
     told = Told(number=orders.number, app=orders.app, settings=settings)
     return WorkerService(wsgi, told, access_log, ending, reactor, wear=wear, share=share)
+
+
+def _log_of(number: int) -> FileLogObserver:
+    """Return a log on standard error whose lines say which worker speaks."""
+
+    def format_event(event: LogEvent) -> str | None:
+        level = getattr(event.get("log_level"), "name", "-")
+        system = event.get("log_system") or f"{event.get('log_namespace', '-')}#{level}"
+        return formatEventAsClassicLogText({**event, "log_system": f"worker {number} {system}"})
+
+    return FileLogObserver(sys.stderr, format_event)
 
 
 def _end_with(sock: socket.socket, word: str, line: str, traceback: str = "") -> NoReturn:

@@ -303,6 +303,31 @@ def test_who_asks_to_be_replaced_goes_when_the_successor_serves() -> None:
     assert house.started == [1, 2, 3]
 
 
+def test_who_can_do_no_more_drains_at_once_if_another_serves() -> None:
+    house = up()
+    house.supervisor.unfit(1, "every thread of it is stuck")
+    assert house.signals == [(1, TERM)]
+    assert house.started == [1, 2, 3]
+
+
+def test_the_last_one_waits_for_its_successor_even_then() -> None:
+    house = up()
+    house.supervisor.unfit(1, "every thread of it is stuck")
+    house.supervisor.unfit(2, "every thread of it is stuck")
+    assert house.signals == [(1, TERM)]
+    assert house.started == [1, 2, 3, 4]
+    house.serving(3, 4)
+    assert house.signals == [(1, TERM), (2, TERM)]
+
+
+def test_a_start_that_ended_itself_for_its_length_says_so() -> None:
+    house = House(1, start=10.0)
+    house.supervisor.start()
+    house.now += 10.1
+    house.die(1, "status 1")
+    assert house.heard("worker 1 did not start (status 1: it did not begin to serve within 10 s)")
+
+
 def test_each_successor_relieves_one() -> None:
     house = up(4)
     house.supervisor.asks(1, "old")

@@ -1,8 +1,8 @@
 """The line between the parent and a child: words, one a line, and the news that the other is gone.
 
 From the parent comes one line, `Orders` as JSON, and nothing else: all it wants later it says by signals. From the
-child come ``beat``, ``ready``, ``asks REASON``, and ``failed LINE`` or ``hopeless LINE`` before it ends. When the
-parent dies the child reads the end of the line, whatever killed it. Called in the reactor's thread.
+child come ``beat``, ``ready``, ``asks REASON``, ``unfit REASON``, and before it ends ``failed LINE`` or ``hopeless
+LINE``. When the parent dies the child reads the end of the line, whatever killed it. Called in the reactor's thread.
 """
 
 from __future__ import annotations
@@ -26,7 +26,11 @@ FIRST_SOCKET = 5
 
 @dataclass(frozen=True)
 class Orders:
-    """What a child has to know. `settings` are the fields of `Settings`; `path` is PYTHONPATH as it was, or None."""
+    """What a child has to know.
+
+    `settings` are the fields of `Settings`; `path` is PYTHONPATH as it was, or None; `born` is when the child was
+    started, by the monotonic clock that all processes of a system share.
+    """
 
     number: int
     slot: int
@@ -36,6 +40,7 @@ class Orders:
     reactor: str
     sockets: list[Bound]
     path: str | None
+    born: float = 0.0
 
     def text(self) -> str:
         """Return the orders as they are sent."""

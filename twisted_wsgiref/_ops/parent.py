@@ -212,7 +212,7 @@ class ParentService(Service):
             )
             connect(self._reactor, ours.dup(), child.line)
         _say(f"worker {child.number} starts: pid {child.process.pid}")
-        child.line.say(replace(orders, path=path).text())
+        child.line.say(replace(orders, path=path, born=time.monotonic()).text())
 
     def signal(self, number: int, signum: int) -> None:
         """Send a signal to the child `number`, if it is still there."""
@@ -233,6 +233,8 @@ class ParentService(Service):
             supervisor.ready(child.number)
         elif word == "asks":
             supervisor.asks(child.number, rest)
+        elif word == "unfit":
+            supervisor.unfit(child.number, rest)
         elif word in {"failed", "hopeless"}:
             supervisor.failed(child.number, rest, hopeless=word == "hopeless")
 

@@ -183,6 +183,17 @@ class Supervisor:
             self._say(f"worker {number} is going to be replaced: {reason}")
             self._settle()
 
+    def unfit(self, number: int, reason: str) -> None:
+        """Note that the child `number` can do no more: it drains at once if another one serves, else as by `asks`."""
+        child = self.children.get(number)
+        others = [each for each in self._staying() if each.state is State.SERVING and each is not child]
+        if child is not None and child.state is State.SERVING and others and not self.stopping:
+            self._say(f"worker {number} is replaced: {reason}")
+            self._drain(child)
+            self._settle()
+        else:
+            self.asks(number, reason)
+
     def failed(self, number: int, line: str, *, hopeless: bool = False) -> None:
         """Note why the child `number` is about to end; `hopeless`: no later one will do better."""
         child = self.children.get(number)
@@ -196,6 +207,10 @@ class Supervisor:
         child = self.children.pop(number, None)
         if child is None:
             return
+        patience = self._patience.start
+        if patience and child.state is State.STARTING and self._clock() - child.born >= patience and not child.killed:
+            # It has ended itself in time, with its stacks on standard error: they say where it hung.
+            child.problem = f"it did not begin to serve within {patience:g} s"
         reason = f"{how}: {child.problem}" if child.problem else how
         if child.state is State.DRAINING:
             if not well and child.served:
