@@ -32,7 +32,7 @@ from ._wire.forwarded import apply as read_forwarded
 from ._wire.head import RequestHead
 from ._wire.response import CONTINUE, error_answer
 from .drain import Drain
-from .transports import abort, close, find_socket, host_and_port, is_secure
+from .transports import abort, close, find_socket, host_and_port, is_secure, sever
 
 if TYPE_CHECKING:
     from .factory import WSGIFactory
@@ -218,6 +218,8 @@ class WSGIProtocol(Protocol):
         if self._exchange is None:
             self._let_go()
         else:
+            if self._hold is not None:
+                sever(self._hold)
             self._drain.pump()
 
     def _let_go(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from typing import Any
 
@@ -47,6 +48,21 @@ def close(transport: Any) -> None:
         transport = getattr(transport, "transport", None)
     if transport is not None and transport.transport is not None:
         transport.transport.loseConnection()
+
+
+def sever(hold: socket.SocketIO) -> None:
+    """Have the connection under `hold`, which its transport has closed, really closed, though the descriptor stays.
+
+    A worker may be sending on the descriptor, so nobody else must get it; but as long as it is the connection's, the
+    other end sees nothing of the close, not even of a reset, until that worker is through.
+    """
+    if os.name != "posix":
+        return
+    nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        os.dup2(nothing, hold.fileno(), inheritable=False)
+    finally:
+        os.close(nothing)
 
 
 def abort(transport: Any) -> None:

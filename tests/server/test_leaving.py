@@ -211,6 +211,26 @@ def test_no_descriptor_is_left_after_clients_that_left_at_any_moment() -> None:
         assert descriptors() == before
 
 
+def test_a_connection_that_is_cut_off_is_closed_although_a_worker_is_at_it() -> None:
+    seen: list[bool] = []
+    clients: list[Any] = []
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        clients[0].protocol.cut_off()
+        for _ in range(5):
+            clients[0].server.turn()
+        seen.append(clients[0].ended)
+        start_response("200 OK", [*TEXT])
+        return [b"for nobody"]
+
+    with serving(app) as server:
+        clients.append(server.connect().send(GET))
+        server.settle()
+        assert seen == [True]
+        assert clients[0].received == b""
+        assert [record.status for record in server.records] == [200]
+
+
 def test_a_descriptor_is_kept_while_a_worker_may_send_on_it() -> None:
     seen: list[int] = []
     clients: list[Any] = []

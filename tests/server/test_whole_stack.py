@@ -22,7 +22,6 @@ from twisted.test.iosim import FakeTransport, IOPump, connect
 from tests.answers import read_answers
 from tests.support import GET, TEXT, Server, echo, hello, request, serving
 
-
 # Twisted's own TLS uses what pyOpenSSL deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 

@@ -158,6 +158,8 @@ class Outlet:
         block: bytes | memoryview = octets
         sock = self._sock
         if sock is not None and not self._handed:
+            if self.gone:
+                raise ClientGone
             try:
                 sent = sock.send(octets, flags)
             except BlockingIOError:
@@ -190,7 +192,9 @@ class Outlet:
                 return
             except BlockingIOError:
                 pass
-            except ConnectionError as error:
+            except OSError as error:
+                if not self.gone and not isinstance(error, ConnectionError):
+                    raise
                 self.gone = True
                 raise ClientGone from error
         self._put(span, _BLOCK_COST)
