@@ -33,3 +33,11 @@ def wait(environ: dict[str, Any], start_response: Any) -> list[bytes]:
             os.close(gate)
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [b"answered"]
+
+
+def stream(environ: dict[str, Any], start_response: Any) -> Any:
+    """Send one block, and the other once there is an octet for it in GATE."""
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    yield b"first"
+    wait({**environ, "PATH_INFO": "/wait"}, lambda *_: None)
+    yield b" and last"

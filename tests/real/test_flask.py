@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from hashlib import sha256
 from http.client import IncompleteRead
+from pathlib import Path
 
 import pytest
 
@@ -68,6 +69,19 @@ def test_a_file_of_50_mb_goes_there_and_back(flask: Client) -> None:
     assert (answer.headers["X-Digest"], answer.headers["X-Note"]) == (upload.digest, "large")
     assert read_digest(answer) == (50 * MIB, upload.digest)
     assert flask.get("/").text == "hello"  # and the connection lives on
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
+def test_50_mb_there_and_back_are_never_in_memory(flask: Client, server: Served) -> None:
+    def peak() -> int:
+        status = Path(f"/proc/{server.child.process.pid}/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+
+    before = peak()
+    upload = Upload(50, {"note": "large"})
+    answer = flask.open("POST", "/upload", upload, upload.fields)
+    assert read_digest(answer) == (50 * MIB, upload.digest)
+    assert peak() - before < 10 * MIB
 
 
 def test_a_stream_knows_its_request(flask: Client) -> None:

@@ -27,7 +27,6 @@ RUNS = {
     "twist on asyncio": [*TWIST, "--reactor=asyncio", "wsgiref"],
     "asyncio": [*TWISTD, "--reactor=asyncio", "-n", "wsgiref"],
     "poll": [*TWISTD, "--reactor=poll", "-n", "wsgiref"],
-    "select": [*TWISTD, "--reactor=select", "-n", "wsgiref"],
     "uvloop": [sys.executable, "-c", ON_UVLOOP, "-n", "wsgiref"],
 }
 

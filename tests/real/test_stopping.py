@@ -46,8 +46,8 @@ class Gated:
 
 
 @contextlib.contextmanager
-def gated(folder: Path, *words: str) -> Iterator[Gated]:
-    command = [*COMMANDS["twistd"], "--app", "tests.real.plain_apps:wait", *words]
+def gated(folder: Path, *words: str, app: str = "wait") -> Iterator[Gated]:
+    command = [*COMMANDS["twistd"], "--app", f"tests.real.plain_apps:{app}", *words]
     env = environment(GATE=str(folder / "gate"))
     with gate(folder / "gate") as let_go, served(command, folder, env, folder) as made:
         yield Gated(made, let_go)
@@ -67,6 +67,21 @@ def test_a_request_in_flight_is_answered_and_the_process_ends_at_once_after_it(n
         assert server.stopped_after(begin) < 1.0
         assert server.child.process.returncode == 0
         assert complaints(server.child) == []
+
+
+@pytest.mark.parametrize("name", WIRES)
+def test_an_answer_that_has_begun_is_sent_to_its_end(name: str, tmp_path: Path) -> None:
+    with gated(tmp_path, app="stream") as server:
+        with client(server.served.wires[name]) as web:
+            answer = web.open("GET", "/")
+            assert answer.read(5) == b"first"
+            server.child.process.send_signal(signal.SIGTERM)
+            server.child.wait_for(STOPPING)
+            server.open()
+            assert answer.read() == b" and last"
+        # This client has closed; for one that has not, its connection is an idle one now.
+        assert server.stopped_after(time.monotonic()) < 1.0
+        assert server.child.process.returncode == 0
 
 
 def test_the_answer_closes_the_connection_and_no_new_one_is_taken(tmp_path: Path) -> None:
