@@ -106,7 +106,8 @@ def test_every_link_leads_somewhere(page: Path) -> None:
     assert not missing
 
 
-@pytest.mark.parametrize("page", PAGES[1:], ids=lambda page: page.name)
+# The table of all servers names the others' options too.
+@pytest.mark.parametrize("page", [page for page in PAGES[1:] if page.stem != "conformance"], ids=lambda page: page.name)
 def test_every_option_in_the_pages_exists(page: Path) -> None:
     known = {word.rstrip("=") for word in Options().longOpt} | OTHER_OPTIONS
     named = set(_OPTION.findall(re.sub(r"<!--|-->", "", page.read_text(encoding="utf-8"))))
