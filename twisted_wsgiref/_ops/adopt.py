@@ -81,9 +81,9 @@ class AdoptingReactor:
         """Accept on the parent's TCP port. Raises `CannotListenError`."""
         return self._adopt(tcp_key(port, interface), factory)
 
-    def listenSSL(self, port: int, factory: Any, context: Any, backlog: int = 50, interface: str = "") -> Any:
+    def listenSSL(self, port: int, factory: Any, contextFactory: Any, backlog: int = 50, interface: str = "") -> Any:
         """Accept on the parent's TCP port, and speak TLS. Raises `CannotListenError`."""
-        return self._adopt(tcp_key(port, interface), TLSMemoryBIOFactory(context, False, factory))
+        return self._adopt(tcp_key(port, interface), TLSMemoryBIOFactory(contextFactory, False, factory))
 
     def listenUNIX(self, address: Any, factory: Any, *args: Any, **named: Any) -> Any:
         """Accept on the parent's UNIX socket. Raises `CannotListenError`."""

@@ -66,9 +66,9 @@ class BindingReactor:
         made = self._reactor.listenTCP(port, factory, backlog=backlog, interface=interface)
         return self._keep(tcp_key(port, interface), made)
 
-    def listenSSL(self, port: int, factory: Any, context: Any, backlog: int = 50, interface: str = "") -> Any:
+    def listenSSL(self, port: int, factory: Any, contextFactory: Any, backlog: int = 50, interface: str = "") -> Any:
         """Bind a TCP port; the children will speak TLS on it. Raises `CannotListenError`."""
-        made = self._reactor.listenSSL(port, factory, context, backlog=backlog, interface=interface)
+        made = self._reactor.listenSSL(port, factory, contextFactory, backlog=backlog, interface=interface)
         return self._keep(tcp_key(port, interface), made)
 
     def listenUNIX(self, address: Any, factory: Any, *args: Any, **named: Any) -> Any:
