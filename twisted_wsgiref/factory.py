@@ -10,8 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from twisted.internet.interfaces import IProtocolNegotiationFactory
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
+from zope.interface import implementer
 
 from ._gateway.deadlines import Phase
 from ._gateway.exchange import Exchange, Gateway
@@ -94,6 +96,7 @@ class _Spill:
         self._done(self._error)
 
 
+@implementer(IProtocolNegotiationFactory)
 class WSGIFactory(Factory):
     """Makes the connections of one service, and knows them all. `disk` is a pool of one thread for large bodies."""
 
@@ -168,6 +171,13 @@ class WSGIFactory(Factory):
             idle.sort(key=_idle_since)
             self._oldest.extend(idle[: len(idle) // 4 + 1])
         return None
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """Return what is spoken here, for ALPN: Twisted ends the handshake of a client that offers nothing of it.
+
+        RFC 7301, section 6. Every browser, and curl, offer a list.
+        """
+        return [b"http/1.1", b"http/1.0"]
 
     # ---- Exchanges ---------------------------------------------------------------------------------------------
 

@@ -100,6 +100,8 @@ class Wire:
         # The name is for certificate and Host; IPv4 is tried where the machine has no IPv6.
         if self.name == "tls":
             context = ssl.create_default_context(cafile=self.certificate)
+            # As every browser does; a server that knows of none of them would have to end the handshake.
+            context.set_alpn_protocols(["h2", "http/1.1"])
             return HTTPSConnection("localhost", int(self.where), timeout=PATIENCE, context=context)
         return HTTPConnection("localhost", int(self.where), timeout=PATIENCE)
 
