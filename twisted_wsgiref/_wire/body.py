@@ -44,7 +44,7 @@ _CHUNK_LINE: Final = re.compile(
     rb"(?:;[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
     rb'(?:=(?:[!#$%&\'*+\-.^_`|~0-9A-Za-z]+|"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"))?)*\r\n'
 )
-_TRAILERS: Final = re.compile(rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\x00-\x08\x0a-\x1f\x7f]*\r\n)*\r\n")
+_TRAILER_LINE: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\x00-\x08\x0a-\x1f\x7f]*\r\n")
 _LINE_BREAK: Final = b"\r\n"
 
 
@@ -54,20 +54,26 @@ class ChunkedBody:
     RFC 9112, section 7.1. Trailers never reach an application: a field that came after the checks could undo them.
     """
 
-    __slots__ = ("_buffer", "_limits", "_remaining", "_state", "complete")
+    __slots__ = ("_held", "_limits", "_remaining", "_state", "_trailer_room", "complete")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._buffer = b""
+        self._held = bytearray()  # the start of a line whose end has not come
         self._remaining = 0
+        self._trailer_room = limits.trailers
         self._state = _SIZE
         self.complete = False
 
     def feed(self, octets: bytes) -> tuple[bytes, bytes]:
         """Return the content in `octets`, and what follows the body. Raises `ProtocolError` (400 or 431)."""
-        if self._buffer:
-            octets = self._buffer + octets
-            self._buffer = b""
+        if self._held:
+            held = self._held
+            searched = len(held)
+            held += octets
+            if not self._may_go_on(searched):
+                return b"", b""
+            octets = bytes(held)
+            self._held = bytearray()
         content: list[bytes] = []
         position = 0
         end = len(octets)
@@ -84,10 +90,22 @@ class ChunkedBody:
                 continue
             taken = self._take_line(octets, position)
             if taken < 0:
-                self._buffer = octets[position:]
+                self._held += octets[position:]
                 return b"".join(content), b""
             position = taken
         return b"".join(content), octets[position:]
+
+    def _may_go_on(self, searched: int) -> bool:
+        """Return whether what is held is worth a look; what is before `searched` has been looked at.
+
+        Asked so that octets that come one at a time cost no more than all at once.
+        """
+        held = self._held
+        if self._state is _SIZE:
+            return len(held) >= self._limits.chunk_line or b"\n" in held[searched:]
+        if self._state is _TRAILER:
+            return len(held) >= self._trailer_room or b"\n" in held[searched:]
+        return True
 
     def _take_line(self, octets: bytes, start: int) -> int:
         """Take what is not content; return where it ends, or -1 if its end has not come."""
@@ -101,7 +119,7 @@ class ChunkedBody:
             if _LINE_BREAK.startswith(have):
                 return -1
             raise ProtocolError(400, "a chunk is longer than its size")
-        return self._take_trailers(octets, start)
+        return self._take_trailer(octets, start)
 
     def _take_size(self, octets: bytes, start: int) -> int:
         end = octets.find(b"\n", start, start + self._limits.chunk_line)
@@ -116,19 +134,22 @@ class ChunkedBody:
         self._state = _DATA if self._remaining else _TRAILER
         return end + 1
 
-    def _take_trailers(self, octets: bytes, start: int) -> int:
-        if octets.startswith(_LINE_BREAK, start):
+    def _take_trailer(self, octets: bytes, start: int) -> int:
+        have = octets[start : start + 2]
+        if have == _LINE_BREAK:
             self.complete = True
             return start + 2
-        end = octets.find(b"\r\n\r\n", start, start + self._limits.trailers)
+        if _LINE_BREAK.startswith(have):
+            return -1
+        end = octets.find(b"\n", start, start + self._trailer_room)
         if end < 0:
-            if len(octets) - start >= self._limits.trailers:
+            if len(octets) - start >= self._trailer_room:
                 raise ProtocolError(431, "the trailers are too long")
             return -1
-        if _TRAILERS.fullmatch(octets, start, end + 4) is None:
+        if _TRAILER_LINE.fullmatch(octets, start, end + 1) is None:
             raise ProtocolError(400, "a trailer field is malformed")
-        self.complete = True
-        return end + 4
+        self._trailer_room -= end + 1 - start
+        return end + 1
 
 
 class _State:
@@ -144,7 +165,7 @@ class _State:
 _SIZE: Final = _State("the line of a chunk's size")
 _DATA: Final = _State("a chunk's content")
 _DATA_END: Final = _State("the line end after a chunk")
-_TRAILER: Final = _State("trailers")
+_TRAILER: Final = _State("a trailer, or the empty line")
 
 
 def body_of(length: int, limits: Limits) -> LengthBody | ChunkedBody:

@@ -11,20 +11,14 @@ import re
 from typing import Final, NoReturn
 
 from .errors import ProtocolError
+from .field_line import IGNORED, TOKEN, read_field_line
 from .framing import decide_length, expects_continue, is_persistent
 from .limits import Limits
 from .target import check_host, split_target
 
-# RFC 9110, section 5.6.2.
-TOKEN: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 # RFC 9112, section 3: single spaces, no white space at either end. Octets over 0x7F have no place in a target.
 _REQUEST_LINE: Final = re.compile(rf"({TOKEN}) ([\x21-\x7e]+) HTTP/1\.([01])\r\n")
 _ANY_VERSION: Final = re.compile(rf"{TOKEN} [\x21-\x7e]+ HTTP/[0-9]\.[0-9]\r\n")
-# RFC 9112, section 5: no space before the colon, no folding, HTAB the only control character. Each match starts at a
-# line's start and takes exactly one LF, so there are as many matches as LFs if, and only if, every line is a field.
-# The white space before a value is taken whole (the lookahead), or a long run of it would be tried at every length.
-_FIELD: Final = re.compile(rf"^({TOKEN}):[ \t]*(?![ \t])([\t -~\x80-\xff]*)\r\n", re.MULTILINE)
-
 # Fields of which one more changes the meaning of the message, or of which only one can be obeyed.
 _SINGLE: Final = frozenset(
     {
@@ -36,39 +30,6 @@ _SINGLE: Final = frozenset(
         "HTTP_EXPECT",
     }
 )
-
-_IGNORED: Final = ""
-
-
-class _CGINames(dict[str, str]):
-    """Field names as they come, mapped to the names of RFC 3875; learnt once, since clients use few."""
-
-    # Names are chosen by clients: past this many, or this long, they are worked out each time.
-    _most = 2048
-    _longest = 64
-
-    def __missing__(self, name: str) -> str:
-        key = _cgi_name(name)
-        if len(self) < self._most and len(name) <= self._longest:
-            self[name] = key
-        return key
-
-
-def _cgi_name(name: str) -> str:
-    """Return the environ key of the field `name`, or "" if no application may see it.
-
-    ``X_Forwarded_For`` would shadow ``X-Forwarded-For`` (both become HTTP_X_FORWARDED_FOR), and ``Proxy`` would be
-    read as the variable HTTP_PROXY (CVE-2016-5385): neither reaches the environ.
-    """
-    if "_" in name:
-        return _IGNORED
-    key = name.upper().replace("-", "_")
-    if key == "PROXY":
-        return _IGNORED
-    return key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else "HTTP_" + key
-
-
-_CGI_NAMES: Final = _CGINames()
 
 
 class RequestHead:
@@ -124,19 +85,14 @@ def parse_head(octets: bytes, limits: Limits) -> RequestHead:
     if line is None:
         refuse_request_line(text)
     method, target, minor = line.groups()
-    start = line.end()
-    pairs = _FIELD.findall(text, start)
-    if len(pairs) != text.count("\n", start):
-        raise ProtocolError(400, "a header field is malformed")
-    if len(pairs) > limits.fields:
+    lines = text[line.end() :].split("\r\n")
+    lines.pop()  # what follows the last line end: nothing
+    if len(lines) > limits.fields:
         raise ProtocolError(431, "too many header fields")
-    names = _CGI_NAMES
-    if " \r\n" in text or "\t\r\n" in text:
-        pairs = [(name, value.rstrip(" \t")) for name, value in pairs]
-    fields = {names[name]: value for name, value in pairs}
-    if len(fields) != len(pairs):
-        fields = _join(pairs)
-    fields.pop(_IGNORED, None)
+    fields = dict(map(read_field_line, lines))
+    if len(fields) != len(lines):
+        fields = _join(lines)
+    fields.pop(IGNORED, None)
     host = fields.get("HTTP_HOST")
     if host is not None:
         check_host(host)
@@ -173,16 +129,16 @@ def is_request_line(line: bytes) -> bool:
     return _REQUEST_LINE.match(line.decode("latin-1")) is not None
 
 
-def _join(pairs: list[tuple[str, str]]) -> dict[str, str]:
+def _join(lines: list[str]) -> dict[str, str]:
     """Return the fields by their CGI names, those of one name joined.
 
     RFC 9110, section 5.3: repeated fields are one list. RFC 6265, section 5.4: cookies are joined by a semicolon, for
     HTTP/2 front ends split them (RFC 9113, section 8.2.3). Raises `ProtocolError`.
     """
     fields: dict[str, str] = {}
-    for name, value in pairs:
-        key = _CGI_NAMES[name]
-        if key not in fields or key == _IGNORED:
+    for line in lines:
+        key, value = read_field_line(line)
+        if key not in fields or key == IGNORED:
             fields[key] = value
         elif key in _SINGLE:
             raise ProtocolError(400, "a field that may come once came twice")

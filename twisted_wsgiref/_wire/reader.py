@@ -54,7 +54,15 @@ class HeadReader:
         if end < 0 or end + 2 > self._limits.head or buffer[0] == _CR:
             return self._take_slowly(end)
         head = parse_head(bytes(buffer[: end + 2]), self._limits)
-        self.buffer = bytes(buffer[end + 4 :])
+        if len(buffer) == end + 4:
+            self.buffer = b""
+        elif head.length:
+            self.buffer = bytes(buffer[end + 4 :])  # It is asked for next, by `take_rest`.
+        else:
+            # Of a bytearray the start is dropped without moving the rest: many heads at once cost no more than apart.
+            if isinstance(buffer, bytes):
+                self.buffer = buffer = bytearray(buffer)
+            del buffer[: end + 4]
         self._searched = self._line_start = 0
         self._forgiven = False
         return head
@@ -83,8 +91,6 @@ class HeadReader:
         if end >= 0:
             check_lines(buffer[: end + 2], limits)
             raise ProtocolError(431, "the header fields are too long")
-        if _NEVER.search(buffer, max(0, self._searched - 1)) is not None:
-            raise ProtocolError(400, "a character that no head may hold")
         last = buffer.rfind(b"\r\n", self._searched)
         if last >= 0:
             check_lines(buffer, limits, self._line_start)
@@ -96,6 +102,8 @@ class HeadReader:
         check_line(size - self._line_start, self._line_start, limits)
         if size > limits.head:
             raise ProtocolError(431, "the header fields are too long")
+        if _NEVER.search(buffer, max(0, self._searched - 1)) is not None:
+            raise ProtocolError(400, "a character that no head may hold")
         self._searched = max(0, len(buffer) - 3)
         return None
 
