@@ -1,0 +1,114 @@
+"""Does anything but our own error come out of damaged messages, and is what is accepted what was meant?"""
+
+from __future__ import annotations
+
+import random
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from twisted_wsgiref._wire.limits import Limits
+
+from .corpus import HOSTILE, VALID
+from .drive import bytewise, cut_at, drive
+from .mutation import PIECES, mutate, rewrite, settle
+
+SEEDS = [entry.octets for entry in VALID] * 10 + [entry.octets for entry in HOSTILE if len(entry.octets) < 2000]
+
+# Each runs a second or two; `benchmarks/fuzz.py` runs as long as one likes.
+FUZZ = settings(max_examples=300, deadline=None, derandomize=True)
+
+# So small that damage meets them.
+SMALL = Limits(request_line=60, field=60, head=200, fields=6, chunk_line=20, trailers=40)
+
+
+def check(octets: bytes, places: list[int], limits: Limits | None = None) -> None:
+    """Anything that is no refusal, and no message, fails by itself: `drive` catches `ProtocolError` only."""
+    outcome = drive([octets], limits)
+    split = drive(cut_at(octets, places), limits)
+    if outcome.messages != split.messages:
+        pytest.fail(f"{octets!r} cut at {places}: {outcome} and {split}")
+    if (outcome.status is None, outcome.waiting) != (split.status is None, split.waiting):
+        # A start that can not become right may be refused before its end, and is refused with its end at the latest.
+        pytest.fail(f"{octets!r} cut at {places}: {outcome} and {split}")
+    for message in outcome.messages:
+        again = drive([rewrite(message)])
+        if [settle(each) for each in again.messages] != [settle(message)]:
+            pytest.fail(f"{message} is written {rewrite(message)!r} and read {again}")
+
+
+@FUZZ
+@given(entry=st.sampled_from(SEEDS), seed=st.integers(0, 2**32), places=st.lists(st.integers(1, 400), max_size=5))
+def test_damaged_messages_are_refused_or_mean_what_they_say(entry: bytes, seed: int, places: list[int]) -> None:
+    check(mutate(entry, random.Random(seed), SEEDS), places)
+
+
+@FUZZ
+@given(entry=st.sampled_from(SEEDS), seed=st.integers(0, 2**32), places=st.lists(st.integers(1, 400), max_size=5))
+def test_damage_beside_small_limits(entry: bytes, seed: int, places: list[int]) -> None:
+    check(mutate(entry, random.Random(seed), SEEDS), places, SMALL)
+
+
+@FUZZ
+@given(octets=st.lists(st.one_of(st.sampled_from(PIECES), st.sampled_from(SEEDS), st.binary(max_size=9)), max_size=9))
+def test_pieces_of_messages_in_any_order(octets: list[bytes]) -> None:
+    check(b"".join(octets), [len(each) for each in octets])
+
+
+@FUZZ
+@given(octets=st.binary(max_size=200))
+def test_any_octets_after_a_right_start(octets: bytes) -> None:
+    check(b"GET / HTTP/1.1\r\nHost: a\r\n" + octets, [25])
+    check(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + octets, [55])
+
+
+def test_ten_thousand_damaged_messages_by_a_fixed_chance() -> None:
+    chance = random.Random(9110)
+    for _ in range(10_000):
+        octets = mutate(chance.choice(SEEDS), chance, SEEDS)
+        check(octets, [chance.randrange(len(octets) + 1)])
+
+
+HEAD = b"POST / HTTP/1.1\r\nHost: a\r\n"
+CHUNKS = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+SIZE = 65536
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        CHUNKS + b"1\r\na\r\n" * (SIZE // 6),
+        CHUNKS + (b"1;" + b"a" * 200 + b"\r\na\r\n") * (SIZE // 208),
+        CHUNKS + b"0\r\n" + b"X: a\r\n" * (SIZE // 6),
+        HEAD + b"X:\r\n" * (SIZE // 4) + b"\r\n",
+        HEAD + b"X:" + b" " * SIZE + b"\x01\r\n\r\n",
+        HEAD + (b"X:" + b" " * 8000 + b"\n") * 8 + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * (SIZE // 27),
+        b"\r\n" * (SIZE // 2),
+    ],
+    ids=["chunks", "extensions", "trailers", "fields", "spaces", "runs", "requests", "empty-lines"],
+)
+def test_no_64_kib_take_50_milliseconds(octets: bytes) -> None:
+    # The least of three by this thread's own clock: on a busy machine the others are about something else.
+    times = []
+    for limits in (Limits(), Limits(), Limits(*[1 << 24] * 6)):
+        start = time.thread_time()
+        drive([octets], limits)
+        times.append(time.thread_time() - start)
+    assert min(times[:2]) < 0.05
+    assert times[2] < 0.25  # Even without limits.
+
+
+def test_octets_one_at_a_time_cost_in_proportion() -> None:
+    def cost(size: int) -> float:
+        pieces = list(bytewise(CHUNKS + b"0\r\nX: " + b"a" * size))
+        best = 1e9
+        for _ in range(3):
+            start = time.thread_time()
+            drive(pieces, Limits(*[1 << 24] * 6))
+            best = min(best, time.thread_time() - start)
+        return best
+
+    assert cost(40000) < 8 * cost(10000)  # In square proportion it would be sixteen.

@@ -1,0 +1,171 @@
+"""What goes out before a body, and how will its end be told?"""
+
+from __future__ import annotations
+
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+
+import pytest
+
+from twisted_wsgiref._wire.response import (
+    CONTINUE,
+    LAST_CHUNK,
+    ServerFields,
+    chunk,
+    decide_framing,
+    error_answer,
+    forbids_length,
+    interim_answer,
+)
+
+from .drive import drive
+
+LENGTH_5 = "Content-Length: 5\r\n"
+CODING = "Transfer-Encoding: chunked\r\n"
+CLOSE = "Connection: close\r\n"
+KEEP = "Connection: keep-alive\r\n"
+
+
+# RFC 9112, section 6.3; RFC 9110, section 8.6.
+
+
+@pytest.mark.parametrize(
+    ("status", "head", "minor", "given", "known", "keep", "lines", "chunked", "bodyless", "length", "persistent"),
+    [
+        ("200 OK", False, 1, None, 5, True, LENGTH_5, False, False, 5, True),
+        ("200 OK", False, 1, None, 0, True, "Content-Length: 0\r\n", False, False, 0, True),
+        ("200 OK", False, 1, 5, None, True, "", False, False, 5, True),
+        ("200 OK", False, 1, 5, 5, True, "", False, False, 5, True),
+        ("200 OK", False, 1, 0, None, True, "", False, False, 0, True),
+        ("200 OK", False, 1, None, None, True, CODING, True, False, None, True),
+        ("200 OK", False, 1, None, None, False, CODING + CLOSE, True, False, None, False),
+        ("200 OK", False, 1, None, 5, False, LENGTH_5 + CLOSE, False, False, 5, False),
+        ("200 OK", False, 0, None, 5, True, LENGTH_5 + KEEP, False, False, 5, True),
+        ("200 OK", False, 0, None, 5, False, LENGTH_5 + CLOSE, False, False, 5, False),
+        ("200 OK", False, 0, 5, None, True, KEEP, False, False, 5, True),
+        ("200 OK", False, 0, None, None, True, CLOSE, False, False, None, False),
+        ("200 OK", True, 1, None, None, True, "", False, True, None, True),
+        ("200 OK", True, 1, 5, None, True, "", False, True, None, True),
+        ("200 OK", True, 1, None, 5, True, LENGTH_5, False, True, None, True),
+        ("200 OK", True, 1, None, 0, True, "", False, True, None, True),
+        ("200 OK", True, 0, None, None, True, KEEP, False, True, None, True),
+        ("204 No Content", False, 1, None, None, True, "", False, True, None, True),
+        ("204 No Content", False, 1, None, 0, True, "", False, True, None, True),
+        ("204 No Content", True, 1, None, 5, True, "", False, True, None, True),
+        ("204 No Content", False, 0, None, None, True, KEEP, False, True, None, True),
+        ("304 Not Modified", False, 1, None, None, True, "", False, True, None, True),
+        ("304 Not Modified", False, 1, 5, None, True, "", False, True, None, True),
+        ("304 Not Modified", True, 1, None, 5, True, "", False, True, None, True),
+        ("304 Not Modified", False, 0, None, None, False, CLOSE, False, True, None, False),
+        ("101 Switching Protocols", False, 1, None, None, True, "", False, True, None, True),
+        ("404 Not Found", False, 1, None, None, True, CODING, True, False, None, True),
+        ("204", False, 1, None, None, True, "", False, True, None, True),
+    ],
+)
+def test_how_the_end_of_an_answer_is_told(
+    status: str,
+    head: bool,
+    minor: int,
+    given: int | None,
+    known: int | None,
+    keep: bool,
+    lines: str,
+    chunked: bool,
+    bodyless: bool,
+    length: int | None,
+    persistent: bool,
+) -> None:
+    framing = decide_framing(status, head, minor, given, known, keep)
+    assert framing == (lines, chunked, bodyless, length, persistent)
+
+
+@pytest.mark.parametrize("known", [4, 6, 0])
+def test_a_body_that_is_not_as_long_as_its_length_is_refused_each_time(known: int) -> None:
+    for _ in range(2):
+        with pytest.raises(ValueError, match=f"the body has {known} octets, its Content-Length says 5"):
+            decide_framing("200 OK", False, 1, 5, known, True)
+
+
+def test_no_answer_has_both_a_length_and_a_coding_nor_stays_open_without_either() -> None:
+    for status in ("200 OK", "204 No Content", "304 Not Modified", "100 Continue", "500 Oops"):
+        for head in (False, True):
+            for minor in (0, 1):
+                for given, known in ((None, None), (5, None), (None, 5), (5, 5)):
+                    for keep in (False, True):
+                        got = decide_framing(status, head, minor, given, known, keep)
+                        assert not (got.chunked and (given is not None or "Content-Length" in got.lines))
+                        assert not (got.chunked and minor == 0)
+                        assert keep or not got.persistent
+                        told = got.chunked or got.bodyless or got.length is not None
+                        assert told or not got.persistent
+                        assert ("Connection: close" in got.lines) is not got.persistent
+
+
+@pytest.mark.parametrize("status", ["100 Continue", "101 Switching Protocols", "103 Early Hints", "204 No Content"])
+def test_no_length_goes_with_these(status: str) -> None:
+    assert forbids_length(status)
+
+
+@pytest.mark.parametrize("status", ["200 OK", "205 Reset Content", "304 Not Modified", "404 Not Found", "500 Oops"])
+def test_a_length_goes_with_these(status: str) -> None:
+    assert not forbids_length(status)
+
+
+# RFC 9112, section 7.1.
+
+
+@pytest.mark.parametrize("content", [b"a", b"\r\n", b"a" * 15, b"a" * 16, b"a" * 70000])
+def test_our_chunks_are_read_by_our_reader(content: bytes) -> None:
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert chunk(content) == f"{len(content):x}\r\n".encode() + content + b"\r\n"
+    assert drive([head + chunk(content) + chunk(content) + LAST_CHUNK]).messages[0].body == content * 2
+
+
+# RFC 9110, section 15.2.
+
+
+def test_interim_answers() -> None:
+    assert CONTINUE == interim_answer(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert interim_answer(103, "Link: </a>\r\n") == b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+
+
+@pytest.mark.parametrize("status", [400, 408, 413, 414, 417, 431, 500, 501, 503, 504, 505])
+def test_an_error_is_answered_whole_and_with_fixed_words(status: int) -> None:
+    head, _, body = error_answer(status, "Date: now\r\n", "Retry-After: 1\r\n").partition(b"\r\n\r\n")
+    lines = head.decode("ascii").split("\r\n")
+    assert lines == [
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
+        "Date: now",
+        "Retry-After: 1",
+        "Content-Type: text/plain; charset=utf-8",
+        f"Content-Length: {len(body)}",
+        "Connection: close",
+    ]
+    assert body.isascii()
+    assert body.endswith(b".\n")
+    assert error_answer(status, "").startswith(f"HTTP/1.1 {status} ".encode())
+
+
+# RFC 9110, sections 6.6.1 and 10.2.4.
+
+NOW = 784111777.9
+DATE = "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
+
+
+def test_date_and_server_are_added_unless_the_application_gave_them() -> None:
+    fields = ServerFields("us")
+    assert fields.lines(NOW) == DATE + "Server: us\r\n"
+    assert fields.lines(NOW, date=False) == "Server: us\r\n"
+    assert fields.lines(NOW, server=False) == DATE
+    assert fields.lines(NOW, date=False, server=False) == ""
+
+
+def test_a_server_may_be_nameless() -> None:
+    assert ServerFields("").lines(NOW) == DATE
+
+
+def test_date_is_of_the_second_that_is_asked_for() -> None:
+    fields = ServerFields("")
+    for now in (0.0, 0.5, 1.0, NOW, 59.99, 2.0**31):
+        line = fields.lines(now)
+        assert parsedate_to_datetime(line.removeprefix("Date: ").rstrip()).timestamp() == int(now)
