@@ -126,6 +126,22 @@ def test_the_proxy_protocol_names_the_far_client_below_tls_too(kind: str, tmp_pa
     assert told == {**PROXIED, **scheme, "SCRIPT_NAME": ""}
 
 
+def test_a_tls_client_may_offer_protocols_or_none(tmp_path: Path) -> None:
+    with started([*COMMANDS["twistd"], *APP, "--listen", endpoints(tmp_path)[5]], tmp_path) as child:
+        port = child.port()
+        for offered, chosen in (([], None), (["http/1.1"], "http/1.1"), (["h2", "http/1.1"], "http/1.1")):
+            context = ssl.create_default_context(cafile=tmp_path / "certificate.pem")
+            if offered:
+                context.set_alpn_protocols(offered)
+            with (
+                socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as sock,
+                context.wrap_socket(sock, server_hostname="localhost") as secure,
+            ):
+                assert secure.selected_alpn_protocol() == chosen
+                assert _exchange(secure, REQUEST)["wsgi.url_scheme"] == "https"
+        finish(child)
+
+
 def test_a_socket_that_systemd_has_opened_is_served(tmp_path: Path) -> None:
     words = [sys.executable, "-c", LIKE_SYSTEMD, *COMMANDS["twistd"], *APP, "--listen", "systemd:domain=INET:index=0"]
     with started(words, tmp_path) as child:

@@ -144,3 +144,16 @@ def test_an_answer_that_fails_half_way_is_not_taken_for_whole(flask: Client) -> 
     assert answer.status == 200
     with pytest.raises((IncompleteRead, ConnectionError)):
         answer.read()
+
+
+def test_the_same_where_the_application_reads_the_body_as_it_comes(tmp_path: Path) -> None:
+    words = [*COMMANDS["twistd"], "--app", "tests.real.flask_app:app", "--stream-input"]
+    upload = Upload(50, {"note": "large"})
+    with served(words, tmp_path, environment(LARGE_FILE=""), tmp_path) as server:
+        for wire in server.wires.values():
+            with client(wire) as web:
+                answer = web.open("POST", "/upload", upload, upload.fields)
+                assert read_digest(answer) == (50 * MIB, upload.digest)
+                in_chunks = web.ask("POST", "/length", (b"x" * 1000 for _ in range(100)))
+                assert in_chunks.json()["octets"] == 100_000
+                assert web.get("/").text == "hello"
