@@ -14,6 +14,7 @@ from dataclasses import asdict
 from typing import Any, ClassVar, NoReturn
 
 from twisted.application.reactors import getReactorTypes
+from twisted.internet import default
 from twisted.python.usage import Options as UsageOptions
 from twisted.python.usage import UsageError
 
@@ -21,7 +22,7 @@ from twisted_wsgiref import __version__
 
 from ._ops.access_log import AccessLog
 from ._ops.link import Orders
-from ._ops.listeners import Listeners, has_descriptors
+from ._ops.listeners import Listeners, activated, has_descriptors
 from ._ops.loading import LoadError, load_application
 from ._ops.parent import ParentService
 from ._ops.signals import Ending
@@ -125,10 +126,13 @@ class Options(UsageOptions):
         return "nodaemon" in parent and not parent["nodaemon"] and not parent.get("debug")
 
     @property
-    def logs_to_file(self) -> bool:
-        """Whether twistd's log is elsewhere than in the terminal, so that what workers write has to be put there."""
+    def relayed(self) -> frozenset[int]:
+        """Which descriptors of workers have to be read and put into twistd's log, since it is not in the terminal."""
         parent: dict[str, Any] = self.parent or {}
-        return self.daemonises or bool(parent.get("syslog")) or parent.get("logfile") not in (None, "-")
+        if self.daemonises:
+            return frozenset({1, 2})
+        elsewhere = bool(parent.get("syslog")) or parent.get("logfile") not in (None, "-")
+        return frozenset({2}) if elsewhere else frozenset()
 
     def opt_listen(self, endpoint: str) -> None:
         """Listen on this endpoint, as tcp:8000, unix:/run/app.sock or ssl:443:privateKey=key.pem; may be repeated."""
@@ -254,6 +258,7 @@ def _make_parent(options: Options, ending: Ending, reactor: Any) -> CommandLineS
         reactor=_reactor_name(reactor),
         sockets=[],
         path=None,
+        activated=activated(),
     )
     service = ParentService(
         reactor,
@@ -261,7 +266,7 @@ def _make_parent(options: Options, ending: Ending, reactor: Any) -> CommandLineS
         orders,
         workers=settings.workers,
         patience=Patience(start=settings.start_timeout, beat=settings.watchdog, grace=settings.grace),
-        relay=options.logs_to_file,
+        relay=options.relayed,
         ended=ending.end_with,
         leave=ending.stop,
     )
@@ -269,7 +274,9 @@ def _make_parent(options: Options, ending: Ending, reactor: Any) -> CommandLineS
 
 
 def _reactor_name(reactor: Any) -> str:
-    """Return the word for ``--reactor`` that makes such a reactor, "" for one that has none."""
+    """Return the word for ``--reactor`` that makes such a reactor, "" for the default and for one that has none."""
+    if default.install.__module__ == type(reactor).__module__:
+        return ""
     found: list[Any] = [
         each for each in getReactorTypes() if getattr(each, "moduleName", "") == type(reactor).__module__
     ]

@@ -25,7 +25,7 @@ from ._ops.access_log import AccessLog
 from ._ops.adopt import AdoptingReactor
 from ._ops.fairness import Table, Turn, pace
 from ._ops.link import LINE, TABLE, Line, Orders, connect, read_orders
-from ._ops.listeners import Bound
+from ._ops.listeners import Bound, be_activated
 from ._ops.loading import LoadError, load_application
 from ._ops.pulse import disarm, end_within
 from ._ops.signals import Ending
@@ -279,14 +279,14 @@ def _restore_environment(orders: Orders) -> None:
     os.environ.pop("PYTHONPATH", None)
     if orders.path is not None:
         os.environ["PYTHONPATH"] = orders.path
-    if os.environ.get("LISTEN_PID") == str(os.getppid()):
-        os.environ["LISTEN_PID"] = str(os.getpid())
-        # Twisted closes the numbers that systemd gave: they have to be somebody's.
-        for number in range(3, 3 + int(os.environ.get("LISTEN_FDS", "0"))):
-            nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-            if nothing != number:
-                os.dup2(nothing, number, inheritable=False)
-                os.close(nothing)
+    descriptors, names = orders.activated
+    for number in descriptors:
+        # Twisted will close the numbers that systemd gave: they have to be nobody else's.
+        nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        if nothing != number:
+            os.dup2(nothing, number, inheritable=False)
+            os.close(nothing)
+    be_activated(descriptors, names)
 
 
 def _watch_parent(sock: socket.socket, started: threading.Event) -> None:

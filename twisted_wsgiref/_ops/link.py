@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -29,7 +29,7 @@ class Orders:
     """What a child has to know.
 
     `settings` are the fields of `Settings`; `path` is PYTHONPATH as it was, or None; `born` is when the child was
-    started, by the monotonic clock that all processes of a system share.
+    started, by the monotonic clock that all processes of a system share; `activated` is what systemd gave.
     """
 
     number: int
@@ -41,6 +41,7 @@ class Orders:
     sockets: list[Bound]
     path: str | None
     born: float = 0.0
+    activated: tuple[Sequence[int], Sequence[str]] = ((), ())
 
     def text(self) -> str:
         """Return the orders as they are sent."""

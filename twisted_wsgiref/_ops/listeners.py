@@ -11,8 +11,10 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from twisted.internet import endpoints
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.protocol import Factory
+from twisted.python.systemd import ListenFDs
 from zope.interface import directlyProvides, providedBy
 
 
@@ -80,12 +82,30 @@ class BindingReactor:
         return self._keep(adopted_key(descriptor), self._reactor.adoptStreamPort(descriptor, family, factory))
 
 
-class Listeners:
-    """The sockets of `endpoints`, which `parse` makes of their descriptions for a reactor."""
+def activated() -> tuple[list[int], list[str]]:
+    """Return the descriptors that systemd gave to this process for ``systemd:`` endpoints, and their names.
 
-    def __init__(self, reactor: Any, endpoints: Sequence[str], parse: Callable[[Any, str], Any], backlog: int) -> None:
+    Twisted reads them from the environment, once, and then removes them there; so it has to be asked.
+    """
+    given: Any = getattr(getattr(endpoints, "_SystemdParser", None), "_sddaemon", None)
+    if given is None:
+        return [], []
+    return given.inheritedDescriptors(), list(given.inheritedNamedDescriptors())
+
+
+def be_activated(descriptors: Sequence[int], names: Sequence[str]) -> None:
+    """Have ``systemd:`` endpoints find `descriptors` in this process, as they did in the parent."""
+    parser: Any = getattr(endpoints, "_SystemdParser", None)
+    if parser is not None and descriptors:
+        parser._sddaemon = ListenFDs(descriptors, names)
+
+
+class Listeners:
+    """The sockets of the endpoints that `parse` makes of their descriptions `texts`, for a reactor."""
+
+    def __init__(self, reactor: Any, texts: Sequence[str], parse: Callable[[Any, str], Any], backlog: int) -> None:
         self._reactor = BindingReactor(reactor)
-        self._endpoints = endpoints
+        self._texts = texts
         self._parse = parse
         self._backlog = backlog
 
@@ -97,7 +117,7 @@ class Listeners:
         def listen_on(text: str) -> Any:
             return self._parse(self._reactor, text).listen(factory)
 
-        each = [maybeDeferred(listen_on, text) for text in self._endpoints]
+        each = [maybeDeferred(listen_on, text) for text in self._texts]
         made = DeferredList(each, fireOnOneErrback=True, consumeErrors=True)
 
         def listens(results: Any) -> list[Any]:

@@ -46,7 +46,7 @@ class ParentService(Service):
     """Keeps `workers` processes serving on the sockets of `listeners`.
 
     `orders` is what every child is told; its number, slot and sockets are filled in. `ended` is told of a status that
-    is not 0; `leave` ends this process. `relay`: what children write goes into our log, since there is no terminal.
+    is not 0; `leave` ends this process. What children write on the descriptors `relay`, of 1 and 2, goes into our log.
 
     ``whenListening`` fires with the ports once all workers serve for the first time, or fails as `listeners` do.
     """
@@ -59,7 +59,7 @@ class ParentService(Service):
         *,
         workers: int,
         patience: Patience,
-        relay: bool,
+        relay: frozenset[int],
         ended: Callable[[int], None],
         leave: Callable[[], None],
     ) -> None:
@@ -75,9 +75,8 @@ class ParentService(Service):
         self._stopped: Deferred[None] | None = None
         self._running = False
         self._over = False
-        self._table_file = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as this
-        self._table_file.truncate(os.sysconf("SC_PAGESIZE"))
-        self._table = Table(self._table_file.fileno())
+        self._table_descriptor = _nameless_page()
+        self._table = Table(self._table_descriptor)
         self._tick = LoopingCall(self._look)
         self._tick.clock = reactor
         self.supervisor = Supervisor(
@@ -202,9 +201,8 @@ class ParentService(Service):
         ours, theirs = socket.socketpair()
         with ours, theirs, open(os.devnull, "rb") as nothing:
             inherited: dict[int, Any] = {0: nothing.fileno(), 1: 1, 2: 2}
-            if self._relay:
-                inherited |= {1: "r", 2: "r"}
-            inherited |= {LINE: theirs.fileno(), TABLE: self._table_file.fileno()}
+            inherited |= dict.fromkeys(self._relay, "r")
+            inherited |= {LINE: theirs.fileno(), TABLE: self._table_descriptor}
             inherited |= {FIRST_SOCKET + index: each.descriptor for index, each in enumerate(bound)}
             path, environ = _environment()
             child.process = self._reactor.spawnProcess(
@@ -302,6 +300,18 @@ def _environment() -> tuple[str | None, dict[str, str]]:
     if root not in site.getsitepackages() and root != site.getusersitepackages():
         environ["PYTHONPATH"] = os.pathsep.join([root, path] if path else [root])
     return path, environ
+
+
+def _nameless_page() -> int:
+    """Return the descriptor of memory for a `Table`, which children inherit; nothing of it is in a file system."""
+    size = os.sysconf("SC_PAGESIZE")
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("wsgi-workers")
+        os.ftruncate(descriptor, size)
+        return descriptor
+    with tempfile.TemporaryFile() as file:
+        file.truncate(size)
+        return os.dup(file.fileno())
 
 
 def _say(line: str) -> None:
