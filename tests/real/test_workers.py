@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from .children import COMMANDS, PATIENCE, Child, ended, get, started
+from .children import COMMANDS, PATIENCE, Child, ended, environment, get, started
 
 pytestmark = [
     pytest.mark.slow,
@@ -207,6 +207,32 @@ def test_any_endpoint_is_adopted(endpoint: str, folder: Path) -> None:
             assert (folder / "socket").stat().st_mode & 0o777 == 0o600
         assert child.end() == 0, child.said
     assert not (folder / "socket").exists()
+
+
+@pytest.mark.parametrize("endpoint", ["systemd:domain=INET:index=0", "systemd:domain=INET:name=web"])
+def test_a_socket_of_systemds_is_handed_on(endpoint: str, folder: Path) -> None:
+    # What systemd does between fork and exec.
+    code = "import os, sys\nos.environ.update(LISTEN_FDS='1', LISTEN_FDNAMES='web', LISTEN_PID=str(os.getpid()))\n"
+    code += "os.dup2(int(sys.argv[1]), 3)\nos.execv(sys.argv[2], sys.argv[2:])"
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        sock.listen()
+        port = sock.getsockname()[1]
+        os.set_inheritable(sock.fileno(), True)
+        words = [sys.executable, "-c", code, str(sock.fileno()), *COMMANDS["python -m"], "--workers", "2"]
+        process = subprocess.Popen(
+            [*words, "--listen", endpoint, "demo:app"], cwd=folder, env=environment(), stderr=subprocess.DEVNULL,
+            pass_fds=[sock.fileno()], stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+    try:
+        first = ask(port)[0]
+        process.send_signal(signal.SIGHUP)
+        until(lambda: ask(port)[0] != first and not alive(int(first)))
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0
+    finally:
+        process.kill()
+        process.wait(PATIENCE)
 
 
 def test_two_endpoints_of_the_same_words_are_two_sockets(folder: Path) -> None:
