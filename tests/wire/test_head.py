@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from twisted_wsgiref._wire import head as head_module
+from twisted_wsgiref._wire import field_line
 from twisted_wsgiref._wire.errors import ProtocolError
 from twisted_wsgiref._wire.framing import CHUNKED
 from twisted_wsgiref._wire.head import RequestHead, is_request_line, parse_head
@@ -192,16 +192,23 @@ def test_an_error_tells_its_status_and_quotes_nothing() -> None:
     assert "secret" not in repr(caught.value)
 
 
-# Names are remembered, and they are chosen by clients.
+# Lines are remembered, and they are chosen by clients.
 
 
-def test_neither_many_names_nor_long_ones_are_remembered() -> None:
-    names = head_module._CGINames()
+def test_neither_many_lines_nor_long_ones_are_remembered() -> None:
+    lines = field_line._FieldLines()
     for number in range(5000):
-        assert names[f"X-{number}"] == f"HTTP_X_{number}"
-    assert names["X-" + "a" * 5000] == "HTTP_X_" + "A" * 5000
-    assert len(names) <= 2048
-    assert max(map(len, names)) <= 64
+        assert lines[f"X-{number}: a"] == (f"HTTP_X_{number}", "a")
+    assert lines["X: " + "a" * 5000] == ("HTTP_X", "a" * 5000)
+    assert len(lines) <= 2048
+    assert max(map(len, lines)) <= 200
+
+
+@pytest.mark.parametrize("name", ["Cookie", "Authorization", "proxy-authorization"])
+def test_secrets_are_not_remembered(name: str) -> None:
+    lines = field_line._FieldLines()
+    assert lines[f"{name}: secret"][1] == "secret"
+    assert not lines
 
 
 @pytest.mark.parametrize("padding", [b" ", b"\t", b" \t"])

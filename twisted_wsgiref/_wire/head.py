@@ -86,7 +86,8 @@ def parse_head(octets: bytes, limits: Limits) -> RequestHead:
         refuse_request_line(text)
     method, target, minor = line.groups()
     lines = text[line.end() :].split("\r\n")
-    lines.pop()  # what follows the last line end: nothing
+    if lines.pop():
+        raise ProtocolError(400, "a header field without its line end")
     if len(lines) > limits.fields:
         raise ProtocolError(431, "too many header fields")
     fields = dict(map(read_field_line, lines))

@@ -1,0 +1,67 @@
+"""One field line of a head: checked, and split into the name that an application knows and the value.
+
+Clients send most of their lines again and again: each is judged once, and then remembered for a while, as HTTP/2 does
+with its table of fields. What may be a secret is never remembered (RFC 7541, section 7.1.3, has the same exception).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from .errors import ProtocolError
+
+# RFC 9110, section 5.6.2.
+TOKEN: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+# RFC 9112, section 5: no space before the colon, no folding, HTAB the only control character. White space around the
+# value is no part of it, and is stripped afterwards: a pattern for it would try a long run of it at every length.
+_FIELD: Final = re.compile(rf"({TOKEN}):([\t -~\x80-\xff]*)")
+
+#: The name of a field that no application may see.
+IGNORED: Final = ""
+
+_SECRET: Final = frozenset({"HTTP_AUTHORIZATION", "HTTP_COOKIE", "HTTP_PROXY_AUTHORIZATION"})
+
+
+class _FieldLines(dict[str, tuple[str, str]]):
+    """Lines without their line ends, mapped to CGI names and values; a line that is no field raises `ProtocolError`."""
+
+    # Browsers send ten that stay the same, and differ among each other: this is a few hundred kinds of clients. When it
+    # is full it starts anew, so that what is sent now is what is known. A longer line is seldom sent twice.
+    _most = 2048
+    _longest = 200
+
+    def __missing__(self, line: str) -> tuple[str, str]:
+        field = _read(line)
+        if len(line) <= self._longest and field[0] not in _SECRET:
+            if len(self) >= self._most:
+                self.clear()
+            self[line] = field
+        return field
+
+
+def _read(line: str) -> tuple[str, str]:
+    found = _FIELD.fullmatch(line)
+    if found is None:
+        raise ProtocolError(400, "a header field is malformed")
+    name, value = found.groups()
+    return cgi_name(name), value.strip(" \t")
+
+
+def cgi_name(name: str) -> str:
+    """Return the environ key of the field `name`, or `IGNORED` if no application may see it. RFC 3875, section 4.1.18.
+
+    ``X_Forwarded_For`` would shadow ``X-Forwarded-For`` (both become HTTP_X_FORWARDED_FOR), and ``Proxy`` would be
+    read as the variable HTTP_PROXY (CVE-2016-5385): neither reaches the environ.
+    """
+    if "_" in name:
+        return IGNORED
+    key = name.upper().replace("-", "_")
+    if key == "PROXY":
+        return IGNORED
+    return key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else "HTTP_" + key
+
+
+#: Maps each field line, without its line end, to its CGI name and value; raises `ProtocolError` (400) for what is none.
+#: Called in the reactor's thread alone.
+read_field_line: Final = _FieldLines().__getitem__
