@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, Final
 
 from twisted.internet.interfaces import IProtocolNegotiationFactory
@@ -146,10 +147,13 @@ class WSGIFactory(Factory):
         return WSGIProtocol(self)
 
     def add(self, connection: WSGIProtocol) -> None:
-        """Count `connection` in; beyond the limit the one that has been idle longest goes, or else this one."""
+        """Count `connection` in; beyond the limit the one that has been idle longest goes, or else this one.
+
+        Half a head is as good as idle where no other is: else as many as the limit would shut everybody out.
+        """
         self.connections.add(connection)
         if len(self.connections) > self.rules.max_connections:
-            victim = self._find_idle()
+            victim = self._find_expendable()
             if victim is None:
                 self._tally.note("a connection was cut off: the limit is reached and none is idle")
             else:
@@ -160,16 +164,17 @@ class WSGIFactory(Factory):
         """Count `connection` out."""
         self.connections.discard(connection)
 
-    def _find_idle(self) -> WSGIProtocol | None:
+    def _find_expendable(self) -> WSGIProtocol | None:
         """Return the connection that has been idle longest. The list is made anew only when it is used up."""
         for _ in range(2):
             while self._oldest:
                 candidate = self._oldest.popleft()
-                if candidate in self.connections and candidate.idle_since is not None:
+                if candidate in self.connections and candidate.expendable is not None:
                     return candidate
-            idle = [each for each in self.connections if each.idle_since is not None]
-            idle.sort(key=_idle_since)
-            self._oldest.extend(idle[: len(idle) // 4 + 1])
+            found = [(each.expendable, each) for each in self.connections]
+            idle = [(key, each) for key, each in found if key is not None]
+            idle.sort(key=itemgetter(0))
+            self._oldest.extend(each for _, each in idle[: len(idle) // 4 + 1])
         return None
 
     def acceptableProtocols(self) -> list[bytes]:
@@ -271,7 +276,3 @@ class WSGIFactory(Factory):
         if self._drained is not None:
             drained, self._drained = self._drained, None
             drained()
-
-
-def _idle_since(connection: WSGIProtocol) -> float:
-    return connection.idle_since or 0.0

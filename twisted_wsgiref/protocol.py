@@ -47,6 +47,9 @@ _PIPELINED: Final = 1
 _SPILLING: Final = 2
 _PIPE_FULL: Final = 4
 
+# Where a connection may go for another at the limit: nothing whole has come that would be lost.
+_EXPENDABLE: Final = (Phase.FRESH, Phase.IDLE, Phase.HEAD)
+
 
 @implementer(IHalfCloseableProtocol, IHandshakeListener)
 class WSGIProtocol(Protocol):
@@ -89,6 +92,7 @@ class WSGIProtocol(Protocol):
             self._secured = not is_secure(transport)
         self._outlet = outlet = Outlet(sock, self._ask_to_pump, self._rules.high_water)
         self._drain = Drain(transport, sock, outlet, self._over, self.cut_off)
+        self._deadlines.start(Phase.FRESH if self._secured else Phase.HANDSHAKE, self.factory.clock())
         self.factory.add(self)
 
     def handshakeCompleted(self) -> None:
@@ -110,8 +114,15 @@ class WSGIProtocol(Protocol):
             self._take_request()
         elif self._intake.pipe is not None:
             self._take_upload()
-        elif len(self._reader.buffer) + _READ > self._rules.max_pipelined:
-            # One request at a time: what comes after it waits in the kernel, and then at the client.
+        else:
+            self._hold_back()
+
+    def _hold_back(self) -> None:
+        """Read no more where a read could bring more than is kept; while one request is served, the next ones wait.
+
+        They wait in the kernel, and then at the client.
+        """
+        if len(self._reader.buffer) + _READ > self._rules.max_pipelined:
             self._pause(_PIPELINED)
             if self._exchange is None:
                 self._go_on()
@@ -125,6 +136,8 @@ class WSGIProtocol(Protocol):
             return
         if request is not None:
             self._dispatch(request)
+            if self._reader.buffer and self._exchange is not None:
+                self._hold_back()
             return
         if intake.wants_continue:
             intake.wants_continue = False
@@ -337,9 +350,13 @@ class WSGIProtocol(Protocol):
             self._let_go()
             return
         if not self._closing:
-            self._resume(_PIPELINED | _PIPE_FULL)
+            self._resume(_PIPE_FULL)
             if self._reader.buffer:
                 self._take_request()
+            # Not for each of many small requests: what is there is served first.
+            ahead = len(self._reader.buffer) + _READ > self._rules.max_pipelined
+            if self._exchange is None or self._intake.pipe is not None or not ahead:
+                self._resume(_PIPELINED)
         if self._half_closed and self._exchange is None:
             self.transport.loseConnection()
 
@@ -367,15 +384,21 @@ class WSGIProtocol(Protocol):
 
     def cut_off(self) -> None:
         """Reset the connection, so that nobody takes an answer that is cut short for a whole one."""
+        self._closing = True
         abort(self.transport)
 
     # ---- Deadlines ---------------------------------------------------------------------------------------------
 
     @property
-    def idle_since(self) -> float | None:
-        """When this connection was first seen idle, by the factory's clock; None if it is not idle."""
+    def expendable(self) -> tuple[bool, float] | None:
+        """Whether a head has begun, and since when it or its first octet is waited for, by the factory's clock.
+
+        None where a whole request has come: such a connection does not go for another.
+        """
         deadlines = self._deadlines
-        return deadlines.since if deadlines.phase in (Phase.IDLE, Phase.FRESH) and self._exchange is None else None
+        if self._exchange is not None or self._closing or deadlines.phase not in _EXPENDABLE:
+            return None
+        return deadlines.phase is Phase.HEAD, deadlines.since
 
     def retire(self) -> None:
         """Make the answer that is being made, or the next that is on its way, the last one of this connection."""

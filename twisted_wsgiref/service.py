@@ -252,6 +252,17 @@ class WSGIService(Service):
         sock = getattr(port, "socket", None)
         if sock is not None:
             sock.listen(self._settings.backlog)
+        logger = getattr(port, "_logger", None)
+        if logger is not None:
+            # Without descriptors Twisted closes what it accepts, with a line for each: a flood of them is one line.
+            observer: Any = self._note_not_accepted
+            port._logger = Logger(namespace=logger.namespace, observer=observer)
+
+    def _note_not_accepted(self, event: Any) -> None:
+        if "acceptError" in event:
+            self._factory.note_refusal(0, f"a connection could not be accepted: {event['acceptError']}")
+        elif "address" in event:
+            self._factory.note_refusal(0, "a connection was closed at once: no descriptor is left (ulimit -n)")
 
 
 def parse_endpoint(reactor: Any, description: str) -> IStreamServerEndpoint:
