@@ -136,13 +136,13 @@ def _join(lines: list[str]) -> dict[str, str]:
     RFC 9110, section 5.3: repeated fields are one list. RFC 6265, section 5.4: cookies are joined by a semicolon, for
     HTTP/2 front ends split them (RFC 9113, section 8.2.3). Raises `ProtocolError`.
     """
-    fields: dict[str, str] = {}
+    values: dict[str, list[str]] = {}
     for line in lines:
         key, value = read_field_line(line)
-        if key not in fields or key == IGNORED:
-            fields[key] = value
-        elif key in _SINGLE:
-            raise ProtocolError(400, "a field that may come once came twice")
+        if key in values:
+            if key in _SINGLE:
+                raise ProtocolError(400, "a field that may come once came twice")
+            values[key].append(value)
         else:
-            fields[key] += ("; " if key == "HTTP_COOKIE" else ", ") + value
-    return fields
+            values[key] = [value]
+    return {key: ("; " if key == "HTTP_COOKIE" else ", ").join(those) for key, those in values.items()}
