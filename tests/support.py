@@ -9,7 +9,6 @@ jobs run in the test's own thread. `Client` is the other end of a connection: ov
 from __future__ import annotations
 
 import errno
-import gc
 import socket
 import threading
 import time
@@ -363,7 +362,6 @@ class Server:
         self.settle()
         globalLogPublisher.removeObserver(self.log.append)
         self.reactor.close()
-        gc.collect()
         for pool in (self.pool, self.disk):
             if pool.failures:
                 raise RuntimeError(f"a job raised: {pool.failures!r}")

@@ -205,7 +205,7 @@ def test_a_pool_can_be_started_again(make: Any) -> None:
     jobs = [Job() for _ in range(10)]
     assert list(pool.put(jobs)) == []
     until(lambda: all(job.done.is_set() for job in jobs))
-    assert len([each for each in threads_of(pool) if each is not stuck.thread]) == 2
+    until(lambda: len([each for each in threads_of(pool) if each is not stuck.thread]) == 2)
     stuck.go.set()
     until(lambda: len(threads_of(pool)) == 2)
 
