@@ -7,24 +7,38 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.interfaces import IPullProducer, IPushProducer
 from zope.interface import implementer
 
-from ._gateway.outlet import END, PIECE, FileSpan, Outlet
+from ._gateway.outlet import END, Block, End, FileSpan, Outlet
+
+# What a transport that changes octets is given at a time: each piece that it takes is progress of a slow client's.
+_SMALL_PIECE: Final = 16 * 1024
 
 
 @implementer(IPullProducer, IPushProducer)
 class Drain:
     """Empties `outlet` into `transport`, and calls `over` after the last octet of an exchange.
 
-    With `sock`, the transport's own, it sends straight and turns to the transport only for what the kernel does not
-    take: the transport then asks for more whenever it is empty (a pull producer), which is also when a file goes on.
-    Without, the transport says when to pause (a push producer). `fail` is called where no more can be sent.
+    With `sock`, the transport's own, it sends straight; what the kernel does not take waits here, and the transport,
+    which never has anything of ours, tells when the socket can be written (it takes us for a pull producer). Without,
+    the transport says when to pause (a push producer). `fail` is called where no more can be sent.
     """
 
-    __slots__ = ("_fail", "_outlet", "_over", "_paused", "_registered", "_rest", "_sock", "_transport")
+    __slots__ = (
+        "_asked",
+        "_fail",
+        "_outlet",
+        "_over",
+        "_paused",
+        "_registered",
+        "_rest",
+        "_sock",
+        "_transport",
+        "sent",
+    )
 
     def __init__(
         self,
@@ -42,6 +56,9 @@ class Drain:
         self._rest: bytes | memoryview | FileSpan | None = None
         self._registered = False
         self._paused = False
+        self._asked = False
+        #: Octets that the kernel, or a transport that changes them, has taken so far.
+        self.sent = 0
 
     @property
     def busy(self) -> bool:
@@ -65,39 +82,59 @@ class Drain:
         self._rest = None
 
     def _pump_straight(self, sock: socket.socket) -> None:
+        """Send until the kernel takes no more, or nothing is queued."""
         while True:
-            block = self._outlet.take()
-            if block is None:
-                return
-            if block is END:
-                self._over()
+            block: Block | End | None = self._rest or self._outlet.take()
+            self._rest = None
+            if block is None or block is END:
+                if self._registered:
+                    self._registered = False
+                    self._transport.unregisterProducer()
+                if block is END:
+                    self._over()
                 return
             try:
-                rest = self._send(sock, block)  # type: ignore[arg-type]
+                self._rest = self._send(sock, block)  # type: ignore[arg-type]
             except OSError:
                 self._fail()
                 return
-            if rest is not None:
-                self._rest = rest
-                self._registered = True
-                # Calls resumeProducing at once.
-                self._transport.registerProducer(self, False)
-                return
+            if self._rest is not None:
+                break
+        if self._registered:
+            self._transport.startWriting()
+        else:
+            self._registered = True
+            self._ask_when_writable()
+
+    def _ask_when_writable(self) -> None:
+        # A pull producer is asked at once when it is registered, and then whenever the transport, which never has
+        # anything of ours, finds that the socket can be written.
+        self._asked = False
+        self._transport.registerProducer(self, False)
+        self._asked = True
+        self._transport.startWriting()
 
     def _send(self, sock: socket.socket, block: bytes | memoryview | FileSpan) -> bytes | memoryview | FileSpan | None:
         """Send what the kernel takes of `block`; return what it does not. Raises `OSError`."""
+        if isinstance(block, FileSpan):
+            before = block.remaining
+            try:
+                block.send_all(sock)
+            except BlockingIOError:
+                self.sent += before - block.remaining
+                return block
+            self.sent += before
+            return None
         try:
-            if not isinstance(block, FileSpan):
-                sent = sock.send(block)
-                return block[sent:] if sent < len(block) else None
-            block.send_all(sock)
+            sent = sock.send(block)
         except BlockingIOError:
             return block
-        return None
+        self.sent += sent
+        return block[sent:] if sent < len(block) else None
 
     def _pump_transport(self) -> None:
         while not self._paused:
-            block = self._outlet.take()
+            block = self._outlet.take(_SMALL_PIECE)
             if block is None:
                 return
             if block is END:
@@ -113,10 +150,12 @@ class Drain:
                 # room again. Else a client that pipelines and reads nothing would fill the memory with answers.
                 self._registered = True
                 self._transport.registerProducer(self, True)
-            self._transport.write(bytes(block))  # type: ignore[arg-type]
+            octets = bytes(block)  # type: ignore[arg-type]
+            self.sent += len(octets)
+            self._transport.write(octets)
 
     def _read(self, span: FileSpan) -> bytes:
-        octets = span.read(PIECE)
+        octets = span.read(_SMALL_PIECE)
         if not octets:
             span.close()
             self._fail()
@@ -129,31 +168,12 @@ class Drain:
     # ---- Called by the transport -------------------------------------------------------------------------------
 
     def resumeProducing(self) -> None:
-        """Give the transport more: it is empty."""
+        """Send more: the socket can be written, or the transport has room again."""
         if self._sock is None:
             self._paused = False
             self._pump_transport()
-            return
-        block: Any = self._rest
-        self._rest = None
-        if block is None:
-            block = self._outlet.take()
-            if block is None or block is END:
-                self._registered = False
-                self._transport.unregisterProducer()
-                if block is END:
-                    self._over()
-                return
-        if isinstance(block, FileSpan):
-            try:
-                self._rest = self._send(self._sock, block)
-            except OSError:
-                self._fail()
-                return
-            # Asked again when the socket can be written; also after the last of the file, to go on behind it.
-            self._transport.startWriting()
-        else:
-            self._transport.write(bytes(block))
+        elif self._asked:
+            self._pump_straight(self._sock)
 
     def pauseProducing(self) -> None:
         """Give the transport nothing until it asks: it has enough."""

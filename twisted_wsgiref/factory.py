@@ -149,16 +149,16 @@ class WSGIFactory(Factory):
     def add(self, connection: WSGIProtocol) -> None:
         """Count `connection` in; beyond the limit the one that has been idle longest goes, or else this one.
 
-        Half a head is as good as idle where no other is: else as many as the limit would shut everybody out.
+        Half a head is no better than an idle connection: else as many as the limit would shut everybody out.
         """
-        self.connections.add(connection)
-        if len(self.connections) > self.rules.max_connections:
+        if len(self.connections) >= self.rules.max_connections:
             victim = self._find_expendable()
             if victim is None:
                 self._tally.note("a connection was cut off: the limit is reached and none is idle")
             else:
                 self._tally.note("an idle connection was closed: the limit is reached")
             (victim or connection).cut_off()
+        self.connections.add(connection)
 
     def remove(self, connection: WSGIProtocol) -> None:
         """Count `connection` out."""
@@ -169,20 +169,12 @@ class WSGIFactory(Factory):
         for _ in range(2):
             while self._oldest:
                 candidate = self._oldest.popleft()
-                if candidate in self.connections and candidate.expendable is not None:
+                if candidate in self.connections and candidate.expendable_since is not None:
                     return candidate
-            found = [(each.expendable, each) for each in self.connections]
-            idle = [(key, each) for key, each in found if key is not None]
+            idle = [(since, each) for each in self.connections if (since := each.expendable_since) is not None]
             idle.sort(key=itemgetter(0))
             self._oldest.extend(each for _, each in idle[: len(idle) // 4 + 1])
         return None
-
-    def acceptableProtocols(self) -> list[bytes]:
-        """Return what is spoken here, for ALPN: Twisted ends the handshake of a client that offers nothing of it.
-
-        RFC 7301, section 6. Every browser, and curl, offer a list.
-        """
-        return [b"http/1.1", b"http/1.0"]
 
     # ---- Exchanges ---------------------------------------------------------------------------------------------
 

@@ -37,7 +37,7 @@ class SimpleHandler(BaseHandler):
     ``write``, which should take each chunk whole as ``io.BufferedIOBase`` does, and ``flush``.
     """
 
-    def __init__(  # noqa: PLR0917 - the documented signature
+    def __init__(
         self,
         stdin: InputStream,
         stdout: IO[bytes] | BufferedIOBase,

@@ -257,6 +257,8 @@ class WSGIProtocol(Protocol):
                 peer = connection.get("REMOTE_ADDR")
                 believe(environ, read_forwarded(head.fields, peer, factory.rules.trusted))
             except ProtocolError as error:
+                if body is not None:
+                    body.close()
                 self._refuse(error.status, error.reason)
                 return
         exchange = Exchange(factory.gateway, head, environ, body, self._outlet, self)
@@ -283,7 +285,7 @@ class WSGIProtocol(Protocol):
             exchange.status = status
             exchange.report()
             self._exchange = None
-            self._answer_and_close(status, _RETRY_AFTER if status == 503 else "")
+            self._answer_and_close(status, exchange.head.method)
 
     def _lose_exchange(self, status: int) -> None:
         """Give up the answer that is being made, for `status` if none has begun: its worker meets `ClientGone` next."""
@@ -293,7 +295,7 @@ class WSGIProtocol(Protocol):
             if self._outlet.seize():
                 exchange.status = status
                 exchange.report()
-                self._answer_and_close(status)
+                self._answer_and_close(status, exchange.head.method)
             else:
                 self.cut_off()
 
@@ -369,8 +371,10 @@ class WSGIProtocol(Protocol):
             observer(Record.refused(peer and peer[0], status, time()))
         self._answer_and_close(status)
 
-    def _answer_and_close(self, status: int, extra: str = "") -> None:
-        self.transport.write(error_answer(status, self.factory.gateway.stamp.lines(time()), extra))
+    def _answer_and_close(self, status: int, method: str = "") -> None:
+        extra = _RETRY_AFTER if status == 503 else ""
+        stamp = self.factory.gateway.stamp.lines(time())
+        self.transport.write(error_answer(status, stamp, extra, head=method == "HEAD"))
         self._linger()
 
     def _linger(self) -> None:
@@ -390,15 +394,14 @@ class WSGIProtocol(Protocol):
     # ---- Deadlines ---------------------------------------------------------------------------------------------
 
     @property
-    def expendable(self) -> tuple[bool, float] | None:
-        """Whether a head has begun, and since when it or its first octet is waited for, by the factory's clock.
+    def expendable_since(self) -> float | None:
+        """Since when the rest of a head, or its first octet, is waited for, by the factory's clock.
 
-        None where a whole request has come: such a connection does not go for another.
+        None where a whole request has come, or the end is near: such a connection does not go for another.
         """
         deadlines = self._deadlines
-        if self._exchange is not None or self._closing or deadlines.phase not in _EXPENDABLE:
-            return None
-        return deadlines.phase is Phase.HEAD, deadlines.since
+        expendable = self._exchange is None and not self._closing and deadlines.phase in _EXPENDABLE
+        return deadlines.since if expendable else None
 
     def retire(self) -> None:
         """Make the answer that is being made, or the next that is on its way, the last one of this connection."""
@@ -429,10 +432,10 @@ class WSGIProtocol(Protocol):
         if not exchange.is_claimed():
             return Phase.QUEUED, 0
         if self._outlet.pending or self._drain.busy:
-            return Phase.SENDING, self._outlet.taken
+            return Phase.SENDING, self._drain.sent
         if self._intake.pipe is not None:
             return Phase.BODY, self._intake.progress
-        return Phase.RUNNING, self._outlet.taken
+        return Phase.RUNNING, self._drain.sent
 
     def _give_up(self, phase: Phase) -> None:
         """End what has been waited for too long."""

@@ -101,7 +101,6 @@ class Outlet:
         "_start",
         "_wake",
         "gone",
-        "taken",
     )
 
     def __init__(self, sock: socket.socket | None, wake: Callable[[], None], high_water: int) -> None:
@@ -118,7 +117,6 @@ class Outlet:
         self._scheduled = False  # the reactor knows that there is something to take
         self._ended = False  # the worker has put its last
         self.gone = False  # the connection is lost
-        self.taken = 0  # octets taken so far, for the stalled reader's deadline
 
     @property
     def begun(self) -> bool:
@@ -255,8 +253,11 @@ class Outlet:
         self.lose()
         return unanswered
 
-    def take(self) -> Block | End | None:
-        """Return what is to be sent next, `END` after the last of it, None when the worker has not put more yet."""
+    def take(self, most: int = PIECE) -> Block | End | None:
+        """Return what is to be sent next, at most so many octets of it, or a file.
+
+        `END` after the last of an exchange, None when the worker has not put more yet.
+        """
         with self._lock:
             blocks = self._blocks
             if not blocks:
@@ -265,14 +266,13 @@ class Outlet:
             block = blocks.popleft()
             if isinstance(block, FileSpan):
                 self._pending -= _BLOCK_COST
-            elif len(block) > PIECE:
+            elif len(block) > most:
                 view = memoryview(block)
-                blocks.appendleft(view[PIECE:])
-                block = view[:PIECE]
-                self._pending -= PIECE
-                self.taken += PIECE
+                blocks.appendleft(view[most:])
+                block = view[:most]
+                self._pending -= most
             else:
-                block = self._gather(block)
+                block = self._gather(block, most)
             if self._room is not None and self._pending <= self._high_water // 2:
                 self._room.release()
                 self._room = None
@@ -287,16 +287,15 @@ class Outlet:
                 self._blocks.appendleft(span)
                 self._pending += _BLOCK_COST
 
-    def _gather(self, first: bytes | memoryview) -> bytes | memoryview:
+    def _gather(self, first: bytes | memoryview, most: int) -> bytes | memoryview:
         blocks = self._blocks
         pieces = [first]
         size = len(first)
-        while blocks and not isinstance(blocks[0], FileSpan) and size + len(blocks[0]) <= PIECE:
+        while blocks and not isinstance(blocks[0], FileSpan) and size + len(blocks[0]) <= most:
             piece = blocks.popleft()
             size += len(piece)  # type: ignore[arg-type]
             pieces.append(piece)  # type: ignore[arg-type]
         self._pending -= size + _BLOCK_COST * len(pieces)
-        self.taken += size
         return first if len(pieces) == 1 else b"".join(pieces)
 
     def lose(self) -> None:

@@ -31,8 +31,9 @@ class LengthBody:
             return octets, b""
         self.complete = True
         if remaining == 0:
+            self._remaining = 0
             return octets, b""
-        end = self._remaining
+        end, self._remaining = self._remaining, 0
         return octets[:end], octets[end:]
 
 

@@ -11,6 +11,7 @@ import re
 from typing import Final
 
 from .errors import ProtocolError
+from .framing import CHUNKED
 from .head import RequestHead, check_line, check_lines, is_request_line, parse_head, refuse_request_line
 from .limits import Limits
 
@@ -24,7 +25,7 @@ _CR: Final = 0x0D
 class HeadReader:
     """The octets of a connection that are not understood yet, and the next head in them."""
 
-    __slots__ = ("_forgiven", "_limits", "_line_start", "_searched", "buffer")
+    __slots__ = ("_forgiven", "_limits", "_line_start", "_owed", "_searched", "buffer")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -33,6 +34,7 @@ class HeadReader:
         self._searched = 0  # before this there is no end of a head, and nothing forbidden
         self._line_start = 0  # where the line that is still incomplete starts; 0: the request line
         self._forgiven = False  # whether the empty line that may come first has come
+        self._owed = 0  # how many octets of the body that follows the last head have not been taken, or `CHUNKED`
 
     def __len__(self) -> int:
         return len(self.buffer)
@@ -54,27 +56,39 @@ class HeadReader:
         if end < 0 or end + 2 > self._limits.head or buffer[0] == _CR:
             return self._take_slowly(end)
         head = parse_head(bytes(buffer[: end + 2]), self._limits)
-        if len(buffer) == end + 4:
-            self.buffer = b""
-        elif head.length:
-            self.buffer = bytes(buffer[end + 4 :])  # It is asked for next, by `take_rest`.
-        else:
-            # Of a bytearray the start is dropped without moving the rest: many heads at once cost no more than apart.
-            if isinstance(buffer, bytes):
-                self.buffer = buffer = bytearray(buffer)
-            del buffer[: end + 4]
+        self._drop(end + 4)
+        self._owed = head.length
         self._searched = self._line_start = 0
         self._forgiven = False
         return head
 
     def take_rest(self) -> bytes:
-        """Return and forget all octets that are there: they follow a head, and belong to its body."""
-        rest, self.buffer = bytes(self.buffer), b""
+        """Return and forget what is there of the body that follows the head; of a chunked one, all octets."""
+        buffer, owed = self.buffer, self._owed
+        if owed == CHUNKED or owed >= len(buffer):
+            if owed != CHUNKED:
+                self._owed = owed - len(buffer)
+            self.buffer = b""
+            return bytes(buffer)
+        rest = bytes(buffer[:owed])
+        self._owed = 0
+        self._drop(owed)
         return rest
 
     def put_back(self, octets: bytes) -> None:
         """Put back what of `take_rest`'s octets turned out to follow the body."""
-        self.buffer = octets
+        if octets:
+            self.buffer = octets + self.buffer
+
+    def _drop(self, count: int) -> None:
+        buffer = self.buffer
+        if len(buffer) == count:
+            self.buffer = b""
+            return
+        # Of a bytearray the start is dropped without moving the rest: many requests at once cost no more than apart.
+        if isinstance(buffer, bytes):
+            self.buffer = buffer = bytearray(buffer)
+        del buffer[:count]
 
     def _take_slowly(self, end: int) -> RequestHead | None:
         buffer, limits = self.buffer, self._limits

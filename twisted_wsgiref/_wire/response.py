@@ -98,19 +98,19 @@ def chunk(octets: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(octets), octets)
 
 
-def error_answer(status: int, stamp: str, extra: str = "") -> bytes:
+def error_answer(status: int, stamp: str, extra: str = "", *, head: bool = False) -> bytes:
     """Return the whole answer to a request that never reaches an application; the connection closes after it.
 
-    `stamp` and `extra` are field lines with their line ends. The body is fixed text: nothing of the request comes back
-    to where a browser might execute it.
+    `stamp` and `extra` are field lines with their line ends; the answer to a HEAD is its `head` alone. The body is
+    fixed text: nothing of the request comes back to where a browser might execute it.
     """
     body = _ERROR_BODIES[status]
     phrase = HTTPStatus(status).phrase
-    head = (
+    text = (
         f"HTTP/1.1 {status} {phrase}\r\n{stamp}{extra}Content-Type: text/plain; charset=utf-8\r\n"
         f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
     )
-    return head.encode("latin-1") + body
+    return text.encode("latin-1") + (b"" if head else body)
 
 
 class ServerFields:
