@@ -66,14 +66,16 @@ def main(words: Sequence[str] | None = None) -> int:
 def examine(environment: Environment, server: Server) -> Result:
     """Return all that `server` answered."""
     result = Result(server.name, server.note, {})
-    with tempfile.TemporaryDirectory(prefix="conformance-") as folder:
-        with Subject(environment, server, Path(folder)) as subject:
-            for question in QUESTIONS:
-                result.verdicts[question.__name__] = _ask(question, subject, fresh=False)
-            for question in ENDURANCE:
-                result.verdicts[question.__name__] = _ask(question, subject, fresh=True)
-            subject.start()
-            result.fates = send_all(subject)
+    with (
+        tempfile.TemporaryDirectory(prefix="conformance-") as folder,
+        Subject(environment, server, Path(folder)) as subject,
+    ):
+        for question in QUESTIONS:
+            result.verdicts[question.__name__] = _ask(question, subject, fresh=False)
+        for question in ENDURANCE:
+            result.verdicts[question.__name__] = _ask(question, subject, fresh=True)
+        subject.start()
+        result.fates = send_all(subject)
     good = sum(verdict.good for verdict in result.verdicts.values())
     print(f"{server.name}: {good} of {len(result.verdicts)} questions as they should be", file=sys.stderr)
     return result

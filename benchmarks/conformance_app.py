@@ -1,4 +1,4 @@
-"""The application that every server of the conformance table runs: each path does one thing that a server may get wrong.
+"""The application that every server of the table runs: each path does one thing that a server may get wrong.
 
 It tells what reached it in a file, one JSON value a line, so that the questions need not trust the server's answers.
 """
@@ -168,7 +168,7 @@ class Blocks:
             raise StopIteration
         self._left -= 1
         time.sleep(self._pause)
-        return bytes(65536)
+        return b"%065536d" % self._left  # made anew each time: what is kept costs memory
 
     def close(self) -> None:
         """Tell that it was called."""
@@ -182,7 +182,7 @@ def big(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
 
 def big_list(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     start_response("200 OK", [TEXT, ("Content-Length", str(16 * 2**20))])
-    return [bytes(16 * 2**20)]
+    return [b"%016777216d" % 1]
 
 
 def big_file(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:

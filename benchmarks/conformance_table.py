@@ -62,6 +62,10 @@ before a request, two equal Content-Length, an unknown minor version. Their clau
 _LETTERS = {REFUSED: "·", REFUSED_OPEN: "open", WAITED: "waited", SERVED: "**served**", SMUGGLED: "**smuggled**"}
 
 
+# What comes with the checkout or with Python.
+_OF_ITSELF = {"twisted_wsgiref": "this checkout", "wsgiref": "Python's own"}
+
+
 def write(results: Sequence[Result], versions: dict[str, str], python: str) -> str:
     """Return the page."""
     names = [result.name for result in results]
@@ -107,9 +111,9 @@ def _facts(results: Sequence[Result], versions: dict[str, str], python: str) -> 
     lines[0] += f"{os.cpu_count()} cores"
     for result in results:
         package = packages.get(result.name, result.name)
-        version = versions.get(package) or ("this checkout" if result.name == "twisted_wsgiref" else "Python's own")
+        version = f"{package} {versions[package]}" if package in versions else _OF_ITSELF.get(package, "")
         note = f": {result.note}" if result.note and "raised" not in result.note else ""
-        lines.append(f"- {result.name}: {package} {version}{note}")
+        lines.append(f"- {result.name}: {version}{note}")
     return "\n".join(lines)
 
 

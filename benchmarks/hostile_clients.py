@@ -209,8 +209,8 @@ def pipelined(times: Times) -> Row:
     right = order == list(range(number)) and [each["number"] for each in started] == order
     holds = in_flight == 1 and kept <= 65536 and right and grown <= 1024
     measured = (
-        f"stalled after {stalled_at}; {in_flight} in flight at most, {kept} octets of input kept, {grown} KiB more memory "
-        f"while stalled; {len(order)} answers, order {'exact' if right else 'WRONG'}{'' if whole else ', then cut'}"
+        f"stalled after {stalled_at}; {in_flight} in flight at most, {kept} octets of input kept, {grown} KiB more "
+        f"memory while stalled; {len(order)} answers, order {'exact' if right else 'WRONG'}{'' if whole else ', then cut'}"
     )
     return Row("pipelined requests", f"{number} of {size} octets, {NUMBERED_OCTETS} octets back", measured, holds)
 
