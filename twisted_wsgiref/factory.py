@@ -176,6 +176,13 @@ class WSGIFactory(Factory):
             self._oldest.extend(each for _, each in idle[: len(idle) // 4 + 1])
         return None
 
+    def acceptableProtocols(self) -> list[bytes]:
+        """Return what is spoken here, for ALPN: Twisted ends the handshake of a client that offers nothing of it.
+
+        RFC 7301, section 6. Every browser, and curl, offer a list.
+        """
+        return [b"http/1.1", b"http/1.0"]
+
     # ---- Exchanges ---------------------------------------------------------------------------------------------
 
     def submit(self, exchange: Exchange) -> None:

@@ -74,6 +74,7 @@ class WSGIProtocol(Protocol):
         self._secured = True  # no TLS handshake is under way
         self._closing = False  # the last answer is out, or on its way: what comes now is dropped
         self._half_closed = False  # the client has closed its sending half
+        self._closed = False  # the transport was asked to close
         self._lost = False
 
     def connectionMade(self) -> None:
@@ -452,12 +453,14 @@ class WSGIProtocol(Protocol):
         elif phase is Phase.SENDING:
             self.factory.note_refusal(0, "a client took nothing of its answer")
             self.cut_off()
-        elif phase is Phase.IDLE or phase is Phase.FRESH:
-            # Where the transport still holds octets that nobody reads, it closes only once they are cut off.
-            self._closing = True
-            close(self.transport)
-        else:
+        elif phase is Phase.HANDSHAKE or self._closed:
             self.cut_off()
+        else:
+            # The kernel goes on sending what it has of the last answer. If the transport itself still holds octets that
+            # nobody reads, the connection stays, and is cut off the next time.
+            self._closing = self._closed = True
+            self._deadlines.reset()
+            close(self.transport)
 
     def _give_up_body(self) -> None:
         if self._exchange is None:
