@@ -15,8 +15,8 @@ from messages import (
     REFUSED,
     REFUSED_OPEN,
     SERVED,
-    SMUGGLED,
     TRUNCATED,
+    TWICE,
     VALID,
     WAITED,
     Fate,
@@ -46,20 +46,26 @@ application. What is not refused here is no vulnerability by itself; it becomes 
 reads the same octets differently.
 """
 
+_WAITING = """Where an application makes its answer block by block for a client that reads nothing, somebody waits or
+keeps it: in this server the thread waits, at most for `--send-timeout`; a list or a file holds no thread.
+
+"""
+
 _MESSAGES = """
 ## Hostile messages
 
 {count} messages that RFC 9112 and RFC 9110 forbid, or that published advisories were about
 (`tests/wire/corpus.py`, with the clause for each). How many were refused: an error or a closed connection, with the
 application not called and nothing after the message served. Below it, what became of the others: *served*, the
-application was called; *smuggled*, and a request hidden in the message was served as one of its own; *open*, refused,
-but the connection went on; *waited*, neither answered nor closed within 0.6 s, as for a message that is not complete.
+application was called, and read the body without an error; *served twice*, and called once more, for a request that
+was hidden in the message or put behind it; *open*, refused, but the connection went on; *waited*, neither answered nor
+closed within 0.6 s, as for a message that is not complete.
 
 Some are refused by the RFC's letter only where a server chooses to be strict: a bare LF as a line end, an empty line
 before a request, two equal Content-Length, an unknown minor version. Their clauses say so.
 """
 
-_LETTERS = {REFUSED: "·", REFUSED_OPEN: "open", WAITED: "waited", SERVED: "**served**", SMUGGLED: "**smuggled**"}
+_LETTERS = {REFUSED: "·", REFUSED_OPEN: "open", WAITED: "waited", SERVED: "**served**", TWICE: "**twice**"}
 
 
 # What comes with the checkout or with Python.
@@ -74,6 +80,7 @@ def write(results: Sequence[Result], versions: dict[str, str], python: str) -> s
         "\n## Answers\n\n",
         _table("question", names, (_asked(results, question) for question in QUESTIONS)),
         "\n## Slow clients, many clients, and the end\n\n",
+        _WAITING,
         _table("question", names, (_asked(results, question) for question in ENDURANCE)),
         _MESSAGES.format(count=len(HOSTILE)),
         "\n",

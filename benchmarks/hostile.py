@@ -34,7 +34,14 @@ def main(words: Sequence[str] | None = None) -> int:
     all_hold = True
     for name in options.rows or ROWS:
         with tempfile.TemporaryDirectory(prefix="hostile-") as folder:
-            times = Times(Path(folder), options.head_timeout, options.send_timeout, options.overload, options.integrity)
+            times = Times(
+                Path(folder),
+                tuple(options.server.split()),
+                options.head_timeout,
+                options.send_timeout,
+                options.overload,
+                options.integrity,
+            )
             done = ROWS[name](times)
             for row in [done] if isinstance(done, Row) else _each(done):
                 print(row.line(), flush=True)
@@ -50,6 +57,7 @@ def _options(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="hostile.py", description="Loads and faults, each one line.")
     add = parser.add_argument
     add("rows", nargs="*", metavar="ROW", help=f"which rows (default: all): {', '.join(ROWS)}")
+    add("--server", default="", metavar="OPTIONS", help="more for the server, as one word: --server=--stream-input")
     add("--head-timeout", type=float, default=20.0, help="the server's, in seconds (default: 20, as the server's own)")
     add("--send-timeout", type=float, default=5.0, help="the server's, in seconds (default: 5; its own is 60)")
     add("--overload", type=float, default=10.0, help="seconds of overload (default: 10)")

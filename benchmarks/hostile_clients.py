@@ -30,9 +30,10 @@ CLOSE = "Connection: close\r\n"
 
 @dataclass(frozen=True)
 class Times:
-    """How long rows last, in seconds, and where files may be put."""
+    """How long rows last, in seconds, where files may be put, and what else the server is given."""
 
     folder: Path
+    options: tuple[str, ...]
     head_timeout: float
     send_timeout: float
     overload: float
@@ -123,7 +124,9 @@ def _drip(clients: list[_Slow], seconds: float) -> None:
 def slow_clients(times: Times) -> Row:
     """500 heads at an octet every 2 s, 4 x threads bodies at an octet a second, 2,000 idle, and another client."""
     deadline = times.head_timeout
-    with HostileServer(times.folder, "--threads", str(THREADS), "--head-timeout", f"{deadline:g}") as server:
+    with HostileServer(
+        times.folder, *times.options, "--threads", str(THREADS), "--head-timeout", f"{deadline:g}"
+    ) as server:
         head = b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: "
         post = b"POST /upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n"
         idle = [_Slow(server.port, b"", 0) for _ in range(2000)]
@@ -154,7 +157,9 @@ def slow_clients(times: Times) -> Row:
 def stalled_readers(times: Times) -> Row:
     """As many stalled readers as threads, the application yielding 1 GiB to each."""
     deadline = times.send_timeout
-    with HostileServer(times.folder, "--threads", str(THREADS), "--send-timeout", f"{deadline:g}") as server:
+    with HostileServer(
+        times.folder, *times.options, "--threads", str(THREADS), "--send-timeout", f"{deadline:g}"
+    ) as server:
         server.news()
         before = server.forget_peak()
         start = time.monotonic()
@@ -192,7 +197,7 @@ def pipelined(times: Times) -> Row:
     number = 10_000
     requests = [request(f"/numbered?{each:05d}") for each in range(number)]
     octets, size = b"".join(requests), len(requests[0])
-    with HostileServer(times.folder, "--threads", str(THREADS)) as server, socket.socket() as sock:
+    with HostileServer(times.folder, *times.options, "--threads", str(THREADS)) as server, socket.socket() as sock:
         server.news()
         before = server.forget_peak()
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
@@ -210,7 +215,8 @@ def pipelined(times: Times) -> Row:
     holds = in_flight == 1 and kept <= 65536 and right and grown <= 1024
     measured = (
         f"stalled after {stalled_at}; {in_flight} in flight at most, {kept} octets of input kept, {grown} KiB more "
-        f"memory while stalled; {len(order)} answers, order {'exact' if right else 'WRONG'}{'' if whole else ', then cut'}"
+        f"memory while stalled; {len(order)} answers, order {'exact' if right else 'WRONG'}"
+        f"{'' if whole else ', then cut'}"
     )
     return Row("pipelined requests", f"{number} of {size} octets, {NUMBERED_OCTETS} octets back", measured, holds)
 
@@ -277,7 +283,7 @@ def _take_numbered(buffer: bytearray, order: list[int]) -> None:
 
 def few_descriptors(times: Times) -> Row:
     """``ulimit -n 64`` and 200 connections."""
-    with HostileServer(times.folder, "--threads", str(THREADS), before="ulimit -n 64") as server:
+    with HostileServer(times.folder, *times.options, "--threads", str(THREADS), before="ulimit -n 64") as server:
         lines = len(server.log_lines())
         sockets: list[socket.socket] = []
         refused = 0
@@ -324,7 +330,7 @@ def resets(times: Times) -> Row:
         except OSError:
             return False
 
-    with HostileServer(times.folder, "--threads", str(THREADS)) as server:
+    with HostileServer(times.folder, *times.options, "--threads", str(THREADS)) as server:
         ask(server.port, request("/upload", "POST", CLOSE, bytes(1_000_000)))  # the thread that waits for disks starts
         for number in range(8):
             reset(number)

@@ -77,7 +77,7 @@ TRANSFERS: dict[str, Callable[[int], bool]] = {
 
 def transfers(times: Times) -> Iterator[Row]:
     """256 MiB up and down, each way a row."""
-    with HostileServer(times.folder, "--threads", str(THREADS)) as server:
+    with HostileServer(times.folder, *times.options, "--threads", str(THREADS)) as server:
         for name, transfer in TRANSFERS.items():
             before, start = server.forget_peak(), time.monotonic()
             equal = transfer(server.port)
@@ -132,7 +132,7 @@ async def _closed_loop(port: int, clients: int, seconds: float) -> float:
 def overload(times: Times) -> Row:
     """3 times the capacity, open loop, the queue so short that it is waited through in less than 100 ms."""
     queue = 12
-    with HostileServer(times.folder, "--threads", str(THREADS), "--queue", str(queue)) as server:
+    with HostileServer(times.folder, *times.options, "--threads", str(THREADS), "--queue", str(queue)) as server:
         capacity = asyncio.run(_closed_loop(server.port, 2 * THREADS, 2.0))
         answers = asyncio.run(_open_loop(server.port, 3 * capacity, times.overload))
         lines = len(server.log_lines())
@@ -222,7 +222,7 @@ def _exchange(client: Client, chance: random.Random, nonce: str, tally: _Tally) 
 def integrity(times: Times) -> Row:
     """64 connections, random sizes both ways, a nonce and a hash in each, 5 % aborts."""
     tally = _Tally()
-    with HostileServer(times.folder, "--threads", str(THREADS)) as server:
+    with HostileServer(times.folder, *times.options, "--threads", str(THREADS)) as server:
         server.news()
         end = time.monotonic() + times.integrity
         threads = [

@@ -24,7 +24,7 @@ REFUSED: Final = "refused"  # an error, or the connection closed; the applicatio
 REFUSED_OPEN: Final = "open"  # refused, but what came next on the connection was served
 WAITED: Final = "waited"  # neither answer nor end within the time
 SERVED: Final = "served"  # the application was called
-SMUGGLED: Final = "smuggled"  # and what was hidden in the message was served as a request of its own
+TWICE: Final = "served twice"  # and once more, for a request that was hidden in the message or put behind it
 
 # An answer on the loopback interface is there within milliseconds; a busy machine takes longer.
 _ANSWER_SECONDS = 0.6
@@ -94,7 +94,7 @@ def send_hostile(subject: Subject, message: Hostile) -> Fate:
     elif not own:
         outcome = WAITED
     else:
-        outcome = SMUGGLED if "/smuggled" in own else SERVED
+        outcome = TWICE if "/smuggled" in own else SERVED
     return Fate(outcome, status, status in message.statuses)
 
 
