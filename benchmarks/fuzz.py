@@ -86,6 +86,7 @@ SHAPES: dict[str, Callable[[int], bytes]] = {
     "carriage returns": lambda n: GET + b"X: a" + b"\r" * n,
     "pipelined requests": lambda n: fill(GET + b"\r\n", n),
     "pipelined requests with bodies": lambda n: fill(b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 1\r\n\r\na", n),
+    "pipelined requests with chunks": lambda n: fill(CHUNKED + b"0\r\n\r\n", n),
     "nothing but zeros": bytes,
 }
 

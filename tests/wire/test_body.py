@@ -57,6 +57,15 @@ def test_a_body_of_no_octets_is_complete_before_any_came() -> None:
     assert body.complete
 
 
+@pytest.mark.parametrize(
+    ("length", "octets"), [(5, b"hello"), (5, b"hello" + NEXT), (0, b""), (CHUNKED, b"0\r\n\r\n" + NEXT)]
+)
+def test_nothing_that_comes_after_a_complete_body_is_content(length: int, octets: bytes) -> None:
+    body = body_of(length, Limits())
+    body.feed(octets)
+    assert body.feed(NEXT) == (b"", NEXT)
+
+
 def test_a_body_of_chunks_is_not() -> None:
     body = body_of(CHUNKED, Limits())
     assert type(body) is ChunkedBody

@@ -41,18 +41,26 @@ def test_a_head_is_taken_with_its_last_octet() -> None:
 
 def test_what_follows_a_head_is_kept_for_its_body() -> None:
     reader = HeadReader(Limits())
-    reader.feed(GET + b"hello")
+    reader.feed(b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 5\r\n\r\nhel")
     reader.take_head()
-    assert reader.take_rest() == b"hello"
+    assert reader.take_rest() == b"hel"
+    reader.feed(b"lo" + GET)
+    assert reader.take_rest() == b"lo"
     assert reader.take_rest() == b""
+    assert reader.take_head() is not None
+    assert reader.buffer == b""
 
 
 def test_what_follows_a_body_is_the_next_head() -> None:
     reader = HeadReader(Limits())
-    reader.feed(GET + b"hello")
+    reader.feed(b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + GET)
     reader.take_head()
-    reader.put_back(reader.take_rest()[5:] + GET)
+    rest = reader.take_rest()
+    assert rest == b"0\r\n\r\n" + GET
+    reader.feed(b"later")
+    reader.put_back(rest[5:])
     head = reader.take_head()
+    assert reader.buffer == b"later"
     assert head is not None
     assert head.method == "GET"
 

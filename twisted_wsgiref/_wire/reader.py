@@ -56,7 +56,10 @@ class HeadReader:
         if end < 0 or end + 2 > self._limits.head or buffer[0] == _CR:
             return self._take_slowly(end)
         head = parse_head(bytes(buffer[: end + 2]), self._limits)
-        self._drop(end + 4)
+        if head.length == CHUNKED:
+            self.buffer = bytes(buffer[end + 4 :])  # `take_rest` asks for all of it next, as bytes
+        else:
+            self._drop(end + 4)
         self._owed = head.length
         self._searched = self._line_start = 0
         self._forgiven = False
