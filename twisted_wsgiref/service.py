@@ -279,6 +279,11 @@ def _explain(error: BaseException | None) -> str:
     reason = getattr(error, "socketError", None) or error
     text = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
     return " ".join(str(text).split())
+def check_settings(settings: Settings) -> None:
+    """Raise `SettingError` for what `Settings` itself can not judge, as a `WSGIService` would. Called by any thread."""
+    _trusted(settings)
+
+
 
 
 def _rules(settings: Settings) -> Rules:

@@ -80,7 +80,8 @@ def cores() -> int:
     return count
 
 
-def _truth(word: str) -> bool:
+def parse_truth(word: str) -> bool:
+    """Return whether `word` says yes: 1, true, yes or on. Raises `ValueError` for what says neither yes nor no."""
     truths = {"1": True, "true": True, "yes": True, "on": True}
     truths |= {"0": False, "false": False, "no": False, "off": False}
     try:
@@ -163,8 +164,8 @@ class Settings:
     trusted_proxy: tuple[str, ...] = _knob(
         (), "networks whose X-Forwarded-* and Forwarded are believed; also * for all, unix for UNIX peers", parse_words
     )
-    proxy_protocol: bool = _knob(False, "each connection starts with a PROXY header from a trusted proxy", _truth)
-    stream_input: bool = _knob(False, "call the application before the body has come", _truth)
+    proxy_protocol: bool = _knob(False, "each connection starts with a PROXY header from a trusted proxy", parse_truth)
+    stream_input: bool = _knob(False, "call the application before the body has come", parse_truth)
     script_name: str = _knob("", "SCRIPT_NAME: the path under which the application is mounted", str)
     backlog: int = _knob(1024, "connections that the kernel keeps until accepted", _number)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import getopt
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, ClassVar, NoReturn
 
@@ -20,6 +20,7 @@ from twisted.python.usage import UsageError
 
 from twisted_wsgiref import __version__
 
+from ._ops import configuration
 from ._ops.access_log import AccessLog
 from ._ops.link import Orders
 from ._ops.listeners import Listeners, activated, has_descriptors
@@ -27,65 +28,14 @@ from ._ops.loading import LoadError, load_application
 from ._ops.parent import ParentService
 from ._ops.signals import Ending
 from ._ops.supervisor import Patience
+from ._ops.words import FLAGS, PARAMETERS, joined, nearest, option
 from .process import CommandLineService, ServingService
-from .service import ListenError, WSGIService, parse_endpoint
-from .settings import KIB, Knob, SettingError, Settings, from_words, knobs
+from .service import ListenError, WSGIService, check_settings, parse_endpoint
+from .settings import SettingError, Settings
 
 # gunicorn's default, and the port of Django's and of most tutorials; only this machine, until somebody says otherwise.
 DEFAULT_ENDPOINT = "tcp:8000:interface=127.0.0.1"
 DEMO = "twisted_wsgiref.simple_server:demo_app"
-
-
-def _option(name: str) -> str:
-    return name.replace("_", "-")
-
-
-def _written(value: object, unit: str) -> str:
-    """Return a knob's default as a person would type it."""
-    if value == "":
-        return "empty"
-    if isinstance(value, tuple):
-        return ",".join(value) or "none"
-    if unit == "octets" and isinstance(value, int):
-        for factor, letter in ((KIB * KIB, "m"), (KIB, "k")):
-            if value and value % factor == 0:
-                return f"{value // factor}{letter}"
-    text = f"{value:g}" if isinstance(value, float) else str(value)
-    return f"{text} {unit}".rstrip()
-
-
-def _knob_options() -> tuple[list[list[Any]], list[list[Any]]]:
-    """Return optFlags and optParameters for every knob: what is off by default is a flag, all else takes a value."""
-    flags: list[list[Any]] = []
-    parameters: list[list[Any]] = []
-    defaults = Settings()
-    for name, knob in knobs().items():
-        default = getattr(defaults, name)
-        if default is False:
-            flags.append([_option(name), None, knob.text])
-        else:
-            parameters.append([_option(name), None, None, _help(name, knob, default)])
-    return flags, parameters
-
-
-def _help(name: str, knob: Knob, default: object) -> str:
-    if name == "access_log":
-        return f"{knob.text} (default: -, and off for a daemon)"
-    return f"{knob.text} (default: {_written(default, knob.unit)})"
-
-
-def _joined(found: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return the options `found` with those that take a list and were repeated as one: Twisted keeps only the last."""
-    lists = {f"--{_option(name)}" for name in knobs() if isinstance(getattr(Settings(), name), tuple)}
-    words: dict[str, list[str]] = {}
-    for name, value in found:
-        if name in lists:
-            words.setdefault(name, []).append(value)
-    rest = [(name, value) for name, value in found if name not in lists]
-    return rest + [(name, ",".join(values)) for name, values in words.items()]
-
-
-_FLAGS, _PARAMETERS = _knob_options()
 
 
 class Options(UsageOptions):
@@ -102,11 +52,18 @@ class Options(UsageOptions):
         "factory returns, MOD alone its application or app. Modules in the current directory can be named. Without an "
         f"application a demo page is served; without --listen and --port, on {DEFAULT_ENDPOINT}."
     )
-    optFlags: ClassVar[list[list[Any]]] = _FLAGS
+    optFlags: ClassVar[list[list[Any]]] = [
+        ["check-config", None, "print the settings in effect and where each came from, and exit"],
+        *FLAGS,
+    ]
     optParameters: ClassVar[list[list[Any]]] = [
         ["app", "a", None, "the application: MOD:APP, MOD:FACTORY() or MOD (default: a demo page)"],
-        *_PARAMETERS,
+        ["config", "c", None, "a TOML file with settings, or a pyproject.toml with [tool.twisted_wsgiref]"],
+        *PARAMETERS,
     ]
+
+    # Handed in, so that tests have their own.
+    environ: Mapping[str, str] = os.environ
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -142,9 +99,10 @@ class Options(UsageOptions):
 
     def opt_port(self, port: str) -> None:
         """Listen on this TCP port of every interface: short for --listen tcp:PORT."""
-        if not port.isascii() or not port.isdigit() or int(port) > 65535:
-            raise UsageError(f"--port is {port!r}: it has to be a number from 0 to 65535")
-        self["endpoints"].append(f"tcp:{port}")
+        try:
+            self["endpoints"].append(configuration.endpoint_of(port, "--port"))
+        except SettingError as error:
+            raise UsageError(str(error)) from None
 
     opt_p = opt_port
 
@@ -169,8 +127,8 @@ class Options(UsageOptions):
         try:
             found, rest = getopt.gnu_getopt(words, self.shortOpt, self.longOpt)
         except getopt.error as error:
-            raise UsageError(f"{error}; --help lists all") from None
-        found = _joined(found)
+            raise UsageError(f"{error}{nearest(error, self.longOpt)}; --help lists all") from None
+        found = joined(found)
         ordered: list[str] = []
         for name, value in found:
             takes_value = f"{name[2:]}=" in self.longOpt or f"{name[1:]}:" in self.shortOpt
@@ -186,19 +144,61 @@ class Options(UsageOptions):
             self["app"] = words[0]
 
     def postOptions(self) -> None:
-        """Make the settings."""
-        self["endpoints"] = self["endpoints"] or [DEFAULT_ENDPOINT]
-        words = {name: self[_option(name)] for name in knobs() if self[_option(name)] is not None}
-        words = {name: {0: "no", 1: "yes"}.get(word, word) for name, word in words.items()}
-        if self.daemonises and "access_log" not in words:
-            words["access_log"] = "off"
+        """Make the settings of what was said here, in the environment, and in a file."""
         try:
-            self["settings"] = from_words(words)
+            found = self._configured()
         except SettingError as error:
-            name, space, rest = str(error).partition(" ")
-            raise UsageError(f"--{_option(name)}{space}{rest}" if name in knobs() else str(error)) from None
-        if self.daemonises and self["settings"].access_log == "-":
+            raise UsageError(str(error)) from None
+        self["configuration"] = found
+        self["app"], self["endpoints"], self["settings"] = found.app, found.endpoints, found.settings
+        if self.daemonises and found.settings.access_log == "-":
             raise UsageError("--access-log is '-': a daemon has no standard output; give a path, or twistd -n")
+        if self["check-config"]:
+            self._check()
+
+    def _configured(self) -> configuration.Configuration:
+        words: dict[str, str] = {}
+        for name, usual in configuration.defaults().items():
+            said = self.get(option(name))
+            if usual is False:
+                if said or self[f"no-{option(name)}"]:
+                    words[name] = "yes" if said else "no"
+            elif said is not None:
+                words[name] = said
+        path = self["config"] or self.environ.get(configuration.CONFIG)
+        fallback = {}
+        if self.daemonises:
+            fallback["access_log"] = configuration.Given("off", "default of a daemon", "--access-log")
+        return configuration.configure(
+            configuration.from_line(words, self["endpoints"]),
+            self.environ,
+            _table(path, "--config" if self["config"] else configuration.CONFIG) if path else {},
+            fallback,
+            endpoint=DEFAULT_ENDPOINT,
+            check=check_settings,
+        )
+
+    def _check(self) -> NoReturn:
+        """Print what is in effect, and end the process; raises `UsageError` for what could never be served."""
+        # Late: twistd's --reactor has to come before it; and here no other one can any more.
+        from twisted.internet import reactor
+
+        for endpoint in self["endpoints"]:
+            try:
+                parse_endpoint(reactor, endpoint)
+            except ListenError as error:
+                raise UsageError(str(error)) from None
+        print(self["configuration"].text())
+        sys.exit(0)
+
+
+def _table(path: str, named: str) -> dict[str, configuration.Given]:
+    try:
+        with open(path, "rb") as file:
+            content = file.read()
+    except OSError as error:
+        raise SettingError(f"{named} is {path!r}: {error.strerror or error}") from None
+    return configuration.from_file(path, content)
 
 
 def refuse(options: Options, line: str, traceback: str = "") -> NoReturn:
