@@ -14,6 +14,7 @@ from typing import Any, Final
 from twisted.internet.interfaces import IProtocolNegotiationFactory
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ._gateway.deadlines import Phase
@@ -25,6 +26,7 @@ from ._ops.stacks import describe_threads, requests_of
 from ._ops.tally import Tally
 from ._wire.forwarded import TrustedPeers
 from ._wire.limits import Limits
+from .gather import Gather
 from .protocol import WSGIProtocol
 
 _log = Logger()
@@ -133,6 +135,8 @@ class WSGIFactory(Factory):
         self._pool = pool
         self._disk = disk
         self._call_later = call_later
+        #: What reads the plain sockets, where there is such a thing.
+        self.gather: Gather | None = None
         #: Called when every thread is stuck: what a service may still do is end.
         self.on_unfit: Callable[[], object] = lambda: None
         self._gathered: list[Exchange] = []
@@ -188,11 +192,14 @@ class WSGIFactory(Factory):
     def submit(self, exchange: Exchange) -> None:
         """Have `exchange` run by a worker: with all others of this turn of the reactor, and so with one wake."""
         self._gathered.append(exchange)
-        if len(self._gathered) == 1:
-            self._call_later(0, self._flush)
+        if len(self._gathered) == 1 and not (self.gather is not None and self.gather.turning):
+            self._call_later(0, self.flush)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Put what was gathered in this turn of the reactor before the workers."""
         gathered, self._gathered = self._gathered, []
+        if not gathered:
+            return
         for exchange in self._pool.put(gathered):
             self._tally.note("a request was answered 503: the queue is full")
             if exchange.claim():  # type: ignore[attr-defined]
@@ -248,6 +255,10 @@ class WSGIFactory(Factory):
     def log_trouble(self, what: str, error: BaseException) -> None:
         """Log what the server itself could not do."""
         self._tally.note(f"{what}: {error}")
+
+    def log_bug(self, error: BaseException) -> None:
+        """Log what should not have been raised."""
+        _log.failure("this is a bug in twisted_wsgiref", Failure(error))  # type: ignore[no-untyped-call]
 
     def _say(self, text: str) -> None:
         _log.info("{text}", text=text)

@@ -15,6 +15,7 @@ from socket import AF_INET, AF_INET6, SHUT_WR, SocketIO
 from time import time
 from typing import TYPE_CHECKING, Any, Final
 
+from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IHalfCloseableProtocol, IHandshakeListener
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
@@ -32,6 +33,7 @@ from ._wire.forwarded import apply as read_forwarded
 from ._wire.head import RequestHead
 from ._wire.response import CONTINUE, error_answer
 from .drain import Drain
+from .gather import Gather, can_be_gathered
 from .transports import abort, close, find_socket, host_and_port, is_secure, sever
 
 if TYPE_CHECKING:
@@ -91,6 +93,10 @@ class WSGIProtocol(Protocol):
                 transport.setTcpNoDelay(True)
         else:
             self._secured = not is_secure(transport)
+        self._gather: Gather | None = self.factory.gather if sock is not None and can_be_gathered(transport) else None
+        if self._gather is not None:
+            transport.stopReading()
+            self._start_reading()
         self._outlet = outlet = Outlet(sock, self._ask_to_pump, self._rules.high_water)
         self._drain = Drain(transport, sock, outlet, self._over, self.cut_off)
         self._deadlines.start(Phase.FRESH if self._secured else Phase.HANDSHAKE, self.factory.clock())
@@ -99,6 +105,36 @@ class WSGIProtocol(Protocol):
     def handshakeCompleted(self) -> None:
         """Note that the TLS handshake is done."""
         self._secured = True
+
+    def _start_reading(self) -> None:
+        if self._gather is not None:
+            self._gather.add(self._sock.fileno(), self._read)  # type: ignore[union-attr]
+        else:
+            self.transport.resumeProducing()
+
+    def _stop_reading(self) -> None:
+        if self._gather is not None:
+            self._gather.remove(self._sock.fileno())  # type: ignore[union-attr]
+        else:
+            self.transport.pauseProducing()
+
+    def _read(self) -> None:
+        """Read what a transport would read."""
+        try:
+            data = self._sock.recv(_READ)  # type: ignore[union-attr]
+            if data:
+                self.dataReceived(data)
+            else:
+                self._stop_reading()
+                self.readConnectionLost()
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            self._stop_reading()
+            self.transport.connectionLost(Failure(ConnectionLost(error)))  # type: ignore[no-untyped-call]
+        except Exception as error:
+            self.factory.log_bug(error)
+            self.cut_off()
 
     def _ask_to_pump(self) -> None:
         self.factory.wake(self._drain.pump)
@@ -194,14 +230,14 @@ class WSGIProtocol(Protocol):
         self._resume(_PIPE_FULL)
 
     def _pause(self, reason: int) -> None:
-        if not self._waits:
-            self.transport.pauseProducing()
+        if not self._waits and not self._half_closed:
+            self._stop_reading()
         self._waits |= reason
 
     def _resume(self, reason: int) -> None:
         waits, self._waits = self._waits, self._waits & ~reason
         if waits and not self._waits and not self._half_closed and not self._lost:
-            self.transport.resumeProducing()
+            self._start_reading()
 
     def readConnectionLost(self) -> None:
         """Note that the client will send no more: it may still read."""
@@ -224,6 +260,8 @@ class WSGIProtocol(Protocol):
     def connectionLost(self, reason: Failure | None = None) -> None:
         """Let go of everything; a worker that still runs is told, and lets go of the rest."""
         self._lost = True
+        if self._gather is not None:
+            self._stop_reading()
         self.factory.remove(self)
         self._outlet.lose()
         self._drain.stop()

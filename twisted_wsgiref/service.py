@@ -32,6 +32,7 @@ from ._wire.forwarded import TrustedPeers
 from ._wire.limits import Limits
 from ._wire.response import ServerFields
 from .factory import LAST_SWEEP, SWEEP, Rules, WSGIFactory
+from .gather import make_gather
 from .proxy import ProxiedReactor
 from .settings import SettingError, Settings
 from .util import FileWrapper
@@ -89,20 +90,12 @@ class WSGIService(Service):
         self._ports: list[Any] = []
         self._listens = False
         self.whenListening: Deferred[list[IListeningPort]] = Deferred()
-        errors = ErrorStream(_log_errors)
         wake = Wake(reactor.callFromThread, _log_bug)
-        self._pool = WorkerPool(
-            self._name,
-            minimum=settings.threads,
-            maximum=settings.threads_max,
-            idle=settings.threads_idle,
-            limit=settings.queue,
-            failed=_log_bug,
-        )
+        self._pool, self._disk = _make_pools(self._name, settings)
         gateway = Gateway(
             application,
             handler_class,
-            errors,
+            ErrorStream(_log_errors),
             ServerFields(settings.server_header),
             multiprocess,
             clock,
@@ -112,12 +105,8 @@ class WSGIService(Service):
             software=settings.server_header or "twisted_wsgiref",
             script_name=settings.script_name,
             multiprocess=multiprocess,
-            errors=errors,
+            errors=gateway.errors,
             file_wrapper=FileWrapper,
-        )
-        # One is enough: it waits for the disk, of which there is mostly one.
-        self._disk = WorkerPool(
-            f"{self._name}-disk", minimum=0, maximum=1, idle=settings.threads_idle, limit=1 << 30, failed=_log_bug
         )
         self._rules = _rules(settings)
         self._factory = WSGIFactory(
@@ -129,6 +118,7 @@ class WSGIService(Service):
             wake=wake,
             call_later=reactor.callLater,
         )
+        self._factory.gather = make_gather(reactor, self._factory.flush)
         self._sweep = LoopingCall(self._factory.sweep)
         self._sweep.clock = reactor
 
@@ -144,6 +134,8 @@ class WSGIService(Service):
         self._factory.draining = False  # it may have been stopped before
         self._pool.start()
         self._disk.start()
+        if self._factory.gather is not None:
+            self._factory.gather.open()
         if not self._sweep.running:
             self._start_sweep(SWEEP)
         self._listen()
@@ -165,6 +157,8 @@ class WSGIService(Service):
                     self._sweep.stop()
                 self._pool.stop()
                 self._disk.stop()
+                if self._factory.gather is not None:
+                    self._factory.gather.close()
             closed.addCallback(lambda _: stopped.callback(None))
 
         def give_up() -> None:
@@ -275,15 +269,32 @@ def parse_endpoint(reactor: Any, description: str) -> IStreamServerEndpoint:
         raise ListenError(f"can not listen on {description!r}: {_explain(error)}") from None
 
 
-def _explain(error: BaseException | None) -> str:
-    reason = getattr(error, "socketError", None) or error
-    text = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
-    return " ".join(str(text).split())
 def check_settings(settings: Settings) -> None:
     """Raise `SettingError` for what `Settings` itself can not judge, as a `WSGIService` would. Called by any thread."""
     _trusted(settings)
 
 
+def _explain(error: BaseException | None) -> str:
+    reason = getattr(error, "socketError", None) or error
+    text = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
+    return " ".join(str(text).split())
+
+
+def _make_pools(name: str, settings: Settings) -> tuple[WorkerPool, WorkerPool]:
+    """Return the threads that run the application, and the one that writes large bodies to their files.
+
+    One is enough for the disk, of which there is mostly one.
+    """
+    workers = WorkerPool(
+        name,
+        minimum=settings.threads,
+        maximum=settings.threads_max,
+        idle=settings.threads_idle,
+        limit=settings.queue,
+        failed=_log_bug,
+    )
+    idle = settings.threads_idle
+    return workers, WorkerPool(f"{name}-disk", minimum=0, maximum=1, idle=idle, limit=1 << 30, failed=_log_bug)
 
 
 def _rules(settings: Settings) -> Rules:

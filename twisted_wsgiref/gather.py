@@ -1,0 +1,97 @@
+"""All connections that have something to read, found and read with one event of the reactor.
+
+A reactor takes about as long to pass on an event as a request takes to be parsed: it looks the descriptor up, makes a
+log context, and asks twice what to do. Here the plain sockets of a service wait in an epoll object of its own, which
+is one descriptor to the reactor: the cost is paid once a turn, and what came in that turn is gathered by itself.
+
+Where there is no epoll, or the transport is no plain socket, transports read for themselves as always. All is called
+in the reactor's thread.
+"""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Callable
+from typing import Any, Final
+
+from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
+from twisted.internet.tcp import Connection
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+# Connections that are read before the reactor may do something else: a few milliseconds' worth.
+_MOST: Final = 128
+
+
+@implementer(IReadDescriptor)
+class Gather:
+    """Calls, for each of the descriptors that can be read, what was given with it, and then `turned`."""
+
+    def __init__(self, reactor: Any, turned: Callable[[], None]) -> None:
+        self._reactor = reactor
+        self._turned = turned
+        self._readers: dict[int, Callable[[], None]] = {}
+        self._epoll: Any = None
+        #: Descriptors are being read: `turned` will be called.
+        self.turning = False
+
+    def open(self) -> None:
+        """Be ready, and known to the reactor."""
+        if self._epoll is None:
+            self._epoll = select.epoll()
+            self._reactor.addReader(self)
+
+    def add(self, descriptor: int, read: Callable[[], None]) -> None:
+        """Have `read` called, which raises nothing, while `descriptor` has something to read, an error or its end."""
+        self.open()
+        self._readers[descriptor] = read
+        self._epoll.register(descriptor, select.EPOLLIN)
+
+    def remove(self, descriptor: int) -> None:
+        """Forget `descriptor`; to be called before it is closed."""
+        if self._readers.pop(descriptor, None) is not None:
+            self._epoll.unregister(descriptor)
+
+    def close(self) -> None:
+        """Forget all descriptors. The next `add` starts anew."""
+        if self._epoll is not None:
+            self._reactor.removeReader(self)
+            self._epoll.close()
+            self._epoll = None
+            self._readers.clear()
+
+    # ---- Called by the reactor ---------------------------------------------------------------------------------
+
+    def fileno(self) -> int:
+        """Return the descriptor that can be read when one of ours can."""
+        return -1 if self._epoll is None else int(self._epoll.fileno())
+
+    def doRead(self) -> None:
+        """Read what can be read."""
+        readers = self._readers
+        self.turning = True
+        for descriptor, _ in self._epoll.poll(0, _MOST):
+            read = readers.get(descriptor)  # one that was read before it may have closed it
+            if read is not None:
+                read()
+        self.turning = False
+        self._turned()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Do nothing: the reactor is ending, and tells every connection itself."""
+
+    def logPrefix(self) -> str:
+        """Return what log lines of these reads begin with."""
+        return "wsgi"
+
+
+def make_gather(reactor: Any, turned: Callable[[], None]) -> Gather | None:
+    """Return a `Gather` for `reactor`; None where one can not work."""
+    if hasattr(select, "epoll") and IReactorFDSet.providedBy(reactor):
+        return Gather(reactor, turned)
+    return None
+
+
+def can_be_gathered(transport: Any) -> bool:
+    """Return whether what can be read from the socket of `transport` is what it would give to its protocol."""
+    return isinstance(transport, Connection)
