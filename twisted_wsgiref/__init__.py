@@ -1,3 +1,41 @@
-"""A WSGI server on Twisted, and every name of the standard library's ``wsgiref``."""
+"""A WSGI server on Twisted, and every name of the standard library's ``wsgiref``.
+
+The front door: what an embedding program imports. The names of ``wsgiref`` are in the modules of the same names. A
+program that wants only those does not pay for the server: these names are found when they are asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._gateway.handler import WSGIHandler as WSGIHandler
+    from ._ops.record import Record as Record
+    from .service import ListenError as ListenError
+    from .service import WSGIService as WSGIService
+    from .settings import SettingError as SettingError
+    from .settings import Settings as Settings
 
 __version__ = "0.1.0"
+
+__all__ = ["ListenError", "Record", "SettingError", "Settings", "WSGIHandler", "WSGIService"]
+
+_ROOMS = {
+    "ListenError": "service",
+    "Record": "_ops.record",
+    "SettingError": "settings",
+    "Settings": "settings",
+    "WSGIHandler": "_gateway.handler",
+    "WSGIService": "service",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ROOMS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_ROOMS[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -2,8 +2,9 @@
 
 What is believed, and why:
 
-* Nobody by default. Only what a trusted *peer* says is read; from others these fields are removed, so that an
-  application which reads them itself is not deceived either.
+* Nobody by default: then nothing here is asked, and the fields reach the application as they came, for middleware such
+  as Werkzeug's ProxyFix. Once proxies are named, only what a trusted *peer* says is read; from others these fields are
+  removed, so that an application which reads them itself is not deceived either.
 * The client is the right-most hop that is not trusted: to the left of it stands what that hop claimed, which is
   stripped. If all hops are trusted, it is the left-most one (uvicorn gave None here, its issue 1068).
 * ``*`` trusts any peer, but no hop: with a balancer that appends, the right-most hop is the client. uvicorn takes the
