@@ -83,8 +83,11 @@ class WSGIService(Service):
         if reactor is None:
             # Late, so that a program may still choose its reactor after it imported us.
             from twisted.internet import reactor
+        settings = settings or Settings()
+        if settings.proxy_protocol and not all(isinstance(endpoint, str) for endpoint in endpoints):
+            raise SettingError("proxy_protocol is on: it needs endpoints given as text, to be read before all else")
         self._reactor: Any = reactor
-        self._settings = settings = settings or Settings()
+        self._settings = settings
         self._endpoints = tuple(endpoints)
         self._name = name or f"wsgi-{next(_numbers)}"
         self._ports: list[Any] = []
