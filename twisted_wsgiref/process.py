@@ -6,6 +6,7 @@ which are `tap`'s, and how a worker talks to its parent, which is `worker`'s. Ca
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -155,6 +156,7 @@ class ServingService(CommandLineService):
         super().__init__(service, options, access_log, ending, reactor)
         settings: Settings = options["settings"]
         self._grace = settings.grace
+        self._switch_interval = settings.switch_interval
         self._pulse = Pulse(reactor, time.monotonic, settings.stall, self._beats())
 
     def _beats(self) -> Sequence[Callable[[], object]]:
@@ -163,10 +165,19 @@ class ServingService(CommandLineService):
 
     def _running(self) -> None:
         super()._running()
+        self._tune()
         number = getattr(signal, "SIGUSR2", None)
         if number is not None:
             signal.signal(number, self._show_threads)
         self._pulse.start()
+
+    def _tune(self) -> None:
+        """Set what belongs to a whole process: this one is ours, an embedding program's is not."""
+        if self._switch_interval:
+            sys.setswitchinterval(self._switch_interval)
+        # What was imported stays: collections need not walk it again and again.
+        gc.collect()
+        gc.freeze()
 
     def _show_threads(self, number: int, frame: FrameType | None) -> None:
         # In the handler itself, not in the reactor, which may be what is stuck.
