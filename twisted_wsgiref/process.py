@@ -22,6 +22,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ._ops.access_log import AccessLog
+from ._ops.notify import Notifier
 from ._ops.pulse import Pulse, disarm, end_within
 from ._ops.signals import Ending, call_on_rotation
 from ._ops.stacks import describe_threads, requests_of
@@ -68,15 +69,27 @@ class CannotStart(SystemExit, Exception):
 class CommandLineService(Service):
     """`service` as a process of its own: signals, exit status, access log, and the first line of the log.
 
-    `service` is an `IService` with ``whenListening``. Called in the reactor's thread.
+    `service` is an `IService` with ``whenListening``; `notifier` is told when it is ready and when it stops. Called in
+    the reactor's thread.
     """
 
-    def __init__(self, service: Any, options: Told, access_log: AccessLog | None, ending: Ending, reactor: Any) -> None:
+    def __init__(
+        self,
+        service: Any,
+        options: Told,
+        access_log: AccessLog | None,
+        ending: Ending,
+        reactor: Any,
+        notifier: Notifier | None = None,
+    ) -> None:
         self._service = service
         self._options = options
         self._access_log = access_log
         self._ending = ending
         self._reactor = reactor
+        self._notifier = notifier or Notifier()
+        self._said = ""
+        self._takes_signals = False
         self._problem: str | None = None
         self._starting = False
         service.whenListening.addCallbacks(self._listening, self._not_listening)
@@ -100,6 +113,7 @@ class CommandLineService(Service):
     def stopService(self) -> Deferred[Any]:
         """Drain; the Deferred fires when the requests in flight are answered and the access log is written."""
         super().stopService()  # type: ignore[no-untyped-call]
+        self._notifier.stopping()
         stopped = maybeDeferred(self._service.stopService)
         return stopped.addBoth(self._close_access_log)
 
@@ -122,6 +136,9 @@ class CommandLineService(Service):
 
     def _running(self) -> None:
         self._ending.take_signals()
+        self._takes_signals = True
+        self._tell_ready()
+        self._notifier.keep_alive(self._reactor)
         if self._access_log is not None:
             call_on_rotation(self._access_log.reopen)
 
@@ -131,6 +148,20 @@ class CommandLineService(Service):
         for port in ports:
             line = f"serving {what} on {address(port)}, {describe_threading(settings)}"
             _log.info("{line}", line=line)
+        self._said = f"serving {what} on {', '.join(address(port) for port in ports)}, {describe_threading(settings)}"
+        self._tell_ready()
+
+    def _tell_ready(self) -> None:
+        # Not before signals do what they should: whoever hears it may stop us at once.
+        if self._said and self._takes_signals:
+            self._notifier.ready(self._said)
+
+    def reloading(self, now: bool) -> None:
+        """Tell the service manager that a reload begins, or is over, well or not."""
+        if now:
+            self._notifier.reloading()
+        else:
+            self._tell_ready()
 
     def _not_listening(self, failure: Failure) -> None:
         line = failure.getErrorMessage()
@@ -151,9 +182,15 @@ class ServingService(CommandLineService):
     _service: WSGIService
 
     def __init__(
-        self, service: WSGIService, options: Told, access_log: AccessLog | None, ending: Ending, reactor: Any
+        self,
+        service: WSGIService,
+        options: Told,
+        access_log: AccessLog | None,
+        ending: Ending,
+        reactor: Any,
+        notifier: Notifier | None = None,
     ) -> None:
-        super().__init__(service, options, access_log, ending, reactor)
+        super().__init__(service, options, access_log, ending, reactor, notifier)
         settings: Settings = options["settings"]
         self._grace = settings.grace
         self._switch_interval = settings.switch_interval

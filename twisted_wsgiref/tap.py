@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any, ClassVar, NoReturn
 
 from twisted.application.reactors import getReactorTypes
@@ -22,12 +23,15 @@ from twisted_wsgiref import __version__
 
 from ._ops import configuration
 from ._ops.access_log import AccessLog
+from ._ops.identity import identity_of
 from ._ops.link import Orders
 from ._ops.listeners import Listeners, activated, has_descriptors
 from ._ops.loading import LoadError, load_application
+from ._ops.notify import Notifier
 from ._ops.parent import ParentService
 from ._ops.signals import Ending
 from ._ops.supervisor import Patience
+from ._ops.watching import Watch, check_installed
 from ._ops.words import FLAGS, PARAMETERS, joined, nearest, option
 from .process import CommandLineService, ServingService
 from .service import ListenError, WSGIService, check_settings, parse_endpoint
@@ -90,6 +94,12 @@ class Options(UsageOptions):
             return frozenset({1, 2})
         elsewhere = bool(parent.get("syslog")) or parent.get("logfile") not in (None, "-")
         return frozenset({2}) if elsewhere else frozenset()
+
+    @property
+    def told_another(self) -> bool:
+        """Whether this is a twistd that was told itself who to become."""
+        parent: dict[str, Any] = self.parent or {}
+        return any(parent.get(each) is not None for each in ("uid", "gid"))
 
     def opt_listen(self, endpoint: str) -> None:
         """Listen on this endpoint, as tcp:8000, unix:/run/app.sock or ssl:443:privateKey=key.pem; may be repeated."""
@@ -224,8 +234,11 @@ def makeService(options: Options) -> CommandLineService:
             parse_endpoint(reactor, endpoint)
         except ListenError as error:
             refuse(options, str(error))
-    if settings.workers > 1 or settings.max_requests or settings.max_rss:
-        return _make_parent(options, ending, reactor)
+    found: configuration.Configuration = options["configuration"]
+    notifier = Notifier.taken_from(os.environ)
+    apart = found.user or found.group or found.reload  # The application is not to be imported here and now.
+    if apart or settings.workers > 1 or settings.max_requests or settings.max_rss:
+        return _make_parent(options, ending, reactor, notifier)
     try:
         application = load_application(options["app"] or DEMO)
     except LoadError as error:
@@ -238,17 +251,27 @@ def makeService(options: Options) -> CommandLineService:
         reactor=reactor,
         observers=() if access_log is None else (access_log,),
     )
-    return ServingService(service, options, access_log, ending, reactor)
+    return ServingService(service, options, access_log, ending, reactor, notifier)
 
 
-def _make_parent(options: Options, ending: Ending, reactor: Any) -> CommandLineService:
+def _make_parent(options: Options, ending: Ending, reactor: Any, notifier: Notifier) -> CommandLineService:
     """Return the parent of worker processes. No application is imported: each worker does that for itself."""
     settings: Settings = options["settings"]
     if not has_descriptors():
         refuse(options, "--workers: this system can not hand sockets to other processes; leave it at 1")
-    access_log = _open_access_log(options, settings.access_log)
-    if access_log is not None:
-        access_log.close()  # Each worker opens its own; this one was to find a mistake before it is a daemon.
+    found: configuration.Configuration = options["configuration"]
+    try:
+        identity = identity_of(found.user, found.group, root=os.geteuid() == 0)
+        if identity is not None and options.told_another:
+            refuse(options, "--user, --group: twistd has --uid or --gid already; say it once")
+        if found.reload:
+            check_installed()
+    except SettingError as error:
+        refuse(options, str(error))
+    if identity is None:
+        access_log = _open_access_log(options, settings.access_log)
+        if access_log is not None:
+            access_log.close()  # Each worker opens its own; this one was to find a mistake before it is a daemon.
     orders = Orders(
         number=0,
         slot=0,
@@ -269,8 +292,16 @@ def _make_parent(options: Options, ending: Ending, reactor: Any) -> CommandLineS
         relay=options.relayed,
         ended=ending.end_with,
         leave=ending.stop,
+        bound=identity.take if identity is not None else lambda: None,
+        reloading=lambda now: whole.reloading(now),  # noqa: PLW0108 - it is made below
     )
-    return CommandLineService(service, options, None, ending, reactor)
+    if found.reload:
+        reload = partial(reactor.callFromThread, service.supervisor.reload)
+        watch = Watch(os.getcwd(), found.reload_include, reload)
+        reactor.callWhenRunning(watch.start)
+        reactor.addSystemEventTrigger("before", "shutdown", watch.stop)
+    whole = CommandLineService(service, options, None, ending, reactor, notifier)
+    return whole
 
 
 def _reactor_name(reactor: Any) -> str:

@@ -23,6 +23,7 @@ from typing import Any, Final
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ProcessExitedAlready
+from twisted.internet.process import reapProcessHandlers
 from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -31,6 +32,7 @@ from twisted.python.failure import Failure
 from .fairness import MOST_WORKERS, Table
 from .link import FIRST_SOCKET, LINE, TABLE, Line, Orders, connect
 from .listeners import Bound, Listeners
+from .orphans import reap_strangers
 from .supervisor import Patience, Supervisor
 
 _log = Logger()
@@ -46,7 +48,9 @@ class ParentService(Service):
     """Keeps `workers` processes serving on the sockets of `listeners`.
 
     `orders` is what every child is told; its number, slot and sockets are filled in. `ended` is told of a status that
-    is not 0; `leave` ends this process. What children write on the descriptors `relay`, of 1 and 2, goes into our log.
+    is not 0; `leave` ends this process. `bound` is called once the endpoints are bound and before any child is started,
+    `reloading` when a reload begins and when it is over. What children write on the descriptors `relay`, of 1 and 2,
+    goes into our log.
 
     ``whenListening`` fires with the ports once all workers serve for the first time, or fails as `listeners` do.
     """
@@ -62,6 +66,8 @@ class ParentService(Service):
         relay: frozenset[int],
         ended: Callable[[int], None],
         leave: Callable[[], None],
+        bound: Callable[[], None] = lambda: None,
+        reloading: Callable[[bool], None] = lambda now: None,
     ) -> None:
         self.whenListening: Deferred[list[Any]] = Deferred()
         self._reactor = reactor
@@ -70,6 +76,8 @@ class ParentService(Service):
         self._relay = relay
         self._ended = ended
         self._leave = leave
+        self._when_bound = bound
+        self._bound = False
         self._children: dict[int, _Process] = {}
         self._ports: list[Any] | None = None
         self._stopped: Deferred[None] | None = None
@@ -87,6 +95,7 @@ class ParentService(Service):
             say=_say,
             done=self._done,
             ready=lambda: self.whenListening.callback(self._ports or []),
+            reloading=reloading,
         )
 
     # ---- IService ----------------------------------------------------------------------------------------------
@@ -119,16 +128,19 @@ class ParentService(Service):
 
         def listens(ports: list[Any]) -> None:
             self._ports = ports
+            self._when_bound()
+            self._bound = True
+            self._begin()
 
         def fails(failure: Failure) -> None:
             self._over = True
             self.whenListening.errback(failure)
 
-        self._listeners.listen().addCallbacks(listens, fails)
+        self._listeners.listen().addCallback(listens).addErrback(fails)
 
     def _begin(self) -> None:
-        # An endpoint that fails later ends the process by `whenListening`.
-        if not self._over and self._stopped is None:
+        # An endpoint that fails later ends the process by `whenListening`. One that binds later is waited for.
+        if self._bound and self._reactor.running and not (self._running or self._over) and self._stopped is None:
             self._running = True
             self._take_signals()
             self._tick.start(TICK, now=False).addErrback(lambda failure: _log.failure("in the supervisor", failure))
@@ -136,6 +148,9 @@ class ParentService(Service):
 
     def _look(self) -> None:
         self.supervisor.tick()
+        if os.getpid() == 1:
+            # Twisted waits for those that it started itself.
+            reap_strangers(lambda pid: pid in reapProcessHandlers)
 
     def _done(self, status: int) -> None:
         self._over = True

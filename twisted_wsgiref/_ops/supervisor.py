@@ -73,7 +73,10 @@ class Patience:
 
 
 class Supervisor:
-    """Keeps `target` children serving. `say` is told what an operator wants to know, `done` the status at the end."""
+    """Keeps `target` children serving. `say` is told what an operator wants to know, `done` the status at the end.
+
+    `ready` is called once all serve for the first time, `reloading` when a reload begins and when it is over.
+    """
 
     def __init__(
         self,
@@ -85,6 +88,7 @@ class Supervisor:
         say: Callable[[str], None],
         done: Callable[[int], None],
         ready: Callable[[], None] = lambda: None,
+        reloading: Callable[[bool], None] = lambda now: None,
     ) -> None:
         self.target = target
         self.children: dict[int, Child] = {}
@@ -96,6 +100,7 @@ class Supervisor:
         self._say = say
         self._done = done
         self._ready: Callable[[], None] | None = ready
+        self._reloading = reloading
         self._numbers = 0
         self._generation = self._newest = 1
         self._before: int | None = None  # the generation that serves while a new one is started
@@ -124,6 +129,7 @@ class Supervisor:
         """Start as many children with the code of now; the others drain once all of them serve."""
         if self.stopping:
             return
+        self._reloading(True)
         self._say(f"reloading: starting {_count(self.target)} with the new code")
         if self._before is None:
             self._before = self._generation
@@ -296,6 +302,7 @@ class Supervisor:
                 self._before = None
                 self._drain_strangers()
                 self._say(f"reloaded: {_count(self.target)} with the new code")
+                self._reloading(False)
         leaving = [each for each in serving if each.leaving and each.generation == self._generation]
         for child in leaving[: max(0, new + len(leaving) - self.target)]:
             self._drain(child)
@@ -312,6 +319,7 @@ class Supervisor:
             return
         self._generation, self._before = self._before, None
         self._say("the reload is given up: the workers with the old code go on")
+        self._reloading(False)
         self._drain_strangers()
 
     def _drain(self, child: Child) -> None:

@@ -1,0 +1,245 @@
+"""Does what is saved get served, is the service manager told, and does root leave its rights behind?"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from .children import COMMANDS, PATIENCE, ROOT, Child, ended, environment, get, started
+
+pytestmark = pytest.mark.slow
+
+APP = """
+import os
+
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [f"WORD {os.getresuid()} {os.getresgid()} {os.getgroups()} {os.environ['HOME']}".encode()]
+"""
+MODULE = COMMANDS["python -m"]
+
+
+def said(port: int) -> str:
+    return get(port)[1].decode()
+
+
+def until(holds: Callable[[], object]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not holds():
+        if time.monotonic() > end:
+            raise TimeoutError("it does not come true")
+        threading.Event().wait(0.05)
+
+
+# ---- Developing ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "demo.py").write_text(APP)
+    (tmp_path / "page.html").write_text("one")
+    return tmp_path
+
+
+def test_what_is_saved_is_served_and_what_is_broken_is_not(folder: Path) -> None:
+    pytest.importorskip("watchfiles")
+    words = [*MODULE, "--port", "0", "--reload", "--reload-include", "*.html", "demo:app"]
+    with started(words, folder) as child:
+        port = child.port()
+        child.wait_for(re.compile(rf"watching \*\.py, \*\.html below {re.escape(str(folder))}"))
+        assert said(port).startswith("WORD ")
+        (folder / "demo.py").write_text(APP.replace("WORD", "second"))
+        child.wait_for(re.compile(r"changed: demo\.py\n(?s:.)*reloaded: 1 worker with the new code"))
+        until(lambda: said(port).startswith("second "))
+        (folder / "demo.py").write_text("def broken(:\n")
+        child.wait_for(re.compile("the reload is given up: the workers with the old code go on"))
+        assert "SyntaxError" in child.said
+        assert said(port).startswith("second ")
+        (folder / "demo.py").write_text(APP.replace("WORD", "third and mended"))
+        until(lambda: said(port).startswith("third "))
+        (folder / "page.html").write_text("two")
+        child.wait_for(re.compile(r"changed: page\.html\n"))
+        assert child.end() == 0, child.said
+
+
+def test_without_watchfiles_one_line_says_how_to_get_it(folder: Path) -> None:
+    hide = "import importlib.util, sys; importlib.util.find_spec = lambda name, package=None: None\n"
+    hide += "from twisted_wsgiref.__main__ import main; main()"
+    done = ended([sys.executable, "-c", hide, "--reload", "demo:app"], folder)
+    assert done.returncode == 1
+    assert done.stderr == ("twisted_wsgiref: --reload needs watchfiles: pip install 'twisted-wsgiref[reload]'\n")
+
+
+# ---- Configuration -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_file_a_variable_and_a_word_each_have_their_place(command: str, folder: Path) -> None:
+    (folder / "pyproject.toml").write_text(
+        "[tool.twisted_wsgiref]\napp = 'demo:app'\nthreads = 2\nqueue = 7\nlinger = 1\n"
+    )
+    env = environment(TWISTED_WSGIREF_QUEUE="8", TWISTED_WSGIREF_LINGER="2", PORT="0")
+    words = [*COMMANDS[command], "--config", "pyproject.toml", "--linger", "3"]
+    checked = ended([*words, "--check-config"], folder, env)
+    assert checked.returncode == 0, checked.stderr
+    shown = {" ".join(line.split()) for line in checked.stdout.splitlines()}
+    assert {
+        'app = "demo:app" # pyproject.toml:tool.twisted_wsgiref.app',
+        'listen = ["tcp:0"] # PORT',
+        "threads = 2 # pyproject.toml:tool.twisted_wsgiref.threads",
+        "queue = 8 # TWISTED_WSGIREF_QUEUE",
+        "linger = 3.0 # command line",
+        "keep_alive = 65.0 # default",
+        "# would serve demo:app on tcp:0",
+    } <= shown
+    with started(words, folder, env) as child:
+        assert said(child.port()).startswith("WORD ")
+        assert ", 2 threads" in child.said
+        assert child.end() == 0, child.said
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    ("words", "more", "line"),
+    [
+        (["--config", "gone.toml"], {}, "--config is 'gone.toml': No such file or directory"),
+        (
+            [],
+            {"TWISTED_WSGIREF_CONFIG": "gone.toml"},
+            "TWISTED_WSGIREF_CONFIG is 'gone.toml': No such file or directory",
+        ),
+        (["--config", "bad.toml"], {}, "bad.toml: thread names no setting; did you mean threads?"),
+        (["--listen", "carrier:1"], {}, "can not listen on 'carrier:1': Unknown endpoint type: 'carrier'"),
+        ([], {"FORWARDED_ALLOW_IPS": "x"}, "FORWARDED_ALLOW_IPS: trusted proxy 'x' is no network"),
+    ],
+)
+def test_a_mistake_is_found_by_the_check(
+    command: str, words: list[str], more: dict[str, str], line: str, folder: Path
+) -> None:
+    (folder / "bad.toml").write_text("thread = 1\n")
+    done = ended([*COMMANDS[command], *words, "--check-config"], folder, environment(**more))
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    assert line in done.stderr
+
+
+# ---- systemd -------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def managed(folder: Path, *words: str) -> Iterator[tuple[Child, Callable[[str], str]]]:
+    """A server below something that listens as systemd does; the second reads on until a message begins so."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(str(folder / "notify"))
+        sock.settimeout(PATIENCE)
+
+        def hear(beginning: str) -> str:
+            for _ in range(1000):
+                text = sock.recv(4096).decode()
+                if text.startswith(beginning):
+                    return text
+            raise TimeoutError(f"{beginning} is not said")
+
+        env = environment(NOTIFY_SOCKET=str(folder / "notify"), WATCHDOG_USEC="400000")
+        with started([*MODULE, "--port", "0", *words, "demo:app"], folder, env) as child:
+            yield child, hear
+
+
+def test_the_service_manager_hears_of_a_process(folder: Path) -> None:
+    with managed(folder) as (child, hear):
+        ready = hear("READY=1\n")
+        assert re.fullmatch(r"READY=1\nSTATUS=serving demo:app on http://0\.0\.0\.0:\d+, 4 threads", ready)
+        hear("WATCHDOG=1")
+        hear("WATCHDOG=1")
+        child.process.send_signal(signal.SIGTERM)
+        hear("STOPPING=1\n")
+        assert child.process.wait(PATIENCE) == 0
+
+
+def test_the_service_manager_hears_of_workers_and_of_reloads(folder: Path) -> None:
+    with managed(folder, "--workers", "2") as (child, hear):
+        ready = hear("READY=1\n")
+        assert "2 workers of 4 threads" in ready
+        assert get(int(ready.rpartition(":")[2].partition(",")[0]))[0].status == 200
+        before = time.monotonic_ns() // 1000
+        child.process.send_signal(signal.SIGHUP)
+        told = hear("RELOADING=1\nMONOTONIC_USEC=").split("\n")[1]
+        assert int(told.partition("=")[2]) >= before
+        hear("READY=1\n")
+        (folder / "demo.py").write_text("def broken(:\n")
+        child.process.send_signal(signal.SIGHUP)
+        hear("RELOADING=1\n")
+        hear("READY=1\n")
+        hear("WATCHDOG=1")
+        child.process.send_signal(signal.SIGTERM)
+        hear("STOPPING=1\n")
+        child.process.communicate(timeout=PATIENCE)
+        assert child.process.returncode == 0
+
+
+# ---- Who it is -----------------------------------------------------------------------------------------------------
+
+ROOTS = pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
+OTHER = next(each for each in pwd.getpwall() if each.pw_uid not in (0, os.getuid()))
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that any user can read, with a copy of this package: the checkout may be in a place that is not."""
+    folder = Path(tempfile.mkdtemp())
+    try:
+        folder.chmod(0o755)
+        (folder / "demo.py").write_text(APP)
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+def readable_by_others(words: Sequence[str]) -> bool:
+    code = f"import os, sys; os.setgroups([]); os.setgid({OTHER.pw_gid}); os.setuid({OTHER.pw_uid})\n"
+    code += f"os.execv({sys.executable!r}, [{sys.executable!r}, *{list(words)!r}])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment(), cwd="/", capture_output=True, timeout=PATIENCE, check=False
+    )
+    return done.returncode == 0
+
+
+@ROOTS
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_application_never_runs_as_root(command: str, open_folder: Path) -> None:
+    if not readable_by_others(["-c", "import twisted_wsgiref.worker"]):
+        pytest.skip(f"{ROOT} or the interpreter can only be read by root")
+    words = [*COMMANDS[command], "--port", "0", "--user", OTHER.pw_name, "demo:app"]
+    with started(words, open_folder) as child:
+        port = child.port()
+        uid, gid = OTHER.pw_uid, OTHER.pw_gid
+        expected = f"WORD ({uid}, {uid}, {uid}) ({gid}, {gid}, {gid}) "
+        assert said(port).startswith(expected)
+        assert said(port).endswith(OTHER.pw_dir)
+        assert Path(f"/proc/{child.process.pid}").stat().st_uid == uid
+        child.process.send_signal(signal.SIGHUP)
+        child.wait_for(re.compile("reloaded: "))
+        assert said(port).startswith(expected)
+        assert child.end() == 0, child.said
+
+
+@ROOTS
+def test_who_there_is_not_is_one_line(folder: Path) -> None:
+    done = ended([*MODULE, "--port", "0", "--user", "nobody-at-all", "demo:app"], folder)
+    assert done.returncode == 1
+    assert done.stderr == "twisted_wsgiref: --user is 'nobody-at-all': there is no such user\n"
