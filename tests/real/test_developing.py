@@ -8,13 +8,15 @@ import pwd
 import re
 import shutil
 import signal
+import site
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -200,7 +202,7 @@ OTHER = next(each for each in pwd.getpwall() if each.pw_uid not in (0, os.getuid
 
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
-    """A folder that any user can read, with a copy of this package: the checkout may be in a place that is not."""
+    """A folder that any user can read; pytest's own can only be read by who runs it."""
     folder = Path(tempfile.mkdtemp())
     try:
         folder.chmod(0o755)
@@ -210,22 +212,31 @@ def open_folder() -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
-def readable_by_others(words: Sequence[str]) -> bool:
-    code = f"import os, sys; os.setgroups([]); os.setgid({OTHER.pw_gid}); os.setuid({OTHER.pw_uid})\n"
-    code += f"os.execv({sys.executable!r}, [{sys.executable!r}, *{list(words)!r}])"
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environment(), cwd="/", capture_output=True, timeout=PATIENCE, check=False
-    )
-    return done.returncode == 0
+@pytest.fixture(scope="module")
+def interpreter() -> tuple[str, dict[str, str]]:
+    """An interpreter that others than root can run, and the environment in which it finds everything."""
+    env = environment(PYTHONPATH=os.pathsep.join([str(ROOT), *site.getsitepackages()]))
+    code = f"import os, sys; os.setgroups([]); os.setgid({OTHER.pw_gid}); os.setuid({OTHER.pw_uid}); "
+    code += "os.execv(sys.argv[1], [sys.argv[1], '-c', 'import twisted_wsgiref.worker'])"
+    for each in (sys.executable, f"/usr/bin/python3.{sys.version_info.minor}"):
+        done = subprocess.run(
+            [sys.executable, "-c", code, each], env=env, cwd="/", capture_output=True, timeout=PATIENCE, check=False
+        )
+        if done.returncode == 0:
+            return each, env
+    pytest.skip(f"{ROOT} or every interpreter can only be read by root")
 
 
 @ROOTS
+@pytest.mark.parametrize("workers", [[], ["--workers", "2"]])
 @pytest.mark.parametrize("command", COMMANDS)
-def test_the_application_never_runs_as_root(command: str, open_folder: Path) -> None:
-    if not readable_by_others(["-c", "import twisted_wsgiref.worker"]):
-        pytest.skip(f"{ROOT} or the interpreter can only be read by root")
-    words = [*COMMANDS[command], "--port", "0", "--user", OTHER.pw_name, "demo:app"]
-    with started(words, open_folder) as child:
+def test_the_application_never_runs_as_root(
+    command: str, workers: list[str], open_folder: Path, interpreter: tuple[str, dict[str, str]]
+) -> None:
+    executable, env = interpreter
+    words = [executable, *COMMANDS[command][1:], "--port", "0", "--user", OTHER.pw_name, *workers, "demo:app"]
+    (open_folder / "demo.py").write_text("import os\nprint('imported by', os.getuid(), flush=True)\n" + APP)
+    with started(words, open_folder, env) as child:
         port = child.port()
         uid, gid = OTHER.pw_uid, OTHER.pw_gid
         expected = f"WORD ({uid}, {uid}, {uid}) ({gid}, {gid}, {gid}) "
@@ -236,6 +247,30 @@ def test_the_application_never_runs_as_root(command: str, open_folder: Path) -> 
         child.wait_for(re.compile("reloaded: "))
         assert said(port).startswith(expected)
         assert child.end() == 0, child.said
+    assert set(re.findall(r"imported by (\d+)", child.said)) == {str(uid)}
+
+
+@ROOTS
+def test_a_path_that_only_root_can_bind_serves_and_does_so_again(
+    open_folder: Path, interpreter: tuple[str, dict[str, str]]
+) -> None:
+    for _ in range(2):
+        serves_on_a_path(open_folder, interpreter)
+
+
+def serves_on_a_path(open_folder: Path, interpreter: tuple[str, dict[str, str]]) -> None:
+    executable, env = interpreter
+    words = [executable, *MODULE[1:], "--listen", "unix:http.sock", "--user", OTHER.pw_name, "demo:app"]
+    with started(words, open_folder, env) as child:
+        child.wait_for(re.compile("serving demo:app on unix:"))
+        connection = HTTPConnection("localhost")
+        connection.sock = socket.socket(socket.AF_UNIX)
+        with contextlib.closing(connection):
+            connection.sock.connect(str(open_folder / "http.sock"))
+            connection.request("GET", "/")
+            assert connection.getresponse().read().startswith(b"WORD ")
+        assert child.end() == 0, child.said
+    assert "Traceback" not in child.said
 
 
 @ROOTS
@@ -243,3 +278,37 @@ def test_who_there_is_not_is_one_line(folder: Path) -> None:
     done = ended([*MODULE, "--port", "0", "--user", "nobody-at-all", "demo:app"], folder)
     assert done.returncode == 1
     assert done.stderr == "twisted_wsgiref: --user is 'nobody-at-all': there is no such user\n"
+
+
+# ---- As the first process of a container ---------------------------------------------------------------------------
+
+CONTAINED = """
+import os, signal, subprocess
+
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    path = environ["PATH_INFO"]
+    if path == "/stop":
+        os.kill(1, signal.SIGTERM)
+    elif path == "/orphan":
+        # The shell ends at once; what it started is then the first process's, which did not start it.
+        pid = subprocess.check_output(["sh", "-c", "sleep 0.2 >/dev/null & echo $!"])
+        return [pid.strip()]
+    elif path.startswith("/there/"):
+        return [str(os.path.exists("/proc" + path.removeprefix("/there"))).encode()]
+    return [str(os.getppid()).encode()]
+"""
+
+
+def test_as_the_first_process_it_waits_for_orphans_and_stops_when_told(folder: Path) -> None:
+    wrap = [shutil.which("unshare") or "", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    if not wrap[0] or subprocess.run([*wrap, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no PID namespaces here")
+    (folder / "demo.py").write_text(CONTAINED)
+    with started([*wrap, *MODULE, "--port", "0", "--workers", "2", "demo:app"], folder) as child:
+        port = child.port()
+        assert said(port) == "1"
+        orphan = get(port, "/orphan")[1].decode()
+        until(lambda: get(port, f"/there/{orphan}")[1] == b"False")
+        assert get(port, "/stop")[1] == b"1"
+        assert child.process.wait(PATIENCE) == 0
