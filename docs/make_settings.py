@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from twisted_wsgiref._ops.configuration import EXTRAS
 from twisted_wsgiref.settings import KIB, MIB, Settings, knobs
 
 PAGE = Path(__file__).with_name("settings.md")
@@ -26,9 +27,41 @@ _HEAD = """\
 
 Each is an option of `twistd wsgiref`, `twist wsgiref` and `python -m twisted_wsgiref`, and a field of
 `twisted_wsgiref.settings.Settings`, with `_` for `-`. Sizes are in octets and take `k`, `m` and `g`; times are in
-seconds and may be fractions. What makes no sense is refused at the start, in one line that names the setting.
+seconds and may be fractions. What makes no sense is refused at the start, in one line that names the setting and the
+place that it came from.
 
-Beside these the command line has `--app`, `--listen` (repeatable) and `--port`, which say what is served and where.
+## Where a setting may be given
+
+The first of these that says something counts:
+
+1. the command line: `--max-body 10m`; what is on or off is `--stream-input` or `--no-stream-input`;
+2. a variable of the environment: `TWISTED_WSGIREF_MAX_BODY=10m`, with `yes` or `no` for what is on or off;
+3. a variable that other servers and platforms have made a habit: `WEB_CONCURRENCY` for `workers`, `PORT` for `port`
+   (every interface), `FORWARDED_ALLOW_IPS` for `trusted_proxy`;
+4. a TOML file, named by `--config FILE` or `TWISTED_WSGIREF_CONFIG`: `max_body = "10m"` (`-` may stand for `_`);
+   in a `pyproject.toml`, in its table `[tool.twisted_wsgiref]`;
+5. the default.
+
+```toml
+app = "shop.wsgi:application"
+listen = ["tcp:8000:interface=127.0.0.1", "unix:/run/shop/http.sock"]
+workers = "auto"
+max_body = "10m"            # or the number of octets
+keep_alive = 30             # or 30.5
+stream_input = true
+trusted_proxy = ["127.0.0.1", "unix"]
+```
+
+`--check-config` prints what is in effect, a setting a line, with the place that it came from, and ends with 0; or with
+1 and one line for a mistake. The application is not imported. A name that is no setting, in the file or after
+`TWISTED_WSGIREF_`, is a mistake as well. Where to listen is one question: if the command line has a `--listen` or a
+`--port`, those of the environment and the file do not count. Paths in a file are relative to where the server is
+started.
+
+## What is served, where, and as whom
+
+| setting | what it is |
+| --- | --- |
 """
 _TABLE = "| option | default | what it is | why this default |\n| --- | --- | --- | --- |\n"
 
@@ -66,13 +99,23 @@ def written(value: object, unit: str) -> str:
     return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
 
 
+def option(name: str) -> str:
+    """Return the option that gives the setting `name`."""
+    return f"--{name.replace('_', '-')}"
+
+
+def cell(text: str) -> str:
+    """Return `text` as a cell of a table."""
+    return text.replace("*", "\\*")
+
+
 def page() -> str:
     """Return the page. Raises `LookupError` for a knob that the comments' reader has not found."""
     found = dict(reasons())
     missing = knobs().keys() - found.keys()
     if missing:
         raise LookupError(f"not found in the source of Settings: {', '.join(sorted(missing))}")
-    parts, section = [_HEAD], ""
+    parts, section = [_HEAD, *(f"| `{option(name)}` | {cell(EXTRAS[name].text)} |\n" for name in EXTRAS)], ""
     for name, knob in knobs().items():
         reason = found[name]
         if reason.section != section:
@@ -80,10 +123,9 @@ def page() -> str:
             parts.append(
                 f"\n## {section}\n\n| option | default | what it is | why this default |\n| --- | --- | --- | --- |\n"
             )
-        option = f"`--{name.replace('_', '-')}`"
         default = written(getattr(Settings(), name), knob.unit)
-        cells = (option, f"{default} {knob.unit}".rstrip(), knob.text, reason.text)
-        parts.append(f"| {' | '.join(cell.replace('*', chr(92) + '*') for cell in cells)} |\n")
+        cells = (f"`{option(name)}`", f"{default} {knob.unit}".rstrip(), knob.text, reason.text)
+        parts.append(f"| {' | '.join(cell(each) for each in cells)} |\n")
     return "".join(parts)
 
 

@@ -38,7 +38,7 @@ def _ask(services):
 _ask(IServiceCollection(application))
 """
 # Of other programs, and of ours beside the knobs.
-OTHER_OPTIONS = {"help", "reactor", "check", "version"}
+OTHER_OPTIONS = {"help", "reactor", "check", "version", "uid", "init"}
 
 
 def blocks(language: str) -> Iterator[tuple[str, str]]:

@@ -26,10 +26,12 @@ DEFAULT: Final = "default"
 # What can be set and is no field of `Settings`: it is said to the process, and no embedding program needs it.
 EXTRAS: Final[dict[str, Knob]] = {
     "app": Knob("the application: MOD:APP, MOD:FACTORY() or MOD", str),
-    "listen": Knob("endpoints to listen on, as tcp:8000 or unix:/run/app.sock", parse_words),
-    "port": Knob("TCP port of every interface: short for listen with tcp:PORT", str),
-    "user": Knob("become this user once the endpoints are bound", str),
-    "group": Knob("become this group once the endpoints are bound", str),
+    "listen": Knob(
+        "endpoints to listen on, as tcp:8000 or unix:/run/app.sock; a variable parts them by blanks", parse_words
+    ),
+    "port": Knob("TCP port of every interface, short for the endpoint tcp:PORT", str),
+    "user": Knob("become this user, with its groups, once the endpoints are bound", str),
+    "group": Knob("become this group, instead of the groups of the user", str),
     "reload": Knob("start anew whenever a file of the application changes", parse_truth),
     "reload_include": Knob("names of more files than *.py that are watched, as *.html", parse_words),
 }
