@@ -198,7 +198,13 @@ class Options(UsageOptions):
                 parse_endpoint(reactor, endpoint)
             except ListenError as error:
                 raise UsageError(str(error)) from None
-        print(self["configuration"].text())
+        found: configuration.Configuration = self["configuration"]
+        try:
+            # Whoever checks need not be root, but whoever starts it.
+            identity_of(found.user, found.group, root=True)
+        except SettingError as error:
+            raise UsageError(str(error)) from None
+        print(found.text())
         sys.exit(0)
 
 

@@ -68,22 +68,35 @@ def test_who_is_that_already_needs_no_root() -> None:
     found.take()
 
 
-def test_the_user_goes_last(monkeypatch: pytest.MonkeyPatch) -> None:
-    done: list[object] = []
+@pytest.fixture
+def done(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """What the system was asked for, in order; it lets nobody be root, and nothing happens."""
+    calls: list[object] = []
+
+    def call(name: str, value: object) -> None:
+        calls.append((name, value))
+        if (name, value) == ("setuid", 0):
+            raise PermissionError(1, "Operation not permitted")
+
     for name in ("setgroups", "setgid", "setuid"):
-        monkeypatch.setattr(identity.os, name, lambda value, name=name: done.append((name, value)))
-    monkeypatch.setattr(identity.os, "getresuid", lambda: (54321,) * 3)
-    monkeypatch.setattr(identity.os, "getresgid", lambda: (0,) * 3)
+        monkeypatch.setattr(identity.os, name, lambda value, name=name: call(name, value))
+    return calls
+
+
+def test_the_user_goes_last_and_then_root_is_tried(done: list[object]) -> None:
     Identity(54321, 54322, (54322, 7)).take()
-    assert done == [("setgroups", (54322, 7)), ("setgid", 54322), ("setuid", 54321)]
+    assert done == [("setgroups", (54322, 7)), ("setgid", 54322), ("setuid", 54321), ("setuid", 0)]
 
 
-def test_whoever_could_be_root_again_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("setgroups", "setgid", "setuid"):
-        monkeypatch.setattr(identity.os, name, lambda value: None)
-    monkeypatch.setattr(identity.os, "getresuid", lambda: (54321, 54321, 0))
-    with pytest.raises(SettingError, match="could be root again"):
+def test_whoever_could_be_root_again_does_not_start(done: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(identity.os, "setuid", lambda value: None)
+    with pytest.raises(SettingError, match="became 54321, but could be root again"):
         Identity(54321, 54322, ()).take()
+
+
+def test_a_system_that_refuses_is_one_line(done: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingError, match=r"^--user, --group: can not become 0:54322: Operation not permitted$"):
+        Identity(0, 54322, ()).take()
 
 
 # ---- As the first process of a container -----------------------------------------------------------------------------

@@ -23,6 +23,12 @@ from twisted_wsgiref.settings import Settings, knobs
 from twisted_wsgiref.tap import Options
 
 
+@pytest.fixture(autouse=True)
+def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the tests are started with is not what they test."""
+    monkeypatch.setattr(Options, "environ", {})
+
+
 def parse(*words: str) -> Options:
     options = Options()
     options.parseOptions(words)

@@ -5,10 +5,9 @@ What lives here: names to numbers, and the three calls in the one order that wor
 
 from __future__ import annotations
 
-import grp
 import os
-import pwd
 from dataclasses import dataclass
+from typing import Any
 
 from ..settings import SettingError
 
@@ -35,13 +34,21 @@ class Identity:
             os.setuid(self.uid)
         except OSError as error:
             raise SettingError(f"--user, --group: can not become {self.uid}:{self.gid}: {error.strerror}") from None
-        if self.uid and 0 in os.getresuid():
+        if self.uid and _can_be_root():
             raise SettingError(f"--user: became {self.uid}, but could be root again")
         os.environ.update(self.environ)
 
     def is_current(self) -> bool:
         """Return whether this process is that already, so that nothing has to be done."""
-        return os.getresuid() == (self.uid,) * 3 and os.getresgid() == (self.gid,) * 3
+        return {os.getuid(), os.geteuid()} == {self.uid} and {os.getgid(), os.getegid()} == {self.gid}
+
+
+def _can_be_root() -> bool:
+    try:
+        os.setuid(0)
+    except OSError:
+        return False
+    return True
 
 
 def identity_of(user: str, group: str, *, root: bool) -> Identity | None:
@@ -70,7 +77,10 @@ def identity_of(user: str, group: str, *, root: bool) -> Identity | None:
     return found
 
 
-def _user(name: str) -> pwd.struct_passwd | None:
+def _user(name: str) -> Any:
+    # Late, as below: Windows has neither, and this module is imported there.
+    import pwd
+
     try:
         return pwd.getpwnam(name)
     except KeyError:
@@ -84,6 +94,8 @@ def _user(name: str) -> pwd.struct_passwd | None:
 
 
 def _group(name: str) -> int:
+    import grp
+
     try:
         return grp.getgrnam(name).gr_gid
     except KeyError:

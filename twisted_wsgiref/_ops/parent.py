@@ -23,7 +23,6 @@ from typing import Any, Final
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ProcessExitedAlready
-from twisted.internet.process import reapProcessHandlers
 from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -149,7 +148,9 @@ class ParentService(Service):
     def _look(self) -> None:
         self.supervisor.tick()
         if os.getpid() == 1:
-            # Twisted waits for those that it started itself.
+            # Twisted waits for those that it started itself. Late: this module is imported on Windows, too.
+            from twisted.internet.process import reapProcessHandlers
+
             reap_strangers(lambda pid: pid in reapProcessHandlers)
 
     def _done(self, status: int) -> None:
