@@ -178,7 +178,7 @@ class WSGIProtocol(Protocol):
             return
         if intake.wants_continue:
             intake.wants_continue = False
-            self.transport.write(CONTINUE)
+            self._ask_for_body()
         body = intake.body
         if body is None:
             if self._reader.buffer:
@@ -188,6 +188,23 @@ class WSGIProtocol(Protocol):
             if body.is_due():
                 self._pause(_SPILLING)
                 self.factory.spill(body, self._spilled)
+
+    def _ask_for_body(self) -> None:
+        """Send 100 (Continue), straight where the answer goes straight. No exchange is under way.
+
+        What a transport is given waits for its turn, and a worker that is through before would have answered first.
+        """
+        if self._sock is None:
+            self.transport.write(CONTINUE)
+            return
+        try:
+            sent = self._sock.send(CONTINUE)
+        except OSError:
+            # No room: who reads nothing is told nothing, and goes on after a while (RFC 9110, section 10.1.1). An error
+            # is met again by the next read.
+            return
+        if sent < len(CONTINUE):
+            self.cut_off()
 
     def _spilled(self, error: BaseException | None) -> None:
         """Go on reading: a part of the body is in its file, or can not be put there."""

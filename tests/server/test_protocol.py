@@ -288,6 +288,25 @@ def test_a_client_that_waits_is_told_to_go_on_once(kind: str) -> None:
 
 
 @kinds
+def test_a_client_is_told_to_go_on_before_it_is_answered_however_quick_the_worker_is(kind: str) -> None:
+    with serving(echo) as server:
+        put = server.pool.put
+
+        def put_and_run(jobs: Any) -> Any:
+            refused = put(jobs)
+            server.pool.step()  # within the turn of the reactor in which the body came
+            return refused
+
+        server.pool.put = put_and_run  # type: ignore[method-assign]
+        client = server.connect(kind).send(EXPECTS)
+        server.reactor.turn()
+        client.send(b"abcde")
+        server.settle()
+        (answer,) = client.answers()
+        assert (answer.interim, answer.status, answer.body) == ([100], 200, b"abcde")
+
+
+@kinds
 @pytest.mark.parametrize(
     "octets",
     [
