@@ -6,6 +6,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -176,6 +177,23 @@ def test_a_job_that_raises_costs_no_thread(make: Any, error: BaseException) -> N
     until(last.done.is_set)
     assert failures == [error, error]
     assert len(threads_of(pool)) == 1
+
+
+def test_threads_may_end_while_stop_tells_them_to() -> None:
+    pool = WorkerPool("ending", minimum=4, maximum=4, idle=1, limit=10, failed=print)
+
+    class Queue(SimpleQueue[Any]):
+        """Comes back from `put` when somebody has acted on it already."""
+
+        def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+            super().put(item)
+            if threading.current_thread() is threading.main_thread():
+                until(lambda: len(pool._doing) < 4)
+
+    pool._queue = Queue()
+    pool.start()
+    pool.stop()
+    until(lambda: not [each for each in threading.enumerate() if each.name.startswith("ending-")])
 
 
 def test_stop_comes_back_at_once_even_if_a_thread_hangs(make: Any) -> None:

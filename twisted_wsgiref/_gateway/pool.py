@@ -89,8 +89,7 @@ class WorkerPool:
         """Let each thread end after what is queued. Returns at once: a thread that hangs holds up nobody."""
         if not self._stopped:
             self._stopped = True
-            for _ in self._doing:
-                self._queue.put(None)
+            self._queue.put(None)
 
     def waiting(self) -> int:
         """Return how many jobs no thread has taken yet."""
@@ -136,6 +135,7 @@ class WorkerPool:
                 doing[me] = None
                 continue
             if job is None:
+                queue.put(None)  # for the next thread: `stop` can not know how many there are at that moment
                 break
             doing[me] = job
             try:
