@@ -37,8 +37,8 @@ def _ask(services):
             _ask(each)
 _ask(IServiceCollection(application))
 """
-# Of other programs, and of ours beside the knobs.
-OTHER_OPTIONS = {"help", "reactor", "check", "version", "uid", "init"}
+# Of other programs (valgrind's and the benchmarks' among them), and of ours beside the knobs.
+OTHER_OPTIONS = {"help", "reactor", "check", "version", "uid", "init", "tool", "workloads"}
 
 
 def blocks(language: str) -> Iterator[tuple[str, str]]:

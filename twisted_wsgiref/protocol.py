@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 # Tells a client whose request found the queue full when to come again, in seconds.
 _RETRY_AFTER: Final = "Retry-After: 1\r\n"
-# The most that a transport reads at a time, in octets.
+# The most that is read at a time, in octets; Twisted's transports read as much.
 _READ: Final = 65536
 
 # Why the transport is paused; it reads again when no reason is left.

@@ -1,7 +1,7 @@
 """Every knob of the server, its default, and the reason for it: one frozen value.
 
-The command line, the environment and a configuration file are all read off these fields (`tap`), so that a knob
-exists everywhere or nowhere. `Settings` stops at the factory: lower rooms take plain values.
+The command line (`_ops.words`), the environment and a configuration file (`_ops.configuration`) are all read off these
+fields, so that a knob exists everywhere or nowhere. `Settings` stops at the service: lower rooms take plain values.
 """
 
 from __future__ import annotations

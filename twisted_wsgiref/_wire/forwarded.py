@@ -128,7 +128,7 @@ def apply(fields: Mapping[str, str], peer: str | None, trusted: TrustedPeers, be
     """Return what is to be believed of the proxies' fields in `fields` (CGI names), sent by `peer` (None: UNIX).
 
     Fields outside `believed`, a subset of `FIELDS`, are removed. Raises `ProtocolError` (400) for what a trusted peer
-    should not have sent. RFC 7239.  Called by the thread that makes the environ.
+    should not have sent. RFC 7239. Called in the reactor's thread.
     """
     if fields.keys().isdisjoint(FIELDS):
         return _NOTHING_SAID

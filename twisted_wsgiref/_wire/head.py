@@ -1,8 +1,9 @@
 """A request's head: octets to one checked value.
 
-The grammar is RFC 9112's and RFC 9110's, written as two regular expressions over a complete head. What follows from
-the fields for this connection (framing, persistence, expectation) is decided in `framing`, the target in `target`.
-No body lives here, and no buffering: `reader` finds the end of a head.
+The grammar is RFC 9112's and RFC 9110's, written as two regular expressions: one for the request line of a complete
+head, and one for each of its field lines (`field_line`). What follows from the fields for this connection (framing,
+persistence, expectation) is decided in `framing`, the target in `target`. No body lives here, and no buffering:
+`reader` finds the end of a head.
 """
 
 from __future__ import annotations

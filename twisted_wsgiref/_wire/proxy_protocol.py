@@ -52,7 +52,7 @@ _NOTHING_SAID: Final = ProxyHeader(None, None)
 
 
 class ProxyHeaderReader:
-    """The start of one connection, up to the end of its PROXY header.  Called by the thread that reads, alone."""
+    """The start of one connection, up to the end of its PROXY header. Called in the reactor's thread."""
 
     __slots__ = ("_buffer",)
 
