@@ -463,7 +463,7 @@ class WSGIProtocol(Protocol):
         """Make the answer that is being made, or the next that is on its way, the last one of this connection."""
         self._deadlines.shorten(self.factory.last_limits)
         if self._exchange is not None:
-            self._exchange.persistent = False
+            self._exchange.last = True
 
     def sweep(self, now: float) -> None:
         """Keep the deadlines; `now` is by the factory's clock. Called about once a second."""

@@ -56,7 +56,8 @@ class Gateway:
 class Exchange:
     """A request on its way through a worker.
 
-    ``persistent`` says whether the connection may live on; it is final once the head of the answer is made. ``cut``
+    ``persistent`` says whether the connection may live on; it is final once the head of the answer is made. ``last``
+    says, to a head that is still to be made, that no other request will be served. ``cut``
     says that the answer can not be completed, and that the client has to see it. ``left`` says that the client has
     closed its sending half, ``expired`` that its time is over, ``watched`` that its age
     has been logged. ``received`` is when the request was ready, by the gateway's clock.
@@ -74,6 +75,7 @@ class Exchange:
         "environ",
         "expired",
         "head",
+        "last",
         "left",
         "octets",
         "outlet",
@@ -103,6 +105,7 @@ class Exchange:
         self.persistent = head.persistent
         self.cut = False
         self.ends_by_close = False
+        self.last = False
         self.left = False
         self.reported = False
         self.expired = False

@@ -257,7 +257,7 @@ class WSGIHandler(SimpleHandler):
         request = exchange.head
         status: str = self.status  # type: ignore[assignment]
         lines, given, has_date, has_server = self._fields
-        if exchange.is_upload_unread():
+        if exchange.last or exchange.is_upload_unread():
             exchange.persistent = False  # an answer without reading refuses the rest
         framing = decide_framing(status, request.method == "HEAD", request.minor, given, known, exchange.persistent)
         end, self._chunked, self._bodyless, self._remaining, exchange.persistent = framing
