@@ -66,7 +66,7 @@ def test_sigterm_with_a_request_in_flight(run: str, tmp_path: Path) -> None:
         ThreadPoolExecutor(2) as threads,
     ):
         asked = [threads.submit(each.get, "/wait") for each in (web, secure)]
-        server.child.wait_for(re.compile("in flight.*in flight", re.DOTALL))
+        server.child.wait_for(re.compile(r"in flight[^\n]*\n.*in flight", re.DOTALL))
         server.child.process.send_signal(signal.SIGTERM)
         server.child.wait_for(re.compile(r"TLS Port \d+ Closed"))
         let_go()
