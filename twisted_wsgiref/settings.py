@@ -32,14 +32,20 @@ class Knob:
 
 
 def _number(word: str) -> int:
-    value = int(word)
+    try:
+        value = int(word)
+    except ValueError:
+        raise ValueError("not a whole number") from None
     if value < 0:
         raise ValueError("a number below zero")
     return value
 
 
 def _seconds(word: str) -> float:
-    value = float(word)
+    try:
+        value = float(word)
+    except ValueError:
+        value = -1
     if not 0 <= value < float("inf"):
         raise ValueError("not a number of seconds")
     return value
@@ -52,6 +58,8 @@ def parse_size(word: str) -> int:
     if digits[-1:] in factors:
         factor = factors[digits[-1]]
         digits = digits[:-1]
+    if not digits.strip().isdecimal():
+        raise ValueError("not a number of octets, as 65536, 64k, 10m or 2g")
     return _number(digits) * factor
 
 
@@ -62,7 +70,12 @@ def parse_words(text: str) -> tuple[str, ...]:
 
 def parse_workers(word: str) -> int:
     """Return a number of processes; ``auto`` is one for each core that this process may use. Raises `ValueError`."""
-    return cores() if word.strip().lower() == "auto" else _number(word)
+    if word.strip().lower() == "auto":
+        return cores()
+    try:
+        return int(word)
+    except ValueError:
+        raise ValueError("neither a whole number nor auto") from None
 
 
 def cores() -> int:
