@@ -7,7 +7,8 @@ import os
 import random
 import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -76,8 +77,18 @@ def fill(sock: socket.socket) -> int:
 def receive(sock: socket.socket, size: int) -> bytes:
     octets = b""
     while len(octets) < size:
-        octets += sock.recv(size - len(octets))
+        more = sock.recv(size - len(octets))
+        if not more:
+            raise EOFError("the other end is closed")
+        octets += more
     return octets
+
+
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        if time.monotonic() > end:
+            raise RuntimeError("it never came about")
 
 
 # ---- With a socket -------------------------------------------------------------------------------------------------
@@ -262,8 +273,7 @@ class Worker(threading.Thread):
 def test_above_the_high_water_mark_a_worker_waits_until_half_is_taken() -> None:
     outlet, _ = begun(None, high_water=100_000)
     worker = Worker(lambda: [outlet.write(b"x" * 1000) for _ in range(150)])
-    while outlet.pending <= 100_000:
-        pass
+    until(lambda: outlet.pending > 100_000)
     assert worker.is_stopped()
     taken = len(bytes(outlet.take()))  # type: ignore[arg-type]
     assert taken > 50_000
@@ -275,8 +285,7 @@ def test_above_the_high_water_mark_a_worker_waits_until_half_is_taken() -> None:
 def test_losing_the_connection_frees_a_worker_that_waits() -> None:
     outlet, _ = begun(None, high_water=1000)
     worker = Worker(lambda: outlet.write(b"x" * 10_000))
-    while not outlet.pending:
-        pass
+    until(lambda: outlet.pending > 0)
     assert worker.is_stopped()
     outlet.lose()
     worker.end()
@@ -293,8 +302,7 @@ def test_single_octets_stop_a_worker_too() -> None:
             count.append(number)
 
     worker = Worker(work)
-    while outlet.pending <= 65536:
-        pass
+    until(lambda: outlet.pending > 65536)
     assert worker.is_stopped()
     assert len(count) < 2000
     outlet.lose()
@@ -340,7 +348,8 @@ def test_the_order_is_exact_however_threads_interleave(pair: Any, straight: bool
         straight_before = len(received)
         worker = Worker(work)
         exchange = bytearray()
-        while True:
+        late = time.monotonic() + PATIENCE
+        while time.monotonic() < late:
             if straight:
                 exchange += drained(theirs)
             if reactor.woken.acquire(timeout=0.0005) or chance.random() < 0.3:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime
 import hashlib
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from twisted.python.failure import Failure
 from twisted.test.iosim import FakeTransport, IOPump, connect
 
 from tests.answers import read_answers
-from tests.support import GET, TEXT, Server, echo, hello, request, serving
+from tests.support import GET, PATIENCE, TEXT, Server, echo, hello, request, serving
 
 # Twisted's own TLS uses what pyOpenSSL deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -88,6 +89,13 @@ class Pumped:
         moved = bool(self.pump.pump())
         self.server.reactor.turn()
         return moved
+
+    def move_while(self, condition: Callable[[], object]) -> None:
+        end = time.monotonic() + PATIENCE
+        while condition():
+            self.move()
+            if time.monotonic() > end:
+                raise RuntimeError("it never ended")
 
     def settle(self, *, work: bool = True) -> None:
         quiet = 0
@@ -174,8 +182,7 @@ def test_a_worker_that_waits_for_the_reader_goes_on(security: Security) -> None:
         pumped.client.transport.write(GET)
         pumped.settle(work=False)
         worker = server.step_in_thread()
-        while worker.is_alive():
-            pumped.move()
+        pumped.move_while(worker.is_alive)
         pumped.settle()
         (answer,) = read_answers(pumped.client.received)
         assert len(answer.body) == 2_000_000
@@ -270,11 +277,9 @@ def test_a_client_that_leaves_during_an_answer_through_tls(certificate: PrivateC
         pumped.client.transport.write(GET)
         pumped.settle(work=False)
         worker = server.step_in_thread()
-        while not pumped.client.received:
-            pumped.move()
+        pumped.move_while(lambda: not pumped.client.received)
         pumped.client.transport.abortConnection()
-        while worker.is_alive():
-            pumped.move()
+        pumped.move_while(worker.is_alive)
         assert closed.is_set()
         pumped.settle()
         assert server.factory.connections == set()
