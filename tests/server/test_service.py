@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -134,8 +135,12 @@ class ServiceTests(TestCase):
 
     def test_several_endpoints_of_one_service(self) -> Any:
         async def run() -> None:
-            path = self.mktemp()
-            service, port = await self.serve(hello, LOOPBACK, f"unix:{path}", endpoints.TCP4ServerEndpoint(reactor, 0))
+            # Trial's own `mktemp` would leave its folders in the checkout where pytest runs this.
+            folder = tempfile.TemporaryDirectory()
+            self.addCleanup(folder.cleanup)
+            path = f"{folder.name}/socket"
+            third = endpoints.TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
+            service, port = await self.serve(hello, LOOPBACK, f"unix:{path}", third)
             assert await self.get(port) == (200, b"hello")
             raw = await endpoints.connectProtocol(
                 endpoints.UNIXClientEndpoint(reactor, path), Raw(b"GET / HTTP/1.0\r\n\r\n")
