@@ -44,7 +44,9 @@ class InputPipe(RawIOBase):
         with self._changed:
             self._blocks.append(memoryview(octets))
             self._held += len(octets)
-            self.full = self._held >= self._capacity
+            if self._held >= self._capacity:
+                # Only `readinto` takes it back: TLS may still bring octets after the pause.
+                self.full = True
             self._changed.notify()
 
     def finish(self) -> None:
