@@ -445,6 +445,8 @@ class WSGIProtocol(Protocol):
     def cut_off(self) -> None:
         """Reset the connection, so that nobody takes an answer that is cut short for a whole one."""
         self._closing = True
+        if self._gather is not None:
+            self._stop_reading()  # the transport loses its connection a turn later, and only once
         abort(self.transport)
 
     # ---- Deadlines ---------------------------------------------------------------------------------------------
