@@ -132,6 +132,7 @@ class WSGIFactory(Factory):
             Phase.HANDSHAKE: min(rules.linger, rules.tls_timeout),
         }
         self.stuck = 0  # threads that run a request whose time is over
+        self._unfit = False  # and that was said
         self._pool = pool
         self._disk = disk
         self._call_later = call_later
@@ -215,6 +216,8 @@ class WSGIFactory(Factory):
     def sweep(self) -> None:
         """Keep the deadlines of all connections."""
         now = self.clock()
+        if self.stuck:
+            self._judge()
         for connection in list(self.connections):
             try:
                 connection.sweep(now)
@@ -229,10 +232,16 @@ class WSGIFactory(Factory):
         self._tally.note(f"refused with {status}: {reason}" if status else reason)
 
     def note_stuck(self, exchange: Exchange) -> None:
-        """Log what holds up `exchange`, whose time is over; say so where no thread is left for others."""
+        """Count and log what holds up `exchange`, whose time is over."""
         self.stuck += 1
         self._describe(exchange, "a request took too long and was given up")
-        if self.stuck == self._pool.size:
+        if self.gateway.guard is None:
+            self._judge()  # else at the next sweep: an exception is on its way that may free the thread
+
+    def _judge(self) -> None:
+        """Say so, once, where no thread is left for others."""
+        if self.stuck == self._pool.size and not self._unfit:
+            self._unfit = True
             self._say("every thread is stuck")
             self.on_unfit()
 
@@ -251,6 +260,7 @@ class WSGIFactory(Factory):
     def note_unstuck(self) -> None:
         """Count a thread in that has come back after all."""
         self.stuck -= 1
+        self._unfit = False
 
     def log_trouble(self, what: str, error: BaseException) -> None:
         """Log what the server itself could not do."""

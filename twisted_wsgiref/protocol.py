@@ -535,3 +535,6 @@ class WSGIProtocol(Protocol):
             if exchange.body is not None:
                 exchange.body.close()
             self._lose_exchange(504)
+            # Now that every block meets `ClientGone`: nothing of the connection can be interrupted any more.
+            if exchange.interrupt is not None:
+                exchange.interrupt.fire()

@@ -43,6 +43,7 @@ except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
+    from ._gateway.exchange import Exchange
     from .types import WSGIApplication
 
 _log = Logger()
@@ -103,6 +104,7 @@ class WSGIService(Service):
             multiprocess,
             clock,
             tuple(observers),
+            _guard(settings),
         )
         environ = service_environ(
             software=settings.server_header or "twisted_wsgiref",
@@ -281,6 +283,15 @@ def _explain(error: BaseException | None) -> str:
     reason = getattr(error, "socketError", None) or error
     text = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
     return " ".join(str(text).split())
+
+
+def _guard(settings: Settings) -> Callable[[Exchange, WSGIApplication], WSGIApplication] | None:
+    if not (settings.request_interrupt and settings.request_timeout):
+        return None
+    # Late: who does not ask for it needs no ctypes.
+    from ._gateway.interrupt import guard
+
+    return guard
 
 
 def _make_pools(name: str, settings: Settings) -> tuple[WorkerPool, WorkerPool]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from .error_stream import ErrorStream
     from .handler import WSGIHandler
+    from .interrupt import Interrupt
     from .outlet import Outlet
 
 # A client that has closed its sending half may still read: it is answered. One that did so and has waited this long,
@@ -51,6 +52,8 @@ class Gateway:
     multiprocess: bool
     clock: Callable[[], float]
     observers: tuple[Callable[[Record], object], ...] = ()
+    # What makes an application one that can be interrupted. None: nobody asked for it.
+    guard: Callable[[Exchange, WSGIApplication], WSGIApplication] | None = None
 
 
 class Exchange:
@@ -60,7 +63,8 @@ class Exchange:
     says, to a head that is still to be made, that no other request will be served. ``cut``
     says that the answer can not be completed, and that the client has to see it. ``left`` says that the client has
     closed its sending half, ``expired`` that its time is over, ``watched`` that its age
-    has been logged. ``received`` is when the request was ready, by the gateway's clock.
+    has been logged. ``received`` is when the request was ready, by the gateway's clock. ``interrupt`` ends the
+    application, once a worker has begun and where that is asked for.
     """
 
     __slots__ = (
@@ -75,6 +79,7 @@ class Exchange:
         "environ",
         "expired",
         "head",
+        "interrupt",
         "last",
         "left",
         "octets",
@@ -110,6 +115,7 @@ class Exchange:
         self.reported = False
         self.expired = False
         self.watched = False
+        self.interrupt: Interrupt | None = None
         self.status = 0
         self.octets = 0
         self._claim = Lock()
@@ -210,6 +216,8 @@ class Exchange:
         except OSError as error:
             stdin = BytesIO()
             application = _failing(error)
+        if gateway.guard is not None:
+            application = gateway.guard(self, application)
         self.environ["wsgi.input"] = stdin
         stdout: Any = self.outlet
         handler = gateway.handler_class(

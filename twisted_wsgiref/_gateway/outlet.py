@@ -30,6 +30,16 @@ class ClientGone(BaseException):
     """
 
 
+class RequestExpired(ClientGone):
+    """The time for a request is over, and its client was answered: what is set in the thread that still runs it.
+
+    A `ClientGone`, since nobody waits for the answer; with words, for it may come where an application logs it.
+    """
+
+    def __str__(self) -> str:
+        return "the request took longer than request_timeout allows: its client was answered, and is gone"
+
+
 class FileSpan:
     """A part of an open file, sent by the reactor. Owns a duplicate of the descriptor, so the application may close."""
 
