@@ -107,6 +107,12 @@ class Options(UsageOptions):
 
     opt_l = opt_listen
 
+    def opt_bind(self, address: str) -> None:
+        """Listen on HOST:PORT, :PORT or unix:PATH, as gunicorn's users write it; may be repeated."""
+        self["endpoints"].append(_endpoint_of_address(address))
+
+    opt_b = opt_bind
+
     def opt_port(self, port: str) -> None:
         """Listen on this TCP port of every interface: short for --listen tcp:PORT."""
         try:
@@ -215,6 +221,21 @@ def _table(path: str, named: str) -> dict[str, configuration.Given]:
     except OSError as error:
         raise SettingError(f"{named} is {path!r}: {error.strerror or error}") from None
     return configuration.from_file(path, content)
+
+
+def _endpoint_of_address(address: str) -> str:
+    """Return the endpoint that gunicorn's ``--bind`` means by `address`. Raises `UsageError`."""
+    if address.startswith("unix:"):
+        return address
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise UsageError(f"--bind is {address!r}: it has to be HOST:PORT, :PORT or unix:PATH; see also --listen")
+    host = host.removeprefix("[").removesuffix("]")
+    if not host:
+        return f"tcp:{port}"
+    # A colon in a description parts its words, so those of an IPv6 address are escaped.
+    kind = "tcp6" if ":" in host else "tcp"
+    return f"{kind}:{port}:interface={host}".replace(host, host.replace(":", r"\:"))
 
 
 def refuse(options: Options, line: str, traceback: str = "") -> NoReturn:

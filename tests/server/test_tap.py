@@ -404,3 +404,27 @@ def test_rotation_calls_twistd_too(handlers: None) -> None:
     call_on_rotation(lambda: called.append("access log"))
     signal.raise_signal(signal.SIGUSR1)
     assert called == ["access log", "twistd"]
+
+
+@pytest.mark.parametrize(
+    ("address", "endpoint"),
+    [
+        ("127.0.0.1:8000", "tcp:8000:interface=127.0.0.1"),
+        (":80", "tcp:80"),
+        ("[::1]:8000", r"tcp6:8000:interface=\:\:1"),
+        ("unix:/run/app.sock", "unix:/run/app.sock"),
+    ],
+)
+def test_gunicorns_way_to_say_where(address: str, endpoint: str) -> None:
+    assert parse("-b", address)["endpoints"] == [endpoint]
+    assert parse("--bind", address)["endpoints"] == [endpoint]
+
+
+@pytest.mark.parametrize("address", ["8000", "host:", "host:port", "host:99999", ""])
+def test_a_wrong_address_is_named(address: str) -> None:
+    with pytest.raises(UsageError, match="--bind is"):
+        parse("--bind", address)
+
+
+def test_gunicorns_letter_for_workers() -> None:
+    assert settings("-w", "3").workers == 3

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import getopt
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from ..settings import KIB, Knob, knobs
 from .configuration import defaults, near, place
@@ -33,6 +33,10 @@ def _written(value: object, unit: str) -> str:
     return f"{text} {unit}".rstrip()
 
 
+# The letters that gunicorn's users type; more would have to be learnt.
+_SHORT: Final = {"workers": "w"}
+
+
 def table() -> tuple[list[list[Any]], list[list[Any]]]:
     """Return optFlags and optParameters for what can be set: what is off by default is a flag, all else has a value.
 
@@ -46,7 +50,8 @@ def table() -> tuple[list[list[Any]], list[list[Any]]]:
             flags.append([option(name), None, text])
             flags.append([f"no-{option(name)}", None, f"not --{option(name)}, whatever a file or a variable says"])
         elif name in knobs():
-            parameters.append([option(name), None, None, _help(name, knobs()[name], usual)])
+            short = _SHORT.get(name)
+            parameters.append([option(name), short, None, _help(name, knobs()[name], usual)])
         elif name not in ("app", "listen", "port"):
             parameters.append([option(name), None, None, text])
     return flags, parameters
