@@ -275,12 +275,16 @@ class WSGIFactory(Factory):
 
     # ---- The end -----------------------------------------------------------------------------------------------
 
-    def drain(self, drained: Callable[[], None]) -> None:
-        """Answer what is in flight and take no more requests than are on their way; then call `drained`, once."""
+    def retire(self) -> None:
+        """Take no more requests than are on their way; so do the connections that are still to come."""
         self.draining = True
-        self._drained = drained
         for connection in list(self.connections):
             connection.retire()
+
+    def drain(self, drained: Callable[[], None]) -> None:
+        """Answer what is in flight and on its way; then call `drained`, once."""
+        self.retire()
+        self._drained = drained
         self.check_drained()
 
     def check_drained(self) -> None:

@@ -139,8 +139,9 @@ class CommandLineService(Service):
         self._takes_signals = True
         self._tell_ready()
         self._notifier.keep_alive(self._reactor)
-        if self._access_log is not None:
-            call_on_rotation(self._access_log.reopen)
+        log = self._access_log
+        # Without a log too: a rotation that has nothing to do must not be the end of the process.
+        call_on_rotation(log.reopen if log is not None else lambda: None)
 
     def _listening(self, ports: Sequence[Any]) -> None:
         settings: Settings = self._options["settings"]

@@ -35,6 +35,7 @@ from .factory import LAST_SWEEP, SWEEP, Rules, WSGIFactory
 from .gather import make_gather
 from .proxy import ProxiedReactor
 from .settings import SettingError, Settings
+from .transports import stop_accepting
 from .util import FileWrapper
 
 try:
@@ -149,7 +150,7 @@ class WSGIService(Service):
         """Accept no more, answer what is in flight, and end; fires at the latest after the grace of the settings."""
         super().stopService()  # type: ignore[no-untyped-call]
         stopped: Deferred[None] = Deferred()
-        closed = DeferredList([maybeDeferred(port.stopListening) for port in self._ports])
+        closed = DeferredList([stop_accepting(port) for port in self._ports])
         closed.addErrback(_log_failure)
         self._ports = []
         self._listens = False
@@ -174,7 +175,9 @@ class WSGIService(Service):
         if self._sweep.running:
             self._sweep.stop()
             self._start_sweep(LAST_SWEEP)
-        self._factory.drain(end)
+        self._factory.retire()
+        # Not before the last connection is accepted: with none it would be over at once.
+        closed.addBoth(lambda _: self._factory.drain(end))
         return stopped
 
     # ---- What it does now --------------------------------------------------------------------------------------

@@ -3,16 +3,51 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import ISSLTransport
+from twisted.internet.tcp import Port
 
 try:
     from twisted.protocols.tls import TLSMemoryBIOProtocol
 except ImportError:  # Without pyOpenSSL there is no TLS.
     TLSMemoryBIOProtocol = ()  # type: ignore[assignment,misc]
+
+
+# As many turns of accepting as empty the queue of a busy server; who connects all the time does not hold up the end.
+_MOST_TURNS: Final = 256
+
+
+def stop_accepting(port: Any) -> Deferred[Any]:
+    """Close the listening `port`, after all is accepted that the kernel has let in: it would reset those connections.
+
+    Twisted closes a turn of the reactor later, so the queue is emptied then, in the moment before.
+    """
+    if isinstance(port, Port) and hasattr(select, "poll"):
+        lose: Any = port.connectionLost
+
+        def accept_and_close(reason: Any) -> None:
+            port.disconnecting = False
+            _accept_all(port)
+            port.disconnecting = True
+            lose(reason)
+
+        port.connectionLost = accept_and_close  # type: ignore[method-assign]
+    stopped: Deferred[Any] = maybeDeferred(port.stopListening)
+    return stopped
+
+
+def _accept_all(port: Any) -> None:
+    poll = select.poll()
+    poll.register(port.socket, select.POLLIN)
+    for _ in range(_MOST_TURNS):
+        if not poll.poll(0):
+            return
+        port.doRead()
 
 
 def find_socket(transport: Any) -> socket.socket | None:

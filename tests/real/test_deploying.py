@@ -163,7 +163,7 @@ def caught(child: Child) -> set[str]:
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-@pytest.mark.parametrize("log", ["-"])
+@pytest.mark.parametrize("log", ["-", "off"])
 def test_each_signal_of_the_table_has_a_handler(workers: str, log: str, folder: Path) -> None:
     names = {name for row in table("Signals") for name in row.split(", ")} - {"SIGKILL to the parent"}
     words = ["-m", "twisted_wsgiref", "--port", "0", "--workers", workers, "--access-log", log, "shop.wsgi:application"]

@@ -84,6 +84,23 @@ def test_an_answer_that_has_begun_is_sent_to_its_end(name: str, tmp_path: Path) 
         assert server.child.process.returncode == 0
 
 
+@pytest.mark.parametrize("name", WIRES)
+def test_a_connection_that_was_promised_to_live_on_answers_one_request_more(name: str, tmp_path: Path) -> None:
+    with gated(tmp_path, app="stream") as server, client(server.served.wires[name]) as web:
+        answer = web.open("GET", "/")
+        assert (answer.read(5), answer.headers["Connection"]) == (b"first", None)
+        server.child.process.send_signal(signal.SIGTERM)
+        server.child.wait_for(STOPPING)
+        server.open()
+        assert answer.read() == b" and last"
+        # The client could not know: it may have sent a POST already, which it may not send again.
+        server.open()
+        last = web.ask("POST", "/", b"once")
+        assert (last.status, last.text, last.fields["Connection"]) == (200, "first and last", "close")
+        assert server.stopped_after(time.monotonic()) < 1.0
+        assert server.child.process.returncode == 0
+
+
 def test_the_answer_closes_the_connection_and_no_new_one_is_taken(tmp_path: Path) -> None:
     with gated(tmp_path) as server, client(server.served.wires["tcp"]) as web, ThreadPoolExecutor(1) as threads:
         asked = threads.submit(web.get, "/wait")
