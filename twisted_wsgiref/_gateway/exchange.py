@@ -60,10 +60,10 @@ class Exchange:
     """A request on its way through a worker.
 
     ``persistent`` says whether the connection may live on; it is final once the head of the answer is made. ``last``
-    says, to a head that is still to be made, that no other request will be served. ``cut``
-    says that the answer can not be completed, and that the client has to see it. ``left`` says that the client has
-    closed its sending half, ``expired`` that its time is over, ``watched`` that its age
-    has been logged. ``received`` is when the request was ready, by the gateway's clock. ``interrupt`` ends the
+    says, to a head that is still to be made, that no other request will be served. ``cut`` says that the answer can not
+    be completed, and that the client has to see it; ``ends_by_close`` that only the connection's end would end it.
+    ``left`` says that the client has closed its sending half, ``expired`` that its time is over, ``watched`` that its
+    age has been logged. ``received`` is when the request was ready, by the gateway's clock. ``interrupt`` ends the
     application, once a worker has begun and where that is asked for.
     """
 

@@ -17,7 +17,7 @@ from typing import Final, Protocol
 QUICK: Final = 10.0
 # So many deaths are answered at once: somebody kills, an allocator had a bad day. Then it is a loop.
 FREE_RESTARTS: Final = 5
-# The promise, and slow enough that a machine can still be worked on while it loops.
+# Slow enough that a machine can still be worked on while it loops.
 SLOWED: Final = 1.0
 # A child ends itself at the end of the grace; this much later, in seconds, it is ended.
 MARGIN: Final = 0.6
