@@ -447,6 +447,7 @@ class WSGIProtocol(Protocol):
         self._closing = True
         if self._gather is not None:
             self._stop_reading()  # the transport loses its connection a turn later, and only once
+            self._waits = 0  # and nothing that ends a wait has it read again
         abort(self.transport)
 
     # ---- Deadlines ---------------------------------------------------------------------------------------------
