@@ -16,6 +16,9 @@ from ._gateway.outlet import END, Block, End, FileSpan, Outlet
 
 # What a transport that changes octets is given at a time: each piece that it takes is progress of a slow client's.
 _SMALL_PIECE: Final = 16 * 1024
+# After so many pieces in a row the other connections have their turn. A client that reads as fast as an application
+# makes blocks would else keep the reactor for as long as the answer lasts.
+_PIECES_A_TURN: Final = 8
 
 
 @implementer(IPullProducer, IPushProducer)
@@ -24,10 +27,12 @@ class Drain:
 
     With `sock`, the transport's own, it sends straight; what the kernel does not take waits here, and the transport,
     which never has anything of ours, tells when the socket can be written (it takes us for a pull producer). Without,
-    the transport says when to pause (a push producer). `fail` is called where no more can be sent.
+    the transport says when to pause (a push producer). `fail` is called where no more can be sent, `again` where `pump`
+    is to be called in the reactor's next turn.
     """
 
     __slots__ = (
+        "_again",
         "_asked",
         "_fail",
         "_outlet",
@@ -47,12 +52,14 @@ class Drain:
         outlet: Outlet,
         over: Callable[[], None],
         fail: Callable[[], None],
+        again: Callable[[], None],
     ) -> None:
         self._transport = transport
         self._sock = sock
         self._outlet = outlet
         self._over = over
         self._fail = fail
+        self._again = again
         self._rest: bytes | memoryview | FileSpan | None = None
         self._registered = False
         self._paused = False
@@ -82,8 +89,8 @@ class Drain:
         self._rest = None
 
     def _pump_straight(self, sock: socket.socket) -> None:
-        """Send until the kernel takes no more, or nothing is queued."""
-        while True:
+        """Send until the kernel takes no more, nothing is queued, or it is the others' turn."""
+        for _ in range(_PIECES_A_TURN):
             block: Block | End | None = self._rest or self._outlet.take()
             self._rest = None
             if block is None or block is END:
@@ -99,7 +106,14 @@ class Drain:
                 self._fail()
                 return
             if self._rest is not None:
-                break
+                self._wait_for_socket()
+                return
+        if self._registered:
+            self._wait_for_socket()
+        else:
+            self._again()
+
+    def _wait_for_socket(self) -> None:
         if self._registered:
             self._transport.startWriting()
         else:
@@ -119,11 +133,12 @@ class Drain:
         if isinstance(block, FileSpan):
             before = block.remaining
             try:
-                block.send_all(sock)
+                block.send_piece(sock)
             except BlockingIOError:
-                self.sent += before - block.remaining
                 return block
-            self.sent += before
+            self.sent += before - block.remaining
+            if block.remaining:
+                self._outlet.put_back(block)
             return None
         try:
             sent = sock.send(block)
@@ -133,7 +148,9 @@ class Drain:
         return block[sent:] if sent < len(block) else None
 
     def _pump_transport(self) -> None:
-        while not self._paused:
+        for _ in range(_PIECES_A_TURN):
+            if self._paused:
+                return
             block = self._outlet.take(_SMALL_PIECE)
             if block is None:
                 return
@@ -153,6 +170,8 @@ class Drain:
             octets = bytes(block)  # type: ignore[arg-type]
             self.sent += len(octets)
             self._transport.write(octets)
+        if not self._paused:
+            self._again()
 
     def _read(self, span: FileSpan) -> bytes:
         octets = span.read(_SMALL_PIECE)

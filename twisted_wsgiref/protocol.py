@@ -98,7 +98,7 @@ class WSGIProtocol(Protocol):
             transport.stopReading()
             self._start_reading()
         self._outlet = outlet = Outlet(sock, self._ask_to_pump, self._rules.high_water)
-        self._drain = Drain(transport, sock, outlet, self._over, self.cut_off)
+        self._drain = Drain(transport, sock, outlet, self._over, self.cut_off, self._ask_to_pump)
         self._deadlines.start(Phase.FRESH if self._secured else Phase.HANDSHAKE, self.factory.clock())
         self.factory.add(self)
 

@@ -21,6 +21,8 @@ from typing import Final
 _BLOCK_COST: Final = 64
 # The most that the reactor takes at a time: what one send usually takes, and what one connection may copy at once.
 PIECE: Final = 128 * 1024
+# The most of a file that is sent with one call: the kernel goes on for as long as a fast client takes it.
+FILE_PIECE: Final = 1024 * 1024
 
 
 class ClientGone(BaseException):
@@ -50,25 +52,25 @@ class FileSpan:
         self._position = position
         self.remaining = octets
 
-    def send_all(self, sock: socket.socket) -> None:
-        """Send what is left, and close. Raises `BlockingIOError`, to be called again, where `sock` takes no more.
+    def send_piece(self, sock: socket.socket) -> None:
+        """Send at most `FILE_PIECE` octets; close when nothing is left. Raises `BlockingIOError` where none are taken.
 
         Any other `OSError`, also for a file that turns out to be shorter, closes too. Called in whichever thread owns
         the socket.
         """
         try:
-            while self.remaining:
-                sent = os.sendfile(sock.fileno(), self._descriptor, self._position, self.remaining)
-                if not sent:
-                    raise OSError(f"the file is {self.remaining} octets shorter than it was")
-                self._position += sent
-                self.remaining -= sent
+            sent = os.sendfile(sock.fileno(), self._descriptor, self._position, min(self.remaining, FILE_PIECE))
+            if not sent:
+                raise OSError(f"the file is {self.remaining} octets shorter than it was")
         except BlockingIOError:
             raise
         except OSError:
             self.close()
             raise
-        self.close()
+        self._position += sent
+        self.remaining -= sent
+        if not self.remaining:
+            self.close()
 
     def read(self, most: int) -> bytes:
         """Return the next octets, at most so many; none when the file ended early. Called in the reactor's thread."""
@@ -196,7 +198,8 @@ class Outlet:
         sock = self._sock
         if sock is not None and not self._handed:
             try:
-                span.send_all(sock)
+                while span.remaining:
+                    span.send_piece(sock)
                 return
             except BlockingIOError:
                 pass

@@ -1,0 +1,102 @@
+"""Does one client that reads as fast as an application makes blocks leave the reactor to the others?"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from twisted_wsgiref._gateway.outlet import FileSpan, Outlet
+from twisted_wsgiref.drain import Drain
+
+MEGABYTE = 1024 * 1024
+
+
+class GreedySocket:
+    """Takes all that it is given."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+
+    def send(self, octets: bytes) -> int:
+        self.taken += len(octets)
+        return len(octets)
+
+
+class GreedyTransport:
+    """Takes all that it is given, and never asks for a pause."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+
+    def registerProducer(self, producer: object, streaming: bool) -> None:
+        """Know the producer."""
+
+    def write(self, octets: bytes) -> None:
+        self.taken += len(octets)
+
+
+class EndlessOutlet(Outlet):
+    """Always has another block: the application keeps up with the client."""
+
+    def take(self, most: int = 0) -> Any:
+        return b"x" * (most or 128 * 1024)
+
+
+@pytest.fixture(params=["socket", "transport"])
+def drain(request: pytest.FixtureRequest) -> tuple[Drain, Any, list[str]]:
+    said: list[str] = []
+    sock: Any = GreedySocket() if request.param == "socket" else None
+    transport: Any = GreedyTransport()
+    outlet = EndlessOutlet(sock, lambda: said.append("wake"), 1)
+    made = Drain(
+        transport, sock, outlet, lambda: said.append("over"), lambda: said.append("fail"), lambda: said.append("again")
+    )
+    return made, sock or transport, said
+
+
+def test_an_answer_without_an_end_gives_the_reactor_back(drain: tuple[Drain, Any, list[str]]) -> None:
+    pumped, taker, said = drain
+    pumped.pump()
+    assert 0 < taker.taken <= 2 * MEGABYTE
+    assert said == ["again"]
+    pumped.pump()
+    assert said == ["again", "again"]
+    assert pumped.sent == taker.taken
+
+
+@pytest.fixture
+def span() -> Iterator[FileSpan]:
+    with tempfile.TemporaryFile() as file:
+        file.truncate(64 * MEGABYTE)
+        yield FileSpan(file.fileno(), 0, 64 * MEGABYTE)
+
+
+def test_a_large_file_gives_the_reactor_back(span: FileSpan, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def sendfile(to: int, of: int, position: int, octets: int) -> int:
+        asked.append(octets)
+        return octets
+
+    monkeypatch.setattr("os.sendfile", sendfile)
+    said: list[str] = []
+
+    class Socket:
+        def fileno(self) -> int:
+            return -1
+
+    sock: Any = Socket()
+    outlet = Outlet(None, lambda: said.append("wake"), 1)
+    outlet._put(span, 0)
+    pumped = Drain(None, sock, outlet, lambda: None, lambda: None, lambda: said.append("again"))
+    turns = 0
+    while span.remaining:
+        pumped.pump()
+        turns += 1
+    assert turns == 8
+    assert said == ["wake", *["again"] * 8]
+    assert set(asked) == {MEGABYTE}
+    assert pumped.sent == 64 * MEGABYTE
