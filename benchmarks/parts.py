@@ -19,7 +19,7 @@ from applications import HELLO, hello
 from twisted.internet.address import IPv4Address
 from workloads import BROWSER
 
-from twisted_wsgiref._gateway.environ import connection_environ, request_environ
+from twisted_wsgiref._gateway.environ import ConnectionEnviron
 from twisted_wsgiref._gateway.fields import format_fields
 from twisted_wsgiref._gateway.outlet import Outlet
 from twisted_wsgiref._wire.limits import Limits
@@ -114,9 +114,9 @@ def _parse(octets: bytes) -> Callable[[], object]:
 
 
 def _environ() -> Callable[[], object]:
-    connection = connection_environ(Path().environ, "http", ("127.0.0.1", 8000), ("127.0.0.1", 50000))
+    connection = ConnectionEnviron(Path().environ, "http", ("127.0.0.1", 8000), ("127.0.0.1", 50000))
     head: Any = _parse(THIRTEEN)()
-    return lambda: request_environ(connection, head, 0)
+    return lambda: connection.make(head, 0)
 
 
 def _fields() -> Callable[[], object]:

@@ -22,7 +22,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ._gateway.deadlines import Deadlines, Phase
-from ._gateway.environ import believe, connection_environ, request_environ
+from ._gateway.environ import ConnectionEnviron, believe
 from ._gateway.exchange import Exchange
 from ._gateway.input_pipe import InputPipe
 from ._gateway.intake import Intake, Request
@@ -69,7 +69,7 @@ class WSGIProtocol(Protocol):
         )
         self._reader = self._intake.reader
         self._exchange: Exchange | None = None
-        self._environ: dict[str, Any] | None = None  # what all requests of the connection share
+        self._environ: ConnectionEnviron | None = None  # made with the first request
         self._waits = 0  # why the transport is paused
         self._deadlines = Deadlines(factory.last_limits if factory.draining else factory.limits, rules.body_rate)
         self._served = False  # at least one request has come
@@ -306,12 +306,10 @@ class WSGIProtocol(Protocol):
         connection = self._environ
         if connection is None:
             connection = self._environ = self._describe()
-        size = 0 if body is None else body.size
-        environ = request_environ(connection, head, size)
+        environ = connection.make(head, 0 if body is None else body.size)
         if factory.rules.trusted is not None:
             try:
-                peer = connection.get("REMOTE_ADDR")
-                believe(environ, read_forwarded(head.fields, peer, factory.rules.trusted))
+                believe(environ, read_forwarded(head.fields, connection.peer, factory.rules.trusted))
             except ProtocolError as error:
                 if body is not None:
                     body.close()
@@ -325,12 +323,12 @@ class WSGIProtocol(Protocol):
         self._exchange = exchange
         factory.submit(exchange)
 
-    def _describe(self) -> dict[str, Any]:
+    def _describe(self) -> ConnectionEnviron:
         # Asked at the first request: behind a PROXY header the addresses are not known before.
         transport = self.transport
         scheme = "https" if is_secure(transport) else "http"
         host, peer = host_and_port(transport.getHost()), host_and_port(transport.getPeer())
-        return connection_environ(self.factory.environ, scheme, host, peer)
+        return ConnectionEnviron(self.factory.environ, scheme, host, peer)
 
     def refuse_exchange(self, status: int) -> None:
         """Answer `status` instead of the application, which has not begun, and close."""

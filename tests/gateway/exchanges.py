@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.answers import Answer, read_answers
 from tests.support import checked
-from twisted_wsgiref._gateway.environ import connection_environ, request_environ, service_environ
+from twisted_wsgiref._gateway.environ import ConnectionEnviron, service_environ
 from twisted_wsgiref._gateway.error_stream import ErrorStream
 from twisted_wsgiref._gateway.exchange import Exchange, Gateway
 from twisted_wsgiref._gateway.handler import WSGIHandler
@@ -100,8 +100,8 @@ class Run:
             errors=self.errors,
             stamp=ServerFields(software),
         )
-        lines = "".join(f"{line}\r\n" for line in ["Host: h", *fields.split("\n")] if line)
-        head = parse_head(f"{method} /path?query HTTP/1.{minor}\r\n{lines}".encode("latin-1"), LIMITS)
+        lines = [f"{method} /path?query HTTP/1.{minor}", "Host: h", *filter(None, fields.split("\n"))]
+        head = parse_head("\r\n".join(lines).encode("latin-1"), LIMITS)
         service = service_environ(
             software=software,
             script_name=script_name,
@@ -109,11 +109,11 @@ class Run:
             errors=self.errors,
             file_wrapper=FileWrapper,
         )
-        base = connection_environ(service, "http", ("127.0.0.1", 8080), ("127.0.0.2", 5000))
+        base = ConnectionEnviron(service, "http", ("127.0.0.1", 8080), ("127.0.0.2", 5000))
         held = RequestBody(1000)
         held.write(body)
         outlet: Any = self.outlet
-        environ = request_environ(base, head, len(body))
+        environ = base.make(head, len(body))
         self.exchange = Exchange(gateway, head, environ, held if body else None, outlet, self)
         self.exchange.run()
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.gateway.exchanges import LIMITS
-from twisted_wsgiref._gateway.environ import believe, connection_environ, request_environ, service_environ
+from twisted_wsgiref._gateway.environ import ConnectionEnviron, believe, service_environ
 from twisted_wsgiref._gateway.error_stream import ErrorStream
 from twisted_wsgiref._wire.forwarded import Client
 from twisted_wsgiref._wire.head import parse_head
@@ -20,7 +20,7 @@ UNIX = (None, None)
 
 
 def environ(
-    head: str = "GET / HTTP/1.1\r\nHost: example.com\r\n",
+    head: str = "GET / HTTP/1.1\r\nHost: example.com",
     *,
     scheme: str = "http",
     addresses: Any = TCP,
@@ -36,9 +36,8 @@ def environ(
         errors=ErrorStream(print),
         file_wrapper=FileWrapper,
     )
-    result = request_environ(
-        connection_environ(service, scheme, *addresses), parse_head(head.encode("latin-1"), LIMITS), size
-    )
+    connection = ConnectionEnviron(service, scheme, *addresses)
+    result = connection.make(parse_head(head.encode("latin-1"), LIMITS), size)
     if client is not None:
         believe(result, client)
     check_environ({**result, "wsgi.input": io.BytesIO()})
@@ -46,7 +45,7 @@ def environ(
 
 
 def head(line: str, *fields: str) -> str:
-    return "".join(f"{each}\r\n" for each in (f"{line} HTTP/1.1", "Host: example.com", *fields))
+    return "\r\n".join((f"{line} HTTP/1.1", "Host: example.com", *fields))
 
 
 def test_a_plain_request() -> None:
@@ -84,10 +83,10 @@ def test_two_requests_of_a_connection_share_nothing_that_can_change() -> None:
     service = service_environ(
         software="s", script_name="", multiprocess=False, errors=ErrorStream(print), file_wrapper=FileWrapper
     )
-    base = connection_environ(service, "http", *TCP)
-    one = request_environ(base, parse_head(head("GET /1", "X: 1").encode(), LIMITS), 0)
+    base = ConnectionEnviron(service, "http", *TCP)
+    one = base.make(parse_head(head("GET /1", "X: 1").encode(), LIMITS), 0)
     one["SCRIPT_NAME"] = "/changed"
-    two = request_environ(base, parse_head(head("GET /2").encode(), LIMITS), 0)
+    two = base.make(parse_head(head("GET /2").encode(), LIMITS), 0)
     assert two["SCRIPT_NAME"] == ""
     assert "HTTP_X" not in two
 
@@ -109,14 +108,14 @@ def test_tls() -> None:
     ],
 )
 def test_a_unix_socket_has_the_client_s_idea_of_the_server(host: str, scheme: str, name: str, port: str) -> None:
-    made = environ(f"GET / HTTP/1.1\r\nHost: {host}\r\n", scheme=scheme, addresses=UNIX)
+    made = environ(f"GET / HTTP/1.1\r\nHost: {host}", scheme=scheme, addresses=UNIX)
     assert (made["SERVER_NAME"], made["SERVER_PORT"]) == (name, port)
     assert "REMOTE_ADDR" not in made
     assert "REMOTE_PORT" not in made
 
 
 def test_a_unix_socket_without_a_host() -> None:
-    made = environ("GET / HTTP/1.0\r\n", addresses=UNIX)
+    made = environ("GET / HTTP/1.0", addresses=UNIX)
     assert (made["SERVER_NAME"], made["SERVER_PORT"], made["SERVER_PROTOCOL"]) == ("localhost", "80", "HTTP/1.0")
 
 

@@ -19,7 +19,7 @@ from tests.gateway.exchanges import LIMITS, RecordingOutlet, gateway_of
 from tests.support import GET, PATIENCE, TEXT, hello, request, serving
 from twisted_wsgiref import settings as settings_module
 from twisted_wsgiref._gateway import interrupt as room
-from twisted_wsgiref._gateway.environ import connection_environ, request_environ, service_environ
+from twisted_wsgiref._gateway.environ import ConnectionEnviron, service_environ
 from twisted_wsgiref._gateway.error_stream import ErrorStream
 from twisted_wsgiref._gateway.exchange import Exchange
 from twisted_wsgiref._gateway.handler import WSGIHandler
@@ -34,7 +34,7 @@ from twisted_wsgiref.util import FileWrapper
 
 pytestmark = pytest.mark.skipif(sys.implementation.name != "cpython", reason="the setting is refused elsewhere")
 
-HEAD = parse_head(b"GET / HTTP/1.1\r\nHost: h\r\n", LIMITS)
+HEAD = parse_head(b"GET / HTTP/1.1\r\nHost: h", LIMITS)
 
 
 class Ended:
@@ -75,9 +75,9 @@ class House:
         service = service_environ(
             software="tests", script_name="", multiprocess=False, errors=self.errors, file_wrapper=FileWrapper
         )
-        base = connection_environ(service, "http", ("127.0.0.1", 8080), ("127.0.0.2", 5000))
+        base = ConnectionEnviron(service, "http", ("127.0.0.1", 8080), ("127.0.0.2", 5000))
         outlet: Any = RecordingOutlet()
-        exchange = Exchange(gateway, HEAD, request_environ(base, HEAD, 0), body, outlet, Ended())
+        exchange = Exchange(gateway, HEAD, base.make(HEAD, 0), body, outlet, Ended())
         self.pool.put([exchange])
         return exchange
 

@@ -6,15 +6,16 @@ import time
 
 import pytest
 
-from twisted_wsgiref._wire import field_line
+from twisted_wsgiref._wire import field_line, request_line
 from twisted_wsgiref._wire.errors import ProtocolError
 from twisted_wsgiref._wire.framing import CHUNKED
-from twisted_wsgiref._wire.head import RequestHead, is_request_line, parse_head
+from twisted_wsgiref._wire.head import HeadParser, RequestHead, parse_head
 from twisted_wsgiref._wire.limits import Limits
+from twisted_wsgiref._wire.request_line import is_request_line
 
 
 def parse(fields: bytes = b"", line: bytes = b"GET / HTTP/1.1", host: bytes = b"Host: a\r\n") -> RequestHead:
-    return parse_head(line + b"\r\n" + host + fields, Limits())
+    return parse_head((line + b"\r\n" + host + fields).removesuffix(b"\r\n"), Limits())
 
 
 def status(fields: bytes = b"", line: bytes = b"GET / HTTP/1.1", host: bytes = b"Host: a\r\n") -> int:
@@ -177,11 +178,11 @@ def test_a_target_is_printable_ascii(code: int) -> None:
 )
 def test_request_lines_of_no_version_that_is_served(line: bytes, expected: int) -> None:
     assert status(line=line) == expected
-    assert not is_request_line(line + b"\r\n")
+    assert not is_request_line(line)
 
 
 def test_a_request_line_that_is_served_is_known_before_the_fields() -> None:
-    assert is_request_line(b"GET / HTTP/1.1\r\n")
+    assert is_request_line(b"GET / HTTP/1.1")
     assert not is_request_line(b"GET / HTTP/1.1\n")
 
 
@@ -196,7 +197,7 @@ def test_an_error_tells_its_status_and_quotes_nothing() -> None:
 
 
 def test_neither_many_lines_nor_long_ones_are_remembered() -> None:
-    lines = field_line._FieldLines()
+    lines = field_line.make_lines()
     for number in range(5000):
         assert lines[f"X-{number}: a"] == (f"HTTP_X_{number}", "a")
     assert lines["X: " + "a" * 5000] == ("HTTP_X", "a" * 5000)
@@ -206,7 +207,7 @@ def test_neither_many_lines_nor_long_ones_are_remembered() -> None:
 
 @pytest.mark.parametrize("name", ["Cookie", "Authorization", "proxy-authorization"])
 def test_secrets_are_not_remembered(name: str) -> None:
-    lines = field_line._FieldLines()
+    lines = field_line.make_lines()
     assert lines[f"{name}: secret"][1] == "secret"
     assert not lines
 
@@ -218,5 +219,62 @@ def test_a_long_run_of_white_space_costs_no_more_than_its_length(padding: bytes,
     lines = (b"X:" + padding * (8000 // len(padding)) + end) * 4
     start = time.thread_time()
     with pytest.raises(ProtocolError):
-        parse_head(b"GET / HTTP/1.1\r\nHost: a\r\n" + lines + b"\n", Limits())
+        parse_head(b"GET / HTTP/1.1\r\nHost: a\r\n" + lines, Limits())
     assert time.thread_time() - start < 0.05
+
+
+# Fields that a connection sends again as it sent them before are not judged again.
+
+
+def test_fields_that_come_again_are_the_same_object() -> None:
+    parser = HeadParser(Limits())
+    one = parser.parse(b"GET /1 HTTP/1.1\r\nHost: a\r\nCookie: b")
+    two = parser.parse(b"GET /2 HTTP/1.1\r\nHost: a\r\nCookie: b")
+    assert two.fields is one.fields
+    assert (one.path, two.path) == ("/1", "/2")
+    other = HeadParser(Limits()).parse(b"GET /1 HTTP/1.1\r\nHost: a\r\nCookie: b")
+    assert other.fields is not one.fields
+
+
+def test_fields_are_judged_again_for_another_version() -> None:
+    parser = HeadParser(Limits())
+    assert parser.parse(b"GET / HTTP/1.0\r\nExpect: x").persistent is False
+    with pytest.raises(ProtocolError) as caught:
+        parser.parse(b"GET / HTTP/1.1\r\nExpect: x")
+    assert caught.value.reason == "an HTTP/1.1 request without Host"
+    assert parser.parse(b"GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue").expects_continue is True
+    assert parser.parse(b"GET / HTTP/1.0\r\nHost: a\r\nExpect: 100-continue").expects_continue is False
+
+
+def test_a_target_is_held_to_the_host_that_came_before() -> None:
+    parser = HeadParser(Limits())
+    parser.parse(b"GET / HTTP/1.1\r\nHost: a")
+    assert parser.parse(b"GET http://a/b HTTP/1.1\r\nHost: a").path == "/b"
+    with pytest.raises(ProtocolError):
+        parser.parse(b"GET http://b/ HTTP/1.1\r\nHost: a")
+
+
+@pytest.mark.parametrize("limits", [Limits(), Limits(field=20), Limits(request_line=20)])
+def test_lines_that_come_again_are_measured_again(limits: Limits) -> None:
+    parser = HeadParser(limits)
+    for _ in range(2):
+        assert parser.parse(b"GET / HTTP/1.1\r\nHost: a\r\nA: b").path == "/"
+    for long in (b"GET /" + b"a" * limits.request_line + b" HTTP/1.1", b"GET / HTTP/1.1\r\nA: " + b"a" * limits.field):
+        for _ in range(2):
+            with pytest.raises(ProtocolError):
+                parser.parse(long + b"\r\nHost: a")
+
+
+def test_what_is_kept_of_a_connection_is_bounded() -> None:
+    parser = HeadParser(Limits())
+    parser.parse(b"GET / HTTP/1.1\r\nHost: a\r\nCookie: " + b"a" * 8000)
+    assert len(parser._lines) <= 2048
+
+
+def test_a_request_line_with_a_query_is_not_remembered() -> None:
+    lines = request_line.make_lines()
+    assert lines[b"GET /a?token=b HTTP/1.1"].query == "token=b"
+    assert not lines
+    for number in range(5000):
+        assert lines[b"GET /%d HTTP/1.1" % number].path == f"/{number}"
+    assert len(lines) <= 1024

@@ -5,11 +5,14 @@ from __future__ import annotations
 import pytest
 
 from twisted_wsgiref._wire.errors import ProtocolError
-from twisted_wsgiref._wire.target import check_host, split_target
+from twisted_wsgiref._wire.target import check_agreement, check_host, split_target
 
 
 def split(target: str, method: str = "GET", host: str | None = "example.com") -> tuple[str, str]:
-    return split_target(method, target, {} if host is None else {"HTTP_HOST": host})
+    authority, path, query = split_target(method, target)
+    if authority is not None:
+        check_agreement(authority, host)
+    return path, query
 
 
 def status(target: str, method: str = "GET", host: str | None = "example.com") -> int:

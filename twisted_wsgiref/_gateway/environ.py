@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from twisted_wsgiref._wire.forwarded import Client
 from twisted_wsgiref._wire.framing import CHUNKED
 from twisted_wsgiref._wire.head import RequestHead
 
 WSGI_VERSION = (1, 0)
+# What each request has of its own: with a place from the start, a dictionary does not grow while it is filled.
+_PLACES: Final = dict.fromkeys(
+    (
+        "REQUEST_METHOD",
+        "PATH_INFO",
+        "QUERY_STRING",
+        "REQUEST_URI",
+        "RAW_URI",
+        "SERVER_PROTOCOL",
+        "wsgi.input",
+        "wsgi.early_hints",
+        "twisted_wsgiref.client_disconnected",
+    )
+)
 
 
 def service_environ(
@@ -30,46 +44,60 @@ def service_environ(
     }
 
 
-def connection_environ(
-    service: dict[str, Any], scheme: str, server: tuple[str, int] | None, peer: tuple[str, int] | None
-) -> dict[str, Any]:
-    """Return what is the same for every request of a connection; addresses only where the transport has them."""
-    environ: dict[str, Any] = {**service, "wsgi.url_scheme": scheme}
-    if scheme == "https":
-        environ["HTTPS"] = "on"
-    if server is not None:
-        environ["SERVER_NAME"] = server[0]
-        environ["SERVER_PORT"] = str(server[1])
-    if peer is not None:
-        environ["REMOTE_ADDR"] = peer[0]
-        environ["REMOTE_PORT"] = str(peer[1])
-    return environ
+class ConnectionEnviron:
+    """Makes the environs of one connection's requests, from what a service says and what the transport knows.
 
-
-def request_environ(base: dict[str, Any], head: RequestHead, size: int | None) -> dict[str, Any]:
-    """Return a new environ for one request on top of its connection's, `base`.
-
-    The body, of `size` octets (None: nobody knows yet), is added by the worker that opens it. PEP 3333 and RFC 3875;
-    REQUEST_URI, as Apache and uWSGI have it, and RAW_URI, as gunicorn has it, are the target as sent. Called in the
-    reactor's thread.
+    `peer` and `server` are addresses where the transport has them. Called in the reactor's thread.
     """
-    environ = base.copy()
-    environ.update(head.fields)
-    environ["REQUEST_METHOD"] = head.method
-    environ["PATH_INFO"] = head.path
-    environ["QUERY_STRING"] = head.query
-    environ["REQUEST_URI"] = environ["RAW_URI"] = head.target
-    environ["SERVER_PROTOCOL"] = "HTTP/1.1" if head.minor else "HTTP/1.0"
-    if head.length == CHUNKED and size is not None:
-        # The coding is undone: what an application reads is as long as this says.
-        del environ["HTTP_TRANSFER_ENCODING"]
-        environ["CONTENT_LENGTH"] = str(size)
-    if "SERVER_NAME" not in environ:
-        _name_server_after_host(environ)
-    script_name = environ["SCRIPT_NAME"]
-    if script_name:
-        _mount(environ, script_name)
-    return environ
+
+    __slots__ = ("_common", "_fields", "_template", "peer")
+
+    def __init__(
+        self, service: dict[str, Any], scheme: str, server: tuple[str, int] | None, peer: tuple[str, int] | None
+    ) -> None:
+        self._common = common = {**_PLACES, **service, "wsgi.url_scheme": scheme}
+        if scheme == "https":
+            common["HTTPS"] = "on"
+        if server is not None:
+            common["SERVER_NAME"] = server[0]
+            common["SERVER_PORT"] = str(server[1])
+        if peer is not None:
+            common["REMOTE_ADDR"] = peer[0]
+            common["REMOTE_PORT"] = str(peer[1])
+        #: Who sends, None where the transport does not know.
+        self.peer = None if peer is None else peer[0]
+        self._template = common  # the common part, and those fields of a request that came again
+        self._fields: dict[str, str] = {}  # which ones
+
+    def make(self, head: RequestHead, size: int | None) -> dict[str, Any]:
+        """Return a new environ for the request of `head`.
+
+        The body, of `size` octets (None: nobody knows yet), is added by the worker that opens it. PEP 3333 and RFC
+        3875; REQUEST_URI, as Apache and uWSGI have it, and RAW_URI, as gunicorn has it, are the target as sent.
+        """
+        fields = head.fields
+        if fields is self._fields:
+            environ = self._template.copy()
+        else:
+            environ = self._common.copy()
+            environ.update(fields)
+            if head.recurs:
+                self._template, self._fields = environ.copy(), fields
+        environ["REQUEST_METHOD"] = head.method
+        environ["PATH_INFO"] = head.path
+        environ["QUERY_STRING"] = head.query
+        environ["REQUEST_URI"] = environ["RAW_URI"] = head.target
+        environ["SERVER_PROTOCOL"] = "HTTP/1.1" if head.minor else "HTTP/1.0"
+        if head.length == CHUNKED and size is not None:
+            # The coding is undone: what an application reads is as long as this says.
+            del environ["HTTP_TRANSFER_ENCODING"]
+            environ["CONTENT_LENGTH"] = str(size)
+        if "SERVER_NAME" not in environ:
+            _name_server_after_host(environ)
+        script_name = environ["SCRIPT_NAME"]
+        if script_name:
+            _mount(environ, script_name)
+        return environ
 
 
 def believe(environ: dict[str, Any], client: Client) -> None:

@@ -10,6 +10,7 @@ import re
 from typing import Final
 
 from .errors import ProtocolError
+from .remembered import Remembered
 
 # RFC 9110, section 5.6.2.
 TOKEN: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
@@ -21,23 +22,6 @@ _FIELD: Final = re.compile(rf"({TOKEN}):([\t -~\x80-\xff]*)")
 IGNORED: Final = ""
 
 _SECRET: Final = frozenset({"HTTP_AUTHORIZATION", "HTTP_COOKIE", "HTTP_PROXY_AUTHORIZATION"})
-
-
-class _FieldLines(dict[str, tuple[str, str]]):
-    """Lines without their line ends, mapped to CGI names and values; a line that is no field raises `ProtocolError`."""
-
-    # Browsers send ten that stay the same, and differ among each other: this is a few hundred kinds of clients. When it
-    # is full it starts anew, so that what is sent now is what is known. A longer line is seldom sent twice.
-    _most = 2048
-    _longest = 200
-
-    def __missing__(self, line: str) -> tuple[str, str]:
-        field = _read(line)
-        if len(line) <= self._longest and field[0] not in _SECRET:
-            if len(self) >= self._most:
-                self.clear()
-            self[line] = field
-        return field
 
 
 def _read(line: str) -> tuple[str, str]:
@@ -62,6 +46,12 @@ def cgi_name(name: str) -> str:
     return key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else "HTTP_" + key
 
 
-#: Maps each field line, without its line end, to its CGI name and value; raises `ProtocolError` (400) for what is none.
-#: Called in the reactor's thread alone.
-read_field_line: Final = _FieldLines().__getitem__
+def make_lines() -> Remembered[str, tuple[str, str]]:
+    """Return what maps field lines, without their line ends, to CGI names and values; raises `ProtocolError` (400)."""
+    # Browsers send ten that stay the same, and differ among each other: this is a few hundred kinds of clients. A
+    # longer line is seldom sent twice.
+    return Remembered(_read, lambda _, field: field[0] not in _SECRET, most=2048, longest=200)
+
+
+#: Return the CGI name and the value of a field line. Raises `ProtocolError`. Called in the reactor's thread alone.
+read_field_line: Final = make_lines().__getitem__

@@ -12,23 +12,27 @@ from typing import Final
 
 from .errors import ProtocolError
 from .framing import CHUNKED
-from .head import RequestHead, check_line, check_lines, is_request_line, parse_head, refuse_request_line
+from .head import HeadParser, RequestHead, check_line, check_lines
 from .limits import Limits
+from .request_line import is_request_line, refuse_request_line
 
 # RFC 9112, section 2.2: CR LF only. A bare LF would be a line end to some and a character to others. The other
 # control characters are nowhere allowed; the first of a TLS handshake sent to a plain port is one of them.
 _NEVER: Final = re.compile(rb"(?<!\r)\n|\r[^\n]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
+_END: Final = b"\r\n\r\n"
 _CR: Final = 0x0D
 
 
 class HeadReader:
     """The octets of a connection that are not understood yet, and the next head in them."""
 
-    __slots__ = ("_forgiven", "_limits", "_line_start", "_owed", "_searched", "buffer")
+    __slots__ = ("_forgiven", "_limits", "_line_start", "_longest", "_owed", "_parse", "_searched", "buffer")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
+        self._longest = limits.head - len("\r\n")
+        self._parse = HeadParser(limits).parse
         #: The octets that are not understood yet.
         self.buffer: bytes | bytearray = b""
         self._searched = 0  # before this there is no end of a head, and nothing forbidden
@@ -52,14 +56,28 @@ class HeadReader:
     def take_head(self) -> RequestHead | None:
         """Return the next head, once it is complete. Raises `ProtocolError`; nothing may be asked after that."""
         buffer = self.buffer
-        end = buffer.find(b"\r\n\r\n", self._searched)
-        if end < 0 or end + 2 > self._limits.head or buffer[0] == _CR:
-            return self._take_slowly(end)
-        head = parse_head(bytes(buffer[: end + 2]), self._limits)
-        if head.length == CHUNKED:
-            self.buffer = bytes(buffer[end + 4 :])  # `take_rest` asks for all of it next, as bytes
+        rest = b""
+        if type(buffer) is bytes:
+            octets, end, rest = buffer.partition(_END)
+            if not end:
+                return self._take_slowly(-1)
         else:
-            self._drop(end + 4)
+            at = buffer.find(_END, self._searched)
+            if at < 0:
+                return self._take_slowly(-1)
+            octets = bytes(buffer[:at])
+        size = len(octets)
+        if size > self._longest or not octets or octets[0] == _CR:
+            return self._take_slowly(size)
+        head = self._parse(octets)
+        if type(buffer) is not bytes:
+            self._drop(size + 4)
+        elif rest and not head.length:
+            self.buffer = bytearray(rest)  # the next ones are dropped one by one
+        else:
+            self.buffer = rest
+        if head.length == CHUNKED:
+            self.buffer = bytes(self.buffer)  # `take_rest` asks for all of it next
         self._owed = head.length
         self._searched = self._line_start = 0
         self._forgiven = False
@@ -126,6 +144,6 @@ class HeadReader:
 
     def _check_request_line(self) -> None:
         # A client of HTTP/0.9 sends one line and waits: it is told at once, not at the deadline.
-        line = bytes(self.buffer[: self.buffer.find(b"\r\n") + 2])
+        line = bytes(self.buffer[: self.buffer.find(b"\r\n")])
         if not is_request_line(line):
-            refuse_request_line(line.decode("latin-1"))
+            refuse_request_line(line)

@@ -13,7 +13,6 @@ Decided here, since RFC 9112 leaves it open or clients disagree:
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote
@@ -37,37 +36,43 @@ def check_host(host: str) -> None:
         raise ProtocolError(400, "Host is not a host and port")
 
 
-def split_target(method: str, target: str, fields: Mapping[str, str]) -> tuple[str, str]:
-    """Return PATH_INFO, decoded, and QUERY_STRING, as sent. Raises `ProtocolError`. RFC 9112, section 3.2.
+def split_target(method: str, target: str) -> tuple[str | None, str, str]:
+    """Return the authority that `target` names or None, PATH_INFO, decoded, and QUERY_STRING, as sent.
 
-    ``*`` gives an empty path. An absolute form must name the authority that Host names.
+    ``*`` gives an empty path. Raises `ProtocolError`. RFC 9112, section 3.2.
     """
     if method == "CONNECT":
         raise ProtocolError(501, "this server is no tunnel")
     if "#" in target:
         raise ProtocolError(400, "a fragment in the request target")
+    authority = None
     if target[0] == "/":
         path, _, query = target.partition("?")
     elif target == "*" and method == "OPTIONS":
-        return "", ""
+        return None, "", ""
     else:
-        path, query = _split_absolute(target, fields)
+        authority, path, query = _split_absolute(target)
     if "%" in path:
         if _BAD_ESCAPE.search(path) is not None:
             raise ProtocolError(400, "a malformed escape in the path")
         path = unquote(path, "latin-1")
-    return path, query
+    return authority, path, query
 
 
-def _split_absolute(target: str, fields: Mapping[str, str]) -> tuple[str, str]:
-    # RFC 9112, section 3.2.2 would let the target win over a different Host. Whoever sends both is deceiving somebody
-    # on the way, so it is refused.
+def check_agreement(authority: str, host: str | None) -> None:
+    """Refuse a target that names another `authority` than `host` does. Raises `ProtocolError`.
+
+    RFC 9112, section 3.2.2 would let the target win over a different Host. Whoever sends both is deceiving somebody on
+    the way.
+    """
+    if host is not None and host.lower() != authority.lower():
+        raise ProtocolError(400, "the request target and Host disagree")
+
+
+def _split_absolute(target: str) -> tuple[str, str, str]:
     parts = _ABSOLUTE.fullmatch(target)
     if parts is None:
         raise ProtocolError(400, "the request target has no form that is served")
     authority, path, query = parts.groups()
     check_host(authority)
-    host = fields.get("HTTP_HOST")
-    if host is not None and host.lower() != authority.lower():
-        raise ProtocolError(400, "the request target and Host disagree")
-    return path or "/", query or ""
+    return authority, path or "/", query or ""
