@@ -427,8 +427,8 @@ class WSGIProtocol(Protocol):
 
     def _answer_and_close(self, status: int, method: str = "") -> None:
         extra = _RETRY_AFTER if status == 503 else ""
-        stamp = self.factory.gateway.stamp.lines(time())
-        self.transport.write(error_answer(status, stamp, extra, head=method == "HEAD"))
+        end = self.factory.gateway.stamp.end(time())
+        self.transport.write(error_answer(status, end, extra, head=method == "HEAD"))
         self._linger()
 
     def _linger(self) -> None:

@@ -131,41 +131,42 @@ def test_interim_answers() -> None:
 
 @pytest.mark.parametrize("status", [400, 408, 413, 414, 417, 431, 500, 501, 503, 504, 505])
 def test_an_error_is_answered_whole_and_with_fixed_words(status: int) -> None:
-    head, _, body = error_answer(status, "Date: now\r\n", "Retry-After: 1\r\n").partition(b"\r\n\r\n")
+    head, _, body = error_answer(status, b"Date: now\r\n\r\n", "Retry-After: 1\r\n").partition(b"\r\n\r\n")
     lines = head.decode("ascii").split("\r\n")
     assert lines == [
         f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
-        "Date: now",
         "Retry-After: 1",
         "Content-Type: text/plain; charset=utf-8",
         f"Content-Length: {len(body)}",
         "Connection: close",
+        "Date: now",
     ]
     assert body.isascii()
     assert body.endswith(b".\n")
-    assert error_answer(status, "").startswith(f"HTTP/1.1 {status} ".encode())
+    assert error_answer(status, b"\r\n").startswith(f"HTTP/1.1 {status} ".encode())
 
 
 # RFC 9110, sections 6.6.1 and 10.2.4.
 
 NOW = 784111777.9
-DATE = "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
+DATE = b"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
+SERVER = b"Server: us\r\n"
 
 
 def test_date_and_server_are_added_unless_the_application_gave_them() -> None:
     fields = ServerFields("us")
-    assert fields.lines(NOW) == DATE + "Server: us\r\n"
-    assert fields.lines(NOW, date=False) == "Server: us\r\n"
-    assert fields.lines(NOW, server=False) == DATE
-    assert fields.lines(NOW, date=False, server=False) == ""
+    assert fields.end(NOW) == DATE + SERVER + b"\r\n"
+    assert fields.end(NOW, date=False) == SERVER + b"\r\n"
+    assert fields.end(NOW, server=False) == DATE + b"\r\n"
+    assert fields.end(NOW, date=False, server=False) == b"\r\n"
 
 
 def test_a_server_may_be_nameless() -> None:
-    assert ServerFields("").lines(NOW) == DATE
+    assert ServerFields("").end(NOW) == DATE + b"\r\n"
 
 
 def test_date_is_of_the_second_that_is_asked_for() -> None:
     fields = ServerFields("")
     for now in (0.0, 0.5, 1.0, NOW, 59.99, 2.0**31):
-        line = fields.lines(now)
+        line = fields.end(now).decode()
         assert parsedate_to_datetime(line.removeprefix("Date: ").rstrip()).timestamp() == int(now)

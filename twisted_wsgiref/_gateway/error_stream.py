@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable
+from threading import get_ident
 
 
 class ErrorStream:
@@ -14,18 +14,18 @@ class ErrorStream:
 
     def __init__(self, emit: Callable[[str], None]) -> None:
         self._emit = emit
-        self._thread = threading.local()
+        self._begun: dict[int, str] = {}  # lines whose end has not come, by thread
 
     def write(self, text: str) -> int:
         """Keep `text` until its line is whole; return its length. Raises `TypeError` for what is not text."""
         if not isinstance(text, str):
             raise TypeError(f"wsgi.errors takes str, not {type(text).__name__}")
-        whole, newline, rest = text.rpartition("\n")
-        begun = getattr(self._thread, "begun", "")
+        me = get_ident()
+        whole, newline, rest = (self._begun.pop(me, "") + text).rpartition("\n")
         if newline:
-            self._emit(begun + whole)
-            begun = ""
-        self._thread.begun = begun + rest
+            self._emit(whole)
+        if rest:
+            self._begun[me] = rest
         return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:
@@ -35,7 +35,7 @@ class ErrorStream:
 
     def flush(self) -> None:
         """Log the line that was begun, if any."""
-        begun = getattr(self._thread, "begun", "")
-        if begun:
-            self._thread.begun = ""
-            self._emit(begun)
+        if self._begun:
+            begun = self._begun.pop(get_ident(), "")
+            if begun:
+                self._emit(begun)

@@ -69,7 +69,6 @@ class Exchange:
 
     __slots__ = (
         "_claim",
-        "_gateway",
         "_peer",
         "_user",
         "body",
@@ -78,6 +77,7 @@ class Exchange:
         "ends_by_close",
         "environ",
         "expired",
+        "gateway",
         "head",
         "interrupt",
         "last",
@@ -100,7 +100,7 @@ class Exchange:
         outlet: Outlet,
         connection: Connection,
     ) -> None:
-        self._gateway = gateway
+        self.gateway = gateway
         self.head = head
         self.environ = environ
         self.body = body
@@ -121,11 +121,6 @@ class Exchange:
         self._claim = Lock()
         environ["twisted_wsgiref.client_disconnected"] = self.is_client_gone
         environ["wsgi.early_hints"] = self.send_early_hints
-
-    @property
-    def stamp(self) -> ServerFields:
-        """What the server adds to each head."""
-        return self._gateway.stamp
 
     # ---- In any thread -----------------------------------------------------------------------------------------
 
@@ -150,7 +145,7 @@ class Exchange:
 
     def report(self) -> None:
         """Tell the observers, once. Called in the thread that sent the last octet."""
-        observers = self._gateway.observers
+        observers = self.gateway.observers
         if not observers or self.reported:
             return
         self.reported = True
@@ -163,7 +158,7 @@ class Exchange:
             self.status,
             self.octets,
             time(),
-            self._gateway.clock() - self.received,
+            self.gateway.clock() - self.received,
             fields.get("HTTP_REFERER", ""),
             fields.get("HTTP_USER_AGENT", ""),
             self._user,
@@ -174,7 +169,7 @@ class Exchange:
     def _let_go(self) -> None:
         """Keep of the environ what a record needs. It refers to this exchange, and would not be freed before long."""
         environ, self.environ = self.environ, {}
-        if self._gateway.observers:
+        if self.gateway.observers:
             self._peer = environ.get("REMOTE_ADDR")
             self._user = environ.get("REMOTE_USER", "")
 
@@ -185,7 +180,7 @@ class Exchange:
         if not self.claim():
             return
         try:
-            if self.outlet.gone or (self.left and self._gateway.clock() - self.received > _PATIENCE):
+            if self.outlet.gone or (self.left and self.gateway.clock() - self.received > _PATIENCE):
                 # Nobody waits for the answer any more.
                 self.cut = True
             else:
@@ -196,13 +191,13 @@ class Exchange:
             raise
         finally:
             self._let_go()
-            self._gateway.errors.flush()
+            self.gateway.errors.flush()
             if self.body is not None:
                 self.body.close()
             self.connection.exchange_ended()
 
     def _run_handler(self) -> None:
-        gateway = self._gateway
+        gateway = self.gateway
         application = gateway.application
         body = self.body
         stdin: IO[bytes] | BufferedReader

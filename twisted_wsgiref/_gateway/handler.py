@@ -18,7 +18,7 @@ from time import time
 from traceback import format_exception
 from typing import IO, TYPE_CHECKING, Any, ClassVar, Final
 
-from twisted_wsgiref._wire.response import LAST_CHUNK, chunk, decide_framing, forbids_length
+from twisted_wsgiref._wire.response import LAST_CHUNK, chunk, make_head
 from twisted_wsgiref.handlers import SimpleHandler
 
 from .fields import Fields, check_status, format_fields
@@ -195,7 +195,7 @@ class WSGIHandler(SimpleHandler):
         for block in blocks:
             if type(block) is not bytes:
                 raise TypeError(f"the application gave a block of type {type(block).__name__}: it has to be bytes")
-        body = blocks[0] if len(blocks) == 1 else b"".join(blocks)
+        body = block if len(blocks) == 1 else b"".join(blocks)
         head = self._make_head(len(body))
         self.headers_sent = True
         if self._bodyless:
@@ -255,19 +255,23 @@ class WSGIHandler(SimpleHandler):
         """
         exchange = self.exchange
         request = exchange.head
-        status: str = self.status  # type: ignore[assignment]
         lines, given, has_date, has_server = self._fields
-        if exchange.last or exchange.is_upload_unread():
+        if exchange.last or (exchange.body is not None and exchange.is_upload_unread()):
             exchange.persistent = False  # an answer without reading refuses the rest
-        framing = decide_framing(status, request.method == "HEAD", request.minor, given, known, exchange.persistent)
-        end, self._chunked, self._bodyless, self._remaining, exchange.persistent = framing
-        if self._bodyless and given is not None and forbids_length(status):
-            lines = _without(lines, "content-length")
         if self.server_software and not has_server:
             lines += f"Server: {self.server_software}\r\n"
             has_server = True
-        stamp = exchange.stamp.lines(time(), not has_date, not has_server)
-        return f"HTTP/1.1 {status}\r\n{lines}{stamp}{end}\r\n".encode("latin-1")
+        head, framing = make_head(
+            self.status,  # type: ignore[arg-type]
+            lines,
+            request.method == "HEAD",
+            request.minor,
+            given,
+            known,
+            exchange.persistent,
+        )
+        _, self._chunked, self._bodyless, self._remaining, exchange.persistent = framing
+        return head + exchange.gateway.stamp.end(time(), not has_date, not has_server)
 
     # ---- Errors and the end ------------------------------------------------------------------------------------
 
@@ -332,11 +336,6 @@ def _below(trace: TracebackType | None, file: str) -> TracebackType | None:
     while trace is not None and trace.tb_frame.f_code.co_filename == file:
         trace = trace.tb_next
     return trace or first
-
-
-def _without(lines: str, name: str) -> str:
-    # Not splitlines(): a value may hold U+0085, which is a line's end to that.
-    return "".join(f"{line}\r\n" for line in lines.split("\r\n")[:-1] if line.partition(":")[0].lower() != name)
 
 
 def _real_file(file: Any) -> IO[bytes] | None:

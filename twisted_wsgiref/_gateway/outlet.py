@@ -255,8 +255,8 @@ class Outlet:
     def begin(self) -> None:
         """Start the next exchange. Only when none is under way."""
         if self._begun:
-            self._start = threading.Lock()
-        self._begun = False
+            self._start.release()
+            self._begun = False
         self._handed = False
         self._ended = False
 

@@ -51,8 +51,26 @@ class Framing(NamedTuple):
     persistent: bool
 
 
-# A pure decision, made again and again for the same few cases.
-@lru_cache(maxsize=512)
+# Most answers have a head that another had before, but for its date.
+@lru_cache(maxsize=256)
+def make_head(
+    status: str, lines: str, head: bool, minor: int, given: int | None, known: int | None, keep: bool
+) -> tuple[bytes, Framing]:
+    """Return the head of an answer with field `lines`, without what `ServerFields` ends it with, and its framing.
+
+    The rest is as for `decide_framing`.
+    """
+    framing = decide_framing(status, head, minor, given, known, keep)
+    if given is not None and framing.bodyless and forbids_length(status):
+        lines = _without(lines, "content-length")
+    return f"HTTP/1.1 {status}\r\n{lines}{framing.lines}".encode("latin-1"), framing
+
+
+def _without(lines: str, name: str) -> str:
+    # Not splitlines(): a value may hold U+0085, which is a line's end to that.
+    return "".join(f"{line}\r\n" for line in lines.split("\r\n")[:-1] if line.partition(":")[0].lower() != name)
+
+
 def decide_framing(status: str, head: bool, minor: int, given: int | None, known: int | None, keep: bool) -> Framing:
     """Return the framing of an answer of `status` to a request (HEAD if `head`) of HTTP/1.`minor`.
 
@@ -98,41 +116,42 @@ def chunk(octets: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(octets), octets)
 
 
-def error_answer(status: int, stamp: str, extra: str = "", *, head: bool = False) -> bytes:
+def error_answer(status: int, end: bytes, extra: str = "", *, head: bool = False) -> bytes:
     """Return the whole answer to a request that never reaches an application; the connection closes after it.
 
-    `stamp` and `extra` are field lines with their line ends; the answer to a HEAD is its `head` alone. The body is
-    fixed text: nothing of the request comes back to where a browser might execute it.
+    `end` is what `ServerFields` ends a head with, `extra` are field lines with their line ends; the answer to a HEAD is
+    its `head` alone. The body is fixed text: nothing of the request comes back to where a browser might execute it.
     """
     body = _ERROR_BODIES[status]
     phrase = HTTPStatus(status).phrase
     text = (
-        f"HTTP/1.1 {status} {phrase}\r\n{stamp}{extra}Content-Type: text/plain; charset=utf-8\r\n"
-        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        f"HTTP/1.1 {status} {phrase}\r\n{extra}Content-Type: text/plain; charset=utf-8\r\n"
+        f"Content-Length: {len(body)}\r\nConnection: close\r\n"
     )
-    return text.encode("latin-1") + (b"" if head else body)
+    return text.encode("latin-1") + end + (b"" if head else body)
 
 
 class ServerFields:
-    """The Date and Server lines of an answer's head; Date is formatted once a second."""
+    """What the server ends the head of an answer with; Date is formatted once a second."""
 
-    __slots__ = ("_both", "_date", "_second", "_server")
+    __slots__ = ("_date", "_end", "_second", "_server")
 
     def __init__(self, server: str) -> None:
-        self._server = f"Server: {server}\r\n" if server else ""
+        self._server = f"Server: {server}\r\n".encode("latin-1") if server else b""
         self._second = -1
-        self._date = self._both = ""
+        self._date = self._end = b""
 
-    def lines(self, now: float, date: bool = True, server: bool = True) -> str:
-        """Return the field lines at `now`, in seconds since the epoch, without what the application gave itself.
+    def end(self, now: float, date: bool = True, server: bool = True) -> bytes:
+        """Return the Date and Server lines at `now`, in seconds since the epoch, and the empty line after all fields.
 
-        RFC 9110, sections 6.6.1 and 10.2.4. Called in any thread: who comes second writes the same.
+        Without what the application gave itself. RFC 9110, sections 6.6.1 and 10.2.4. Called in any thread: who comes
+        second writes the same.
         """
         second = int(now)
         if second != self._second:
-            self._date = f"Date: {formatdate(second, usegmt=True)}\r\n"
-            self._both = self._date + self._server
+            self._date = f"Date: {formatdate(second, usegmt=True)}\r\n".encode("latin-1")
+            self._end = self._date + self._server + b"\r\n"
             self._second = second
         if date and server:
-            return self._both
-        return (self._date if date else "") + (self._server if server else "")
+            return self._end
+        return (self._date if date else b"") + (self._server if server else b"") + b"\r\n"
