@@ -146,7 +146,7 @@ class WSGIProtocol(Protocol):
         if self._closing:
             # Dropped, but read: so that the client can read its last answer to the end.
             return
-        self._intake.feed(data)
+        self._reader.feed(data)
         if self._exchange is None:
             self._take_request()
         elif self._intake.pipe is not None:

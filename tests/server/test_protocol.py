@@ -402,3 +402,26 @@ def test_an_idle_connection_keeps_nothing_of_its_last_request(kind: str) -> None
     with serving(app, validated=False) as server:
         server.ask(GET, kind)
         assert watched[0]() is None
+
+
+@kinds
+def test_what_an_application_keeps_of_a_request_can_not_reach_the_next_answer(kind: str) -> None:
+    kept: list[Any] = []
+    late: list[Exception] = []
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        if kept:
+            write, hint = kept
+            hint([("Link", "</late>")])
+            try:
+                write(b"late")
+            except RuntimeError as error:
+                late.append(error)
+        kept[:] = [start_response("200 OK", [*TEXT]), environ["wsgi.early_hints"]]
+        return [b"hello"]
+
+    with serving(app) as server:
+        client = server.ask(GET + GET, kind)
+        one, two = client.answers()
+        assert (one.body, two.body) == (b"hello", b"hello")
+        assert "write() was called after the answer had ended" in str(late[0])

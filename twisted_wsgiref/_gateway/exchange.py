@@ -6,7 +6,6 @@ from collections.abc import Callable
 from contextvars import Context
 from dataclasses import dataclass
 from io import BufferedReader, BytesIO
-from threading import Lock
 from time import time
 from typing import IO, TYPE_CHECKING, Any, Final, NoReturn, Protocol
 
@@ -16,6 +15,7 @@ from twisted_wsgiref._wire.response import ServerFields, interim_answer
 from .fields import format_fields
 from .input_pipe import InputPipe
 from .request_body import RequestBody
+from .token import Token, take
 
 if TYPE_CHECKING:
     from twisted_wsgiref._wire.head import RequestHead
@@ -68,8 +68,8 @@ class Exchange:
     """
 
     __slots__ = (
-        "_claim",
         "_peer",
+        "_token",
         "_user",
         "body",
         "connection",
@@ -118,7 +118,7 @@ class Exchange:
         self.interrupt: Interrupt | None = None
         self.status = 0
         self.octets = 0
-        self._claim = Lock()
+        self._token: Token = [None]  # who takes it answers
         environ["twisted_wsgiref.client_disconnected"] = self.is_client_gone
         environ["wsgi.early_hints"] = self.send_early_hints
 
@@ -126,11 +126,11 @@ class Exchange:
 
     def claim(self) -> bool:
         """Return True to the first who asks: a worker, or the reactor because the wait was too long."""
-        return self._claim.acquire(blocking=False)
+        return take(self._token)
 
     def is_claimed(self) -> bool:
         """Return whether somebody has begun to answer."""
-        return self._claim.locked()
+        return not self._token
 
     def is_client_gone(self) -> bool:
         """Return whether the client has left, or has closed its sending half, as a closed browser does.
@@ -233,7 +233,8 @@ class Exchange:
         ``environ["wsgi.early_hints"]``. Raises as ``start_response`` does for what can not be sent.
         """
         lines = format_fields(headers).lines
-        if self.head.minor and not self.outlet.begun:
+        over = not self.environ  # the outlet may be at the next answer already
+        if self.head.minor and not over and not self.outlet.begun:
             self.outlet.send(interim_answer(103, lines))
 
 

@@ -16,7 +16,7 @@ from socket import MSG_MORE
 from tempfile import _TemporaryFileWrapper
 from time import time
 from traceback import format_exception
-from typing import IO, TYPE_CHECKING, Any, ClassVar, Final
+from typing import IO, TYPE_CHECKING, Any, ClassVar, Final, NoReturn
 
 from twisted_wsgiref._wire.response import LAST_CHUNK, chunk, make_head
 from twisted_wsgiref.handlers import SimpleHandler
@@ -77,6 +77,10 @@ class WSGIHandler(SimpleHandler):
     def run(self, application: WSGIApplication) -> None:
         """Answer the request by `application`, whatever it does. Raises nothing."""
         exchange = self.exchange
+        # Here too, and not on the class alone, since an instance's own are found much faster.
+        self.headers_sent = False
+        self.status = None
+        self.bytes_sent = 0
         try:
             try:
                 self.environ = self.base_env
@@ -90,9 +94,8 @@ class WSGIHandler(SimpleHandler):
                 self._fail()
         finally:  # a subclass's log_exception may raise, too
             exchange.octets = self.bytes_sent
-            if self.headers_sent:
-                exchange.status = int(self.status[:3])  # type: ignore[index]
             self.close()
+            self.stdout = OVER
 
     def setup_environ(self) -> None:
         """Set ``environ``: the one that was prepared for the request, or what the overridden hooks make of it."""
@@ -262,7 +265,7 @@ class WSGIHandler(SimpleHandler):
             lines += f"Server: {self.server_software}\r\n"
             has_server = True
         head, framing = make_head(
-            self.status,  # type: ignore[arg-type]
+            self.status,
             lines,
             request.method == "HEAD",
             request.minor,
@@ -270,7 +273,7 @@ class WSGIHandler(SimpleHandler):
             known,
             exchange.persistent,
         )
-        _, self._chunked, self._bodyless, self._remaining, exchange.persistent = framing
+        exchange.status, _, self._chunked, self._bodyless, self._remaining, exchange.persistent = framing
         return head + exchange.gateway.stamp.end(time(), not has_date, not has_server)
 
     # ---- Errors and the end ------------------------------------------------------------------------------------
@@ -317,6 +320,19 @@ class WSGIHandler(SimpleHandler):
         """Close the iterable, once. What its ``close`` raises is logged: the answer is out."""
         result, self.result = self.result, None
         _close(result, self.log_exception)
+
+
+class _Over:
+    """What a handler writes to after its answer: `write`, kept by an application, must not reach the next one's."""
+
+    def write(self, octets: bytes, flags: int = 0, *, wait: bool = True) -> NoReturn:
+        """Raise `RuntimeError`."""
+        raise RuntimeError(
+            "write() was called after the answer had ended: it may be called until the iterable is closed"
+        )
+
+
+OVER: Final[Any] = _Over()
 
 
 def _close(result: Iterable[bytes] | None, log: Callable[[Any], None]) -> None:

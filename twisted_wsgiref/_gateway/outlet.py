@@ -16,6 +16,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from .token import Token, take
+
 # What a block costs beside its octets (object, queue entry, chunk framing): without it, an application that yields
 # single octets would fill the memory below any high-water mark.
 _BLOCK_COST: Final = 64
@@ -110,7 +112,7 @@ class Outlet:
         "_room",
         "_scheduled",
         "_sock",
-        "_start",
+        "_token",
         "_wake",
         "gone",
     )
@@ -124,7 +126,7 @@ class Outlet:
         self._pending = 0  # octets in the queue, and the blocks' own cost
         self._room: threading.Lock | None = None  # what a worker waits for
         self._begun = False  # the first block is out: later ones are queued
-        self._start = threading.Lock()  # whose answer it is: taken once, by the worker or by `seize`
+        self._token: Token = [None]  # whose answer it is: taken once, by the worker or by `seize`
         self._handed = False  # the reactor alone sends
         self._scheduled = False  # the reactor knows that there is something to take
         self._ended = False  # the worker has put its last
@@ -150,7 +152,7 @@ class Outlet:
         """
         if self._begun:
             self.queue(octets, wait=wait)
-        elif not self._start.acquire(blocking=False):
+        elif not take(self._token):
             raise ClientGone
         else:
             self._begun = True
@@ -255,14 +257,14 @@ class Outlet:
     def begin(self) -> None:
         """Start the next exchange. Only when none is under way."""
         if self._begun:
-            self._start.release()
+            self._token.append(None)
             self._begun = False
         self._handed = False
         self._ended = False
 
     def seize(self) -> bool:
         """Have every further block raise `ClientGone`; return whether the reactor may answer, since no answer began."""
-        unanswered = self._start.acquire(blocking=False)
+        unanswered = take(self._token)
         self.lose()
         return unanswered
 

@@ -19,8 +19,8 @@ class RequestHead:
     """One request's line and fields, checked, and what follows from them.
 
     ``method``, ``target``, ``path``, ``query`` and ``minor`` are the `RequestLine`'s, ``fields``, ``length``,
-    ``persistent`` and ``expects_continue`` the `FieldSection`'s. ``recurs`` says that the connection sent the same fields
-    before: then ``fields`` is the same object. Nothing in it is changed.
+    ``persistent`` and ``expects_continue`` the `FieldSection`'s. ``recurs`` says that the connection sent the same
+    fields before: then ``fields`` is the same object. Nothing in it is changed.
     """
 
     __slots__ = (

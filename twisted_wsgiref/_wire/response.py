@@ -39,11 +39,12 @@ def interim_answer(status: int, lines: str = "") -> bytes:
 class Framing(NamedTuple):
     """How the end of an answer's body is told.
 
-    ``lines`` are the field lines that tell it. ``bodyless`` answers end with their head. ``length`` is what a
-    Content-Length promises in octets, None where none does. If the answer is neither chunked nor of a known length,
-    the connection's end ends it, and ``persistent`` is false.
+    ``code`` is the status as a number, ``lines`` are the field lines that tell the end. ``bodyless`` answers end with
+    their head. ``length`` is what a Content-Length promises in octets, None where none does. If the answer is neither
+    chunked nor of a known length, the connection's end ends it, and ``persistent`` is false.
     """
 
+    code: int
     lines: str
     chunked: bool
     bodyless: bool
@@ -103,7 +104,7 @@ def decide_framing(status: str, head: bool, minor: int, given: int | None, known
         lines += "Connection: close\r\n"
     elif not minor:
         lines += "Connection: keep-alive\r\n"
-    return Framing(lines, chunked, bodyless, length, keep)
+    return Framing(int(code), lines, chunked, bodyless, length, keep)
 
 
 def forbids_length(status: str) -> bool:
