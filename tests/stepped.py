@@ -27,13 +27,17 @@ class SteppedPool:
 
     made: list[SteppedPool] = []
 
-    def __init__(self, name: str, *, limit: int = 1024, failed: Callable[[BaseException], None], **sizes: Any) -> None:
+    def __init__(
+        self, name: str, *, minimum: int, limit: int = 1024, failed: Callable[[BaseException], None], **_: Any
+    ) -> None:
         self.name = name
+        self.minimum = minimum
         self.limit = limit
         self.jobs: deque[Any] = deque()
         self.done = 0
         self.failures: list[BaseException] = []
         self._stopped = False
+        self._low: Callable[[], None] | None = None
         self.now: Any = None
         SteppedPool.made.append(self)
 
@@ -46,6 +50,10 @@ class SteppedPool:
         room = max(0, self.limit - len(self.jobs))
         self.jobs.extend(jobs[:room])
         return jobs[room:]
+
+    def when_low(self, callback: Callable[[], None]) -> bool:
+        self._low = callback if len(self.jobs) > self.minimum else None
+        return self._low is not None
 
     def grow(self) -> None:
         pass
@@ -62,6 +70,10 @@ class SteppedPool:
     def step(self) -> None:
         """Run the next job."""
         self.now = self.jobs.popleft()
+        low = self._low
+        if low is not None and len(self.jobs) <= self.minimum:
+            self._low = None
+            low()
         try:
             self.now.run()
         except BaseException as error:

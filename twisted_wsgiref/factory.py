@@ -205,6 +205,12 @@ class WSGIFactory(Factory):
             self._tally.note("a request was answered 503: the queue is full")
             if exchange.claim():  # type: ignore[attr-defined]
                 exchange.connection.refuse_exchange(503)  # type: ignore[attr-defined]
+        if self.gather is not None and self._pool.when_low(self._ask_for_more):
+            self.gather.hold()
+
+    def _ask_for_more(self) -> None:
+        if self.gather is not None:
+            self.wake(self.gather.release)
 
     def spill(self, body: RequestBody, done: Callable[[BaseException | None], None]) -> None:
         """Have a part of `body` written to its file, and `done` called in the reactor's thread."""

@@ -21,6 +21,9 @@ from zope.interface import implementer
 
 # Connections that are read before the reactor may do something else: a few milliseconds' worth.
 _MOST: Final = 128
+# The longest that nothing is read while requests wait for a thread, in seconds: what else a read tells (that a client
+# has left, that a head has come in time) is not later than this.
+_LONGEST_HOLD: Final = 0.002
 
 
 @implementer(IReadDescriptor)
@@ -34,6 +37,8 @@ class Gather:
         self._epoll: Any = None
         #: Descriptors are being read: `turned` will be called.
         self.turning = False
+        self._held = False
+        self._timer: Any = None
 
     def open(self) -> None:
         """Be ready, and known to the reactor."""
@@ -52,6 +57,29 @@ class Gather:
         if self._readers.pop(descriptor, None) is not None:
             self._epoll.unregister(descriptor)
 
+    def hold(self) -> None:
+        """Read nothing until `release` is called, or for a short while.
+
+        Each read wakes the reactor's thread, which then takes the interpreter from a thread that runs an application.
+        While requests wait for a thread anyway, more of them are read later, and together.
+        """
+        if self._epoll is not None and not self._held:
+            self._held = True
+            self._reactor.removeReader(self)
+            if self._timer is None:
+                self._timer = self._reactor.callLater(_LONGEST_HOLD, self._end_hold)
+
+    def release(self) -> None:
+        """Read again."""
+        if self._held:
+            self._held = False
+            if self._epoll is not None:
+                self._reactor.addReader(self)
+
+    def _end_hold(self) -> None:
+        self._timer = None
+        self.release()
+
     def close(self) -> None:
         """Forget all descriptors. The next `add` starts anew."""
         if self._epoll is not None:
@@ -59,6 +87,10 @@ class Gather:
             self._epoll.close()
             self._epoll = None
             self._readers.clear()
+        self._held = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     # ---- Called by the reactor ---------------------------------------------------------------------------------
 

@@ -240,6 +240,38 @@ def test_a_finished_job_is_not_kept(make: Any) -> None:
     until(lambda: watched() is None)
 
 
+def test_it_says_when_few_jobs_wait(make: Any) -> None:
+    pool = make(minimum=2)
+    said: list[threading.Thread] = []
+    jobs = [Job(waits=True) for _ in range(6)]
+    assert not pool.when_low(lambda: said.append(threading.current_thread()))
+    pool.put(jobs)
+    until(jobs[1].running.is_set)
+    assert pool.when_low(lambda: said.append(threading.current_thread()))
+    assert pool.waiting() == 4
+    jobs[0].go.set()
+    until(jobs[2].running.is_set)
+    assert not said
+    jobs[1].go.set()
+    until(lambda: said)
+    assert said[0] in threads_of(pool)
+    for job in jobs:
+        job.go.set()
+    until(lambda: all(job.done.is_set() for job in jobs))
+    assert len(said) == 1
+
+
+def test_nobody_waits_for_few_jobs_in_vain(make: Any) -> None:
+    # However the looks of both sides fall, there is a call for each True.
+    pool = make(minimum=1)
+    said: SimpleQueue[None] = SimpleQueue()
+    for _ in range(300):
+        pool.put([Job() for _ in range(3)])
+        if pool.when_low(lambda: said.put(None)):
+            said.get(timeout=PATIENCE)
+    assert said.empty()
+
+
 def test_nothing_runs_before_the_start() -> None:
     pool = WorkerPool("unstarted", minimum=1, maximum=4, idle=1, limit=10, failed=print)
     job = Job()

@@ -46,6 +46,7 @@ class WorkerPool:
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
         # What each thread does now. A worker writes its own key alone, so no lock is needed.
         self._doing: dict[threading.Thread, Job | None] = {}
+        self._low: Callable[[], None] | None = None
         self._started = 0
         self._running = False
         self._stopped = False
@@ -76,6 +77,18 @@ class WorkerPool:
         if len(self._doing) < self._maximum:
             self.grow()
         return refused
+
+    def when_low(self, callback: Callable[[], None]) -> bool:
+        """Have `callback` called, in a worker's thread, once no more jobs wait than there are threads.
+
+        Return False, and never call it, if that is so now.
+        """
+        # First the mark, then the look: a worker that takes a job meanwhile does one of them after us.
+        self._low = callback
+        if self._queue.qsize() > len(self._doing):
+            return True
+        self._low = None
+        return False
 
     def grow(self) -> None:
         """Start threads for the jobs that none is free for, up to the maximum."""
@@ -138,6 +151,10 @@ class WorkerPool:
                 queue.put(None)  # for the next thread: `stop` can not know how many there are at that moment
                 break
             doing[me] = job
+            low = self._low
+            if low is not None and queue.qsize() <= len(doing):
+                self._low = None
+                low()
             try:
                 job.run()
             except BaseException as error:
