@@ -22,6 +22,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ._ops.access_log import AccessLog
+from ._ops.allocator import keep_freed_memory
 from ._ops.notify import Notifier
 from ._ops.pulse import Pulse, disarm, end_within
 from ._ops.signals import Ending, call_on_rotation
@@ -216,6 +217,7 @@ class ServingService(CommandLineService):
         # What was imported stays: collections need not walk it again and again.
         gc.collect()
         gc.freeze()
+        keep_freed_memory()
 
     def _show_threads(self, number: int, frame: FrameType | None) -> None:
         # In the handler itself, not in the reactor, which may be what is stuck.

@@ -41,8 +41,10 @@ if TYPE_CHECKING:
 
 # Tells a client whose request found the queue full when to come again, in seconds.
 _RETRY_AFTER: Final = "Retry-After: 1\r\n"
-# The most that is read at a time, in octets; Twisted's transports read as much.
-_READ: Final = 65536
+# What Twisted's transports read at a time, in octets: the least that has to be kept.
+_TRANSPORT_READ: Final = 64 * 1024
+# What we read ourselves, where nothing waits: a body of 64 KiB, as clients like to send, together with its head.
+_READ: Final = 96 * 1024
 
 # Why the transport is paused; it reads again when no reason is left.
 _PIPELINED: Final = 1
@@ -68,6 +70,8 @@ class WSGIProtocol(Protocol):
             rules.limits, rules.max_body, rules.body_memory, self._open_pipe if rules.stream_input else None
         )
         self._reader = self._intake.reader
+        self._most = max(_TRANSPORT_READ, rules.max_pipelined)  # octets that are kept of requests that wait
+        self._first_read = min(_READ, self._most)
         self._exchange: Exchange | None = None
         self._environ: ConnectionEnviron | None = None  # made with the first request
         self._waits = 0  # why the transport is paused
@@ -121,7 +125,7 @@ class WSGIProtocol(Protocol):
     def _read(self) -> None:
         """Read what a transport would read."""
         try:
-            data = self._sock.recv(_READ)  # type: ignore[union-attr]
+            data = self._sock.recv(_TRANSPORT_READ if self._reader.buffer else self._first_read)  # type: ignore[union-attr]
             if data:
                 self.dataReceived(data)
             else:
@@ -159,7 +163,7 @@ class WSGIProtocol(Protocol):
 
         They wait in the kernel, and then at the client.
         """
-        if len(self._reader.buffer) + _READ > self._rules.max_pipelined:
+        if len(self._reader.buffer) + _TRANSPORT_READ > self._most:
             self._pause(_PIPELINED)
             if self._exchange is None:
                 self._go_on()
@@ -410,7 +414,7 @@ class WSGIProtocol(Protocol):
             if self._reader.buffer:
                 self._take_request()
             # Not for each of many small requests: what is there is served first.
-            ahead = len(self._reader.buffer) + _READ > self._rules.max_pipelined
+            ahead = len(self._reader.buffer) + _TRANSPORT_READ > self._most
             if self._exchange is None or self._intake.pipe is not None or not ahead:
                 self._resume(_PIPELINED)
         if self._half_closed and self._exchange is None:

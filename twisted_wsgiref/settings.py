@@ -147,8 +147,8 @@ class Settings:
     body_memory: int = _knob(256 * KIB, "request body kept in memory; beyond it goes to a file", parse_size, "octets")
     # Ten times what waitress takes; one costs a few KiB. Descriptors are usually limited to 1024 or far more.
     max_connections: int = _knob(10000, "most connections; beyond it the oldest idle one goes", _number)
-    # One read of the transport.
-    max_pipelined: int = _knob(64 * KIB, "unanswered pipelined input kept", parse_size, "octets")
+    # One read: a body of 64 KiB, as clients like to send, together with its head. Less than 64 KiB is read as 64 KiB.
+    max_pipelined: int = _knob(96 * KIB, "unanswered pipelined input kept", parse_size, "octets")
 
     # ---- Deadlines ---------------------------------------------------------------------------------------------
     # Apache's RequestReadTimeout and nginx's client_header_timeout are 20 to 60; a phone on a bad line needs 5.

@@ -1,0 +1,34 @@
+"""How freely the C library gives memory back to the system: for a process that is ours."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Mapping
+from typing import Any, Final
+
+# mallopt(3). Of glibc alone, and the same numbers on every architecture.
+_M_TRIM_THRESHOLD: Final = -1
+_M_MMAP_THRESHOLD: Final = -3
+
+# By default 128 KiB of free memory are given back at once, and zeroed by the kernel page by page when the next body or
+# block of 64 KiB wants them. So much is kept, in octets, and larger pieces still come and go by themselves.
+_KEPT: Final = 8 * 1024 * 1024
+_LARGE: Final = 1024 * 1024
+
+# Who has set one of these knows better.
+_VARIABLES: Final = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
+
+
+def keep_freed_memory(environ: Mapping[str, str] = os.environ, library: Any = None) -> bool:
+    """Have the C library keep a few MiB that were freed. Return False where it has no such knob, or the user set one.
+
+    `library` is the C library, by default the process's own.
+    """
+    if any(name in environ for name in _VARIABLES):
+        return False
+    try:
+        mallopt = (library or ctypes.CDLL(None)).mallopt
+    except (AttributeError, OSError, TypeError):
+        return False
+    return bool(mallopt(_M_TRIM_THRESHOLD, _KEPT) and mallopt(_M_MMAP_THRESHOLD, _LARGE))
