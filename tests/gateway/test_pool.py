@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support import PATIENCE
-from twisted_wsgiref._gateway.pool import WorkerPool
+from twisted_wsgiref._gateway.pool import Jobs, WorkerPool
 
 _names = itertools.count()
 
@@ -182,15 +182,16 @@ def test_a_job_that_raises_costs_no_thread(make: Any, error: BaseException) -> N
 def test_threads_may_end_while_stop_tells_them_to() -> None:
     pool = WorkerPool("ending", minimum=4, maximum=4, idle=1, limit=10, failed=print)
 
-    class Queue(SimpleQueue[Any]):
-        """Comes back from `put` when somebody has acted on it already."""
+    class Ending(Jobs):
+        """Comes back from `wake` when somebody has acted on it already."""
 
-        def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
-            super().put(item)
-            if threading.current_thread() is threading.main_thread():
+        def wake(self) -> bool:
+            woken = super().wake()
+            if woken and threading.current_thread() is threading.main_thread():
                 until(lambda: len(pool._doing) < 4)
+            return woken
 
-    pool._queue = Queue()
+    pool._queue = Ending()
     pool.start()
     pool.stop()
     until(lambda: not [each for each in threading.enumerate() if each.name.startswith("ending-")])
@@ -238,6 +239,43 @@ def test_a_finished_job_is_not_kept(make: Any) -> None:
     until(job.done.is_set)
     del job
     until(lambda: watched() is None)
+
+
+def test_one_job_wakes_one_worker(make: Any) -> None:
+    pool = make(minimum=4)
+    until(lambda: len(pool._queue.idle) == 4)
+    jobs = [Job(waits=True) for _ in range(3)]
+    for number, job in enumerate(jobs, 1):
+        pool.put([job])
+        until(job.running.is_set)
+        assert len(pool._queue.idle) == 4 - number
+    for job in jobs:
+        job.go.set()
+    until(lambda: len(pool._queue.idle) == 4)
+    again = Job()
+    pool.put([again])
+    until(again.done.is_set)
+    assert again.thread is not None
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_no_job_is_left_lying(make: Any, threads: int) -> None:
+    # Batches end, and workers fall idle, at every moment of the next `put`.
+    pool = make(minimum=threads, limit=1000)
+    for size in itertools.islice(itertools.cycle((1, 2, 7, 1, 30)), 500):
+        jobs = [Job() for _ in range(size)]
+        pool.put(jobs)
+        jobs[-1].done.wait(PATIENCE)
+        until(lambda jobs=jobs: all(job.done.is_set() for job in jobs))
+
+
+def test_jobs_that_block_all_run_at_once(make: Any) -> None:
+    pool = make(minimum=5)
+    jobs = [Job(waits=True) for _ in range(5)]
+    pool.put(jobs)
+    until(lambda: all(job.running.is_set() for job in jobs))
+    for job in jobs:
+        job.go.set()
 
 
 def test_it_says_when_few_jobs_wait(make: Any) -> None:

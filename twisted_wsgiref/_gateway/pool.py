@@ -8,8 +8,8 @@ puts all that it gathered at once, and nothing is ever joined: the threads are d
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
-from queue import Empty, SimpleQueue
 from typing import Protocol
 
 
@@ -18,6 +18,66 @@ class Job(Protocol):
 
     def run(self) -> None:
         """Do it, whatever happens. Called in a worker's thread."""
+
+
+class Jobs:
+    """Jobs in their order, and the workers that wait for one.
+
+    A job wakes one worker: the last that fell idle, whose memory is still in the processor's cache. (A `SimpleQueue`
+    has all of them wait for the same lock: who gets it passes it on, and the next wakes for nothing.) Of many jobs each
+    worker that takes one wakes the next.
+
+    No lock guards this: a worker first says that it waits and then looks for a job, and whoever puts one does it first
+    and then looks for who waits. `put` and `close` are called in one thread.
+    """
+
+    __slots__ = ("_closed", "idle", "waiting")
+
+    def __init__(self) -> None:
+        #: Jobs that no worker has taken. Taken in a worker's thread.
+        self.waiting: deque[Job] = deque()
+        #: One for each worker that waits, which holds it; who takes it out of here releases it.
+        self.idle: list[threading.Lock] = []
+        self._closed = False
+
+    def put(self, jobs: Sequence[Job]) -> None:
+        """Add `jobs`, and wake a worker."""
+        self.waiting.extend(jobs)
+        self.wake()
+
+    def close(self) -> None:
+        """Have `wait` return False once no job is left."""
+        self._closed = True
+        while self.wake():
+            pass
+
+    def wake(self) -> bool:
+        """Wake a worker that waits, if there is one. Called in any thread."""
+        try:
+            bell = self.idle.pop()
+        except IndexError:
+            return False
+        bell.release()
+        return True
+
+    # ---- In a worker's thread ----------------------------------------------------------------------------------
+
+    def wait(self, bell: threading.Lock, timeout: float) -> bool:
+        """Wait until there may be a job, for `timeout` seconds at most, -1: without an end.
+
+        `bell` is the worker's own, and held by it. Return False once the time is over, or no more will come.
+        """
+        if self._closed:
+            return False
+        self.idle.append(bell)
+        if not self.waiting and not self._closed and bell.acquire(True, timeout):
+            return True
+        try:
+            self.idle.remove(bell)
+        except ValueError:
+            bell.acquire()  # somebody has taken it, and releases it now
+            return True
+        return bool(self.waiting)
 
 
 class WorkerPool:
@@ -43,7 +103,7 @@ class WorkerPool:
         self._idle = idle
         self._limit = limit
         self._failed = failed
-        self._queue: SimpleQueue[Job | None] = SimpleQueue()
+        self._queue = Jobs()
         # What each thread does now. A worker writes its own key alone, so no lock is needed.
         self._doing: dict[threading.Thread, Job | None] = {}
         self._low: Callable[[], None] | None = None
@@ -55,7 +115,7 @@ class WorkerPool:
         """Start the threads that are always there; from now on more may be added. Also after `stop`."""
         if self._stopped:
             # Those of the life before may still be at a job: they end with their own queue.
-            self._queue = SimpleQueue()
+            self._queue = Jobs()
             self._doing = {}
             self._stopped = False
         self._running = True
@@ -67,13 +127,11 @@ class WorkerPool:
         if self._stopped:
             return jobs
         refused: Sequence[Job] = ()
-        waiting = self._queue.qsize()
+        waiting = len(self._queue.waiting)
         if waiting + len(jobs) > self._limit:
             room = max(0, self._limit + self._count_idle() - waiting)
             jobs, refused = jobs[:room], jobs[room:]
-        put = self._queue.put
-        for job in jobs:
-            put(job)
+        self._queue.put(jobs)
         if len(self._doing) < self._maximum:
             self.grow()
         return refused
@@ -85,7 +143,7 @@ class WorkerPool:
         """
         # First the mark, then the look: a worker that takes a job meanwhile does one of them after us.
         self._low = callback
-        if self._queue.qsize() > len(self._doing):
+        if len(self._queue.waiting) > len(self._doing):
             return True
         self._low = None
         return False
@@ -94,7 +152,7 @@ class WorkerPool:
         """Start threads for the jobs that none is free for, up to the maximum."""
         if self._stopped or not self._running:
             return
-        missing = self._queue.qsize() - self._count_idle()
+        missing = len(self._queue.waiting) - self._count_idle()
         for _ in range(min(missing, self._maximum - len(self._doing))):
             self._add_thread()
 
@@ -102,11 +160,11 @@ class WorkerPool:
         """Let each thread end after what is queued. Returns at once: a thread that hangs holds up nobody."""
         if not self._stopped:
             self._stopped = True
-            self._queue.put(None)
+            self._queue.close()
 
     def waiting(self) -> int:
         """Return how many jobs no thread has taken yet."""
-        return self._queue.qsize()
+        return len(self._queue.waiting)
 
     @property
     def size(self) -> int:
@@ -122,7 +180,7 @@ class WorkerPool:
 
     def _add_thread(self) -> None:
         self._started += 1
-        timeout = None if len(self._doing) < self._minimum else self._idle
+        timeout = -1.0 if len(self._doing) < self._minimum else self._idle
         name = f"{self._name}-{self._started}"
         work = (self._queue, self._doing, timeout)
         thread = threading.Thread(target=self._work, args=work, name=name, daemon=True)
@@ -131,28 +189,30 @@ class WorkerPool:
 
     # ---- In a worker's thread ----------------------------------------------------------------------------------
 
-    def _work(
-        self, queue: SimpleQueue[Job | None], doing: dict[threading.Thread, Job | None], timeout: float | None
-    ) -> None:
+    def _work(self, jobs: Jobs, doing: dict[threading.Thread, Job | None], timeout: float) -> None:
         me = threading.current_thread()
-        get = queue.get
+        bell = threading.Lock()
+        bell.acquire()
+        waiting, idle = jobs.waiting, jobs.idle
+        job: Job | None
         while True:
             try:
-                job = get(True, timeout)
-            except Empty:
+                job = waiting.popleft()
+            except IndexError:
+                if jobs.wait(bell, timeout):
+                    continue
                 # First out of the list, then a look at the queue: who put a job meanwhile saw either no idle thread,
                 # and has started one, or this one, which takes it.
                 del doing[me]
-                if queue.empty():
+                if not waiting:
                     return
                 doing[me] = None
                 continue
-            if job is None:
-                queue.put(None)  # for the next thread: `stop` can not know how many there are at that moment
-                break
             doing[me] = job
+            if waiting and idle:
+                jobs.wake()  # each wakes the next
             low = self._low
-            if low is not None and queue.qsize() <= len(doing):
+            if low is not None and len(waiting) <= len(doing):
                 self._low = None
                 low()
             try:
@@ -161,4 +221,3 @@ class WorkerPool:
                 self._failed(error)
             # Nothing of a finished request is kept until the next one comes.
             doing[me] = job = None
-        del doing[me]
