@@ -18,13 +18,12 @@ from .target import check_agreement
 class RequestHead:
     """One request's line and fields, checked, and what follows from them.
 
-    ``method``, ``target``, ``path``, ``query`` and ``minor`` are the `RequestLine`'s, ``fields``, ``length``,
-    ``persistent`` and ``expects_continue`` the `FieldSection`'s. ``recurs`` says that the connection sent the same
-    fields before: then ``fields`` is the same object. Nothing in it is changed.
+    ``request_line`` is the line as it was sent; ``method``, ``target``, ``path``, ``query`` and ``minor`` are the
+    `RequestLine`'s, ``fields``, ``length``, ``persistent`` and ``expects_continue`` the `FieldSection`'s. ``recurs``
+    says that the connection sent the same fields before: then ``fields`` is the same object. Nothing in it is changed.
     """
 
     __slots__ = (
-        "_line",
         "expects_continue",
         "fields",
         "length",
@@ -34,13 +33,14 @@ class RequestHead:
         "persistent",
         "query",
         "recurs",
+        "request_line",
         "target",
     )
 
     def __init__(self, line: RequestLine, section: FieldSection, recurs: bool = False) -> None:
         if line.authority is not None:
             check_agreement(line.authority, section.fields.get("HTTP_HOST"))
-        self._line = line
+        self.request_line = line.text
         self.method = line.method
         self.target = line.target
         self.path = line.path
@@ -52,13 +52,8 @@ class RequestHead:
         self.expects_continue = section.expects_continue
         self.recurs = recurs
 
-    @property
-    def request_line(self) -> str:
-        """The request line as it was sent, without its line end; printable ASCII by grammar."""
-        return str(self._line)
-
     def __repr__(self) -> str:
-        return f"<RequestHead {self._line}>"
+        return f"<RequestHead {self.request_line}>"
 
 
 class HeadParser:

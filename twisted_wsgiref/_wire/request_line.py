@@ -24,28 +24,28 @@ _ANY_VERSION: Final = re.compile(rf"{TOKEN} [\x21-\x7e]+ HTTP/[0-9]\.[0-9]")
 class RequestLine:
     """A request line, checked.
 
-    ``method``, ``target`` and ``query`` are as sent, ``path`` is decoded by PEP 3333's latin-1 rule, ``minor`` is the
-    minor version (0 or 1). ``authority`` is what an absolute target names, and Host has to name too; else None.
+    ``text`` is the line as it was sent, printable ASCII by grammar. ``method``, ``target`` and ``query`` are as sent,
+    ``path`` is decoded by PEP 3333's latin-1 rule, ``minor`` is the minor version (0 or 1). ``authority`` is what an
+    absolute target names, and Host has to name too; else None.
     """
 
-    __slots__ = ("authority", "method", "minor", "path", "query", "target")
+    __slots__ = ("authority", "method", "minor", "path", "query", "target", "text")
 
-    def __init__(self, method: str, target: str, minor: int) -> None:
+    def __init__(self, text: str, method: str, target: str, minor: int) -> None:
+        self.text = text
         self.method = method
         self.target = target
         self.minor = minor
         self.authority, self.path, self.query = split_target(method, target)
 
-    def __str__(self) -> str:
-        return f"{self.method} {self.target} HTTP/1.{self.minor}"
-
 
 def _read(line: bytes) -> RequestLine:
-    found = _REQUEST_LINE.fullmatch(line.decode("latin-1"))
+    text = line.decode("latin-1")
+    found = _REQUEST_LINE.fullmatch(text)
     if found is None:
         refuse_request_line(line)
     method, target, minor = found.groups()
-    return RequestLine(method, target, 1 if minor == "1" else 0)
+    return RequestLine(text, method, target, 1 if minor == "1" else 0)
 
 
 def refuse_request_line(line: bytes) -> NoReturn:
