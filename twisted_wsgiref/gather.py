@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 # Connections that are read before the reactor may do something else: a few milliseconds' worth.
-_MOST: Final = 128
+_MOST: Final = 256
 # The longest that nothing is read while requests wait for a thread, in seconds: what else a read tells (that a client
 # has left, that a head has come in time) is not later than this.
 _LONGEST_HOLD: Final = 0.002

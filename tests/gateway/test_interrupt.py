@@ -253,7 +253,12 @@ def test_what_ends_before_it_begins_is_not_begun(house: House) -> None:
     def never(environ: dict[str, Any], start_response: Any) -> list[bytes]:
         raise RuntimeError("its time was over")
 
-    with mock.patch.object(Exchange, "claim", lambda self: setattr(self, "expired", True) or True):
+    def expire_and_run(self: Exchange) -> None:
+        self.expired = True
+        run(self)
+
+    run = Exchange.run
+    with mock.patch.object(Exchange, "run", expire_and_run):
         exchange = house.put(never)
         wait(exchange)
     assert house.log == []

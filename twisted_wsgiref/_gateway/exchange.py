@@ -177,7 +177,7 @@ class Exchange:
 
     def run(self) -> None:
         """Answer the request. Called once."""
-        if not self.claim():
+        if not take(self._token):
             return
         try:
             if self.outlet.gone or (self.left and self.gateway.clock() - self.received > _PATIENCE):

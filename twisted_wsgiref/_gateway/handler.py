@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from io import BufferedRandom, BufferedReader, FileIO
 from socket import MSG_MORE
 from tempfile import _TemporaryFileWrapper
@@ -297,8 +297,7 @@ class WSGIHandler(SimpleHandler):
         if self.headers_sent:
             self._cut()
             return
-        result, self.result = self.result, None
-        _close(result, self.log_exception)
+        WSGIHandler.close(self)
         self.status = None
         self._chunked = self._bodyless = False
         self._remaining = None
@@ -319,7 +318,14 @@ class WSGIHandler(SimpleHandler):
     def close(self) -> None:
         """Close the iterable, once. What its ``close`` raises is logged: the answer is out."""
         result, self.result = self.result, None
-        _close(result, self.log_exception)
+        close = getattr(result, "close", None)
+        if close is not None:
+            try:
+                close()
+            except ClientGone:
+                pass
+            except BaseException:
+                self.log_exception(sys.exc_info())
 
 
 class _Over:
@@ -333,17 +339,6 @@ class _Over:
 
 
 OVER: Final[Any] = _Over()
-
-
-def _close(result: Iterable[bytes] | None, log: Callable[[Any], None]) -> None:
-    close = getattr(result, "close", None)
-    if close is not None:
-        try:
-            close()
-        except ClientGone:
-            pass
-        except BaseException:
-            log(sys.exc_info())
 
 
 def _below(trace: TracebackType | None, file: str) -> TracebackType | None:
