@@ -6,7 +6,6 @@ which are `tap`'s, and how a worker talks to its parent, which is `worker`'s. Ca
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import sys
@@ -22,7 +21,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ._ops.access_log import AccessLog
-from ._ops.allocator import keep_freed_memory
+from ._ops.memory import settle
 from ._ops.notify import Notifier
 from ._ops.pulse import Pulse, disarm, end_within
 from ._ops.signals import Ending, call_on_rotation
@@ -214,10 +213,7 @@ class ServingService(CommandLineService):
         """Set what belongs to a whole process: this one is ours, an embedding program's is not."""
         if self._switch_interval:
             sys.setswitchinterval(self._switch_interval)
-        # What was imported stays: collections need not walk it again and again.
-        gc.collect()
-        gc.freeze()
-        keep_freed_memory()
+        settle()
 
     def _show_threads(self, number: int, frame: FrameType | None) -> None:
         # In the handler itself, not in the reactor, which may be what is stuck.

@@ -1,13 +1,15 @@
-"""Is the C library asked to keep what was freed, where it can be asked and nobody else has said anything?"""
+"""Is memory settled for a server, where nobody else has said anything?"""
 
 from __future__ import annotations
 
 import ctypes
+import gc
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from twisted_wsgiref._ops.allocator import keep_freed_memory
+from twisted_wsgiref._ops.memory import keep_freed_memory, settle
 
 
 class Library:
@@ -45,3 +47,26 @@ def test_a_library_without_the_knob_and_one_that_refuses_are_left_alone() -> Non
 def test_the_process_s_own_library_is_asked() -> None:
     has_the_knob = hasattr(ctypes.CDLL(None), "mallopt")
     assert keep_freed_memory({}) is has_the_knob
+
+
+@pytest.fixture
+def collector() -> Iterator[None]:
+    before = gc.get_threshold()
+    yield
+    gc.set_threshold(*before)
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("collector")
+def test_young_objects_are_collected_more_seldom_and_old_ones_frozen() -> None:
+    before = gc.get_threshold()
+    settle()
+    assert gc.get_threshold() == (10_000, *before[1:])
+    assert gc.get_freeze_count() > 1000
+
+
+@pytest.mark.usefixtures("collector")
+def test_what_the_application_has_set_stays() -> None:
+    gc.set_threshold(5, 6, 7)
+    settle()
+    assert gc.get_threshold()[:2] == (5, 6)
