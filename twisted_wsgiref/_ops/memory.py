@@ -8,9 +8,9 @@ import os
 from collections.abc import Mapping
 from typing import Any, Final
 
-# By default the youngest objects are looked at whenever there are 700 of them more (2000 in newer Pythons). The requests
-# of a single turn are more than that: each look finds them alive, and moves them among the old. So many are looked at
-# together instead; what an application leaves in cycles is freed that much later.
+# By default the youngest objects are looked at whenever there are 700 of them more (2000 in newer Pythons). The
+# requests of a single turn are more than that: each look finds them alive, and moves them among the old. So many are
+# looked at together instead; what an application leaves in cycles is freed that much later.
 _YOUNG: Final = 10_000
 _by_default: Final = gc.get_threshold()
 

@@ -59,20 +59,24 @@ class RequestHead:
 class HeadParser:
     """Parses the heads of one connection, one after the other.
 
-    A client that keeps its connection often sends the same fields with the next request: octets that are the same are
-    not judged again. They stay in this object, and with them what may be a secret of whoever holds the connection.
+    A client that keeps its connection often sends the same fields with the next request, and who polls sends all of it
+    again: octets that are the same are not judged again. They stay in this object, and with them what may be a secret
+    of whoever holds the connection.
     """
 
-    __slots__ = ("_limits", "_lines", "_section", "_short")
+    __slots__ = ("_head", "_limits", "_line", "_lines", "_section", "_short")
 
     # An idle connection may keep this much, in octets: browsers send about 500, some thousand with large cookies.
     _longest = 2048
+    _longest_line = 200
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._short = min(limits.field, limits.request_line)  # no line of a head that is no longer can be too long
         self._lines = b""  # what `_section` was made of
         self._section: FieldSection | None = None
+        self._line: RequestLine | None = None  # what `_head` was made of, beside `_section`
+        self._head: RequestHead | None = None
 
     def parse(self, octets: bytes) -> RequestHead:
         """Return the head that `octets` are: a request line and field lines, without the last one's CR LF.
@@ -84,12 +88,17 @@ class HeadParser:
         sent, _, lines = octets.partition(b"\r\n")
         line = read_request_line(sent)
         section = self._section
-        recurs = section is not None and lines == self._lines and section.minor == line.minor
-        if section is None or not recurs:
+        if section is None or lines != self._lines or section.minor != line.minor:
             section = read_field_section(lines, line.minor, self._limits)
             if len(lines) <= self._longest:
-                self._lines, self._section = lines, section
-        return RequestHead(line, section, recurs)
+                self._lines, self._section, self._head = lines, section, None
+            return RequestHead(line, section)
+        if self._head is not None and line is self._line:
+            return self._head
+        head = RequestHead(line, section, recurs=True)
+        if len(sent) <= self._longest_line and not line.query:  # else it will be another object the next time
+            self._line, self._head = line, head
+        return head
 
 
 def parse_head(octets: bytes, limits: Limits) -> RequestHead:
