@@ -24,6 +24,8 @@ from hostile_app import NUMBERED_OCTETS
 from hostile_server import HostileServer, Row
 from raw_client import Client, ask, request
 
+from twisted_wsgiref.settings import Settings
+
 THREADS = 4
 CLOSE = "Connection: close\r\n"
 
@@ -212,7 +214,7 @@ def pipelined(times: Times) -> Row:
         started += [each for each in server.news() if each["kind"] == "numbered"]
         in_flight = max(int(str(each["most"])) for each in started)
     right = order == list(range(number)) and [each["number"] for each in started] == order
-    holds = in_flight == 1 and kept <= 65536 and right and grown <= 1024
+    holds = in_flight == 1 and kept <= Settings().max_pipelined and right and grown <= 1024
     measured = (
         f"stalled after {stalled_at}; {in_flight} in flight at most, {kept} octets of input kept, {grown} KiB more "
         f"memory while stalled; {len(order)} answers, order {'exact' if right else 'WRONG'}"

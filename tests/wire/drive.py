@@ -78,9 +78,7 @@ class Connection:
         if not self._framing.complete:
             if not self.reader.buffer:
                 return False
-            content, rest = self._framing.feed(self.reader.take_rest())
-            self._content.append(content)
-            self.reader.put_back(rest)
+            self._content.append(self.reader.take_content(self._framing))
             if not self._framing.complete:
                 return False
         self._end()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from twisted_wsgiref._wire.body import body_of
 from twisted_wsgiref._wire.errors import ProtocolError
+from twisted_wsgiref._wire.framing import CHUNKED
 from twisted_wsgiref._wire.limits import Limits
 from twisted_wsgiref._wire.reader import HeadReader
 
@@ -36,17 +38,22 @@ def test_a_head_is_taken_with_its_last_octet() -> None:
     assert head is not None
     assert head.request_line == "GET / HTTP/1.1"
     assert repr(head) == "<RequestHead GET / HTTP/1.1>"
-    assert reader.take_rest() == b""
+    assert reader.buffer == b""
 
 
-def test_what_follows_a_head_is_kept_for_its_body() -> None:
+@pytest.mark.parametrize("step", [1, 1000])
+def test_what_follows_a_head_is_kept_for_its_body(step: int) -> None:
     reader = HeadReader(Limits())
-    reader.feed(b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 5\r\n\r\nhel")
+    octets = b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 5\r\n\r\nhel"
+    for start in range(0, len(octets), step):
+        reader.feed(octets[start : start + step])
     reader.take_head()
-    assert reader.take_rest() == b"hel"
+    body = body_of(5, Limits())
+    assert reader.take_content(body) == b"hel"
+    assert reader.buffer == b""
     reader.feed(b"lo" + GET)
-    assert reader.take_rest() == b"lo"
-    assert reader.take_rest() == b""
+    assert reader.take_content(body) == b"lo"
+    assert body.complete
     assert reader.take_head() is not None
     assert reader.buffer == b""
 
@@ -55,10 +62,11 @@ def test_what_follows_a_body_is_the_next_head() -> None:
     reader = HeadReader(Limits())
     reader.feed(b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + GET)
     reader.take_head()
-    rest = reader.take_rest()
-    assert rest == b"0\r\n\r\n" + GET
+    body = body_of(CHUNKED, Limits())
+    assert reader.take_content(body) == b""
+    assert body.complete
+    assert reader.buffer == GET
     reader.feed(b"later")
-    reader.put_back(rest[5:])
     head = reader.take_head()
     assert reader.buffer == b"later"
     assert head is not None

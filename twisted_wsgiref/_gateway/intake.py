@@ -89,9 +89,7 @@ class Intake:
             return self._start_body(head)
         if self._framing.complete:
             return self._end_body()  # it was still being written to its file; what has come since is not part of it
-        if not self.reader.buffer:
-            return None
-        return self._take_body(self.reader.take_rest())
+        return self._take_body() if self.reader.buffer else None
 
     def _start_body(self, head: RequestHead) -> Request | None:
         if head.length > self._max_body:
@@ -99,25 +97,24 @@ class Intake:
         self._framing = body_of(head.length, self._limits)
         self._head = head
         self.progress = 0
-        first = self.reader.take_rest()
+        begun = bool(self.reader.buffer)
         if self._open_pipe is not None:
             self.pipe = pipe = self._open_pipe(head)
-            if first:
-                self._take_body(first)  # may be all of it: then the pipe is the application's alone
+            if begun:
+                self._take_body()  # may be all of it: then the pipe is the application's alone
             return head, pipe
         self.body = RequestBody(self._memory)
-        if not first:
+        if not begun:
             self.wants_continue = head.expects_continue
             return None
-        return self._take_body(first)
+        return self._take_body()
 
-    def _take_body(self, octets: bytes) -> Request | None:
+    def _take_body(self) -> Request | None:
         framing: LengthBody | ChunkedBody = self._framing  # type: ignore[assignment]
-        content, rest = framing.feed(octets)
+        content = self.reader.take_content(framing)
         self.progress += len(content)
         if self.progress > self._max_body:
             raise ProtocolError(413, "the body is larger than max_body")
-        self.reader.put_back(rest)
         if content:
             if self.pipe is not None:
                 self.pipe.put(content)

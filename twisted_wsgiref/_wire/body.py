@@ -1,7 +1,7 @@
 """A request's body on the wire: where it ends, and what in it is content. Where content is kept is not decided here.
 
-Both kinds share one interface: ``feed`` takes octets and returns the content in them and what follows the body;
-``complete`` becomes true with the body's last octet.
+Both kinds share one interface: ``feed`` takes octets and returns the content in them, and how many of them are the
+body's; ``complete`` becomes true with the body's last octet.
 """
 
 from __future__ import annotations
@@ -23,18 +23,12 @@ class LengthBody:
         self._remaining = length
         self.complete = length == 0
 
-    def feed(self, octets: bytes) -> tuple[bytes, bytes]:
-        """Return the content in `octets`, and what follows the body."""
-        remaining = self._remaining - len(octets)
-        if remaining > 0:
-            self._remaining = remaining
-            return octets, b""
-        self.complete = True
-        if remaining == 0:
-            self._remaining = 0
-            return octets, b""
-        end, self._remaining = self._remaining, 0
-        return octets[:end], octets[end:]
+    def feed(self, octets: bytes | bytearray) -> tuple[bytes, int]:
+        """Return the content in `octets`, and how many of them are the body's."""
+        taken = min(len(octets), self._remaining)
+        self._remaining -= taken
+        self.complete = self._remaining == 0
+        return bytes(octets if taken == len(octets) else octets[:taken]), taken
 
 
 # RFC 9112, section 7.1: the size, then extensions, each of which is a name and perhaps a token or a quoted string.
@@ -65,23 +59,22 @@ class ChunkedBody:
         self._state = _SIZE
         self.complete = False
 
-    def feed(self, octets: bytes) -> tuple[bytes, bytes]:
-        """Return the content in `octets`, and what follows the body. Raises `ProtocolError` (400 or 431)."""
-        if self._held:
-            held = self._held
-            searched = len(held)
-            held += octets
-            if not self._may_go_on(searched):
-                return b"", b""
-            octets = bytes(held)
-            self._held = bytearray()
-        content: list[bytes] = []
+    def feed(self, octets: bytes | bytearray) -> tuple[bytes, int]:
+        """Return the content in `octets`, and how many of them are the body's. Raises `ProtocolError` (400 or 431)."""
+        before = len(self._held)  # of what is looked at now, so much was fed before
+        if before:
+            size = len(octets)
+            self._held += octets
+            if not self._may_go_on(before):
+                return b"", size
+            octets, self._held = self._held, bytearray()
+        content: list[bytes | bytearray] = []
         position = 0
         end = len(octets)
         while not self.complete:
             if self._state is _DATA:
                 if position == end:
-                    return b"".join(content), b""
+                    return b"".join(content), end - before
                 piece = octets[position : position + self._remaining]
                 content.append(piece)
                 position += len(piece)
@@ -92,9 +85,9 @@ class ChunkedBody:
             taken = self._take_line(octets, position)
             if taken < 0:
                 self._held += octets[position:]
-                return b"".join(content), b""
+                return b"".join(content), end - before
             position = taken
-        return b"".join(content), octets[position:]
+        return b"".join(content), position - before
 
     def _may_go_on(self, searched: int) -> bool:
         """Return whether what is held is worth a look; what is before `searched` has been looked at.
@@ -108,7 +101,7 @@ class ChunkedBody:
             return len(held) >= self._trailer_room or b"\n" in held[searched:]
         return True
 
-    def _take_line(self, octets: bytes, start: int) -> int:
+    def _take_line(self, octets: bytes | bytearray, start: int) -> int:
         """Take what is not content; return where it ends, or -1 if its end has not come."""
         if self._state is _SIZE:
             return self._take_size(octets, start)
@@ -122,7 +115,7 @@ class ChunkedBody:
             raise ProtocolError(400, "a chunk is longer than its size")
         return self._take_trailer(octets, start)
 
-    def _take_size(self, octets: bytes, start: int) -> int:
+    def _take_size(self, octets: bytes | bytearray, start: int) -> int:
         end = octets.find(b"\n", start, start + self._limits.chunk_line)
         if end < 0:
             if len(octets) - start >= self._limits.chunk_line:
@@ -135,7 +128,7 @@ class ChunkedBody:
         self._state = _DATA if self._remaining else _TRAILER
         return end + 1
 
-    def _take_trailer(self, octets: bytes, start: int) -> int:
+    def _take_trailer(self, octets: bytes | bytearray, start: int) -> int:
         have = octets[start : start + 2]
         if have == _LINE_BREAK:
             self.complete = True

@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from .body import ChunkedBody, LengthBody
 from .errors import ProtocolError
-from .framing import CHUNKED
 from .head import HeadParser, RequestHead, check_line, check_lines
 from .limits import Limits
 from .request_line import is_request_line, refuse_request_line
@@ -27,7 +27,7 @@ _CR: Final = 0x0D
 class HeadReader:
     """The octets of a connection that are not understood yet, and the next head in them."""
 
-    __slots__ = ("_forgiven", "_limits", "_line_start", "_longest", "_owed", "_parse", "_searched", "buffer")
+    __slots__ = ("_forgiven", "_limits", "_line_start", "_longest", "_parse", "_searched", "buffer")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -38,7 +38,6 @@ class HeadReader:
         self._searched = 0  # before this there is no end of a head, and nothing forbidden
         self._line_start = 0  # where the line that is still incomplete starts; 0: the request line
         self._forgiven = False  # whether the empty line that may come first has come
-        self._owed = 0  # how many octets of the body that follows the last head have not been taken, or `CHUNKED`
 
     def __len__(self) -> int:
         return len(self.buffer)
@@ -76,30 +75,15 @@ class HeadReader:
             self.buffer = bytearray(rest)  # the next ones are dropped one by one
         else:
             self.buffer = rest
-        if head.length == CHUNKED:
-            self.buffer = bytes(self.buffer)  # `take_rest` asks for all of it next
-        self._owed = head.length
         self._searched = self._line_start = 0
         self._forgiven = False
         return head
 
-    def take_rest(self) -> bytes:
-        """Return and forget what is there of the body that follows the head; of a chunked one, all octets."""
-        buffer, owed = self.buffer, self._owed
-        if owed == CHUNKED or owed >= len(buffer):
-            if owed != CHUNKED:
-                self._owed = owed - len(buffer)
-            self.buffer = b""
-            return bytes(buffer)
-        rest = bytes(buffer[:owed])
-        self._owed = 0
-        self._drop(owed)
-        return rest
-
-    def put_back(self, octets: bytes) -> None:
-        """Put back what of `take_rest`'s octets turned out to follow the body."""
-        if octets:
-            self.buffer = octets + self.buffer
+    def take_content(self, body: LengthBody | ChunkedBody) -> bytes:
+        """Return the content of `body` in what is there; what follows it stays. Raises `ProtocolError`."""
+        content, taken = body.feed(self.buffer)
+        self._drop(taken)
+        return content
 
     def _drop(self, count: int) -> None:
         buffer = self.buffer
@@ -108,8 +92,9 @@ class HeadReader:
             return
         # Of a bytearray the start is dropped without moving the rest: many requests at once cost no more than apart.
         if isinstance(buffer, bytes):
-            self.buffer = buffer = bytearray(buffer)
-        del buffer[:count]
+            self.buffer = bytearray(memoryview(buffer)[count:])
+        else:
+            del buffer[:count]
 
     def _take_slowly(self, end: int) -> RequestHead | None:
         buffer, limits = self.buffer, self._limits
