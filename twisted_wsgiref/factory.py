@@ -205,8 +205,9 @@ class WSGIFactory(Factory):
             self._tally.note("a request was answered 503: the queue is full")
             if exchange.claim():  # type: ignore[attr-defined]
                 exchange.connection.refuse_exchange(503)  # type: ignore[attr-defined]
-        if self.gather is not None and self._pool.when_low(self._ask_for_more):
-            self.gather.hold()
+        gather = self.gather
+        if gather is not None and gather.may_hold and self._pool.when_low(self._ask_for_more):
+            gather.hold()
 
     def _ask_for_more(self) -> None:
         if self.gather is not None:

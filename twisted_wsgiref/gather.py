@@ -38,6 +38,7 @@ class Gather:
         #: Descriptors are being read: `turned` will be called.
         self.turning = False
         self._held = False
+        self._has_read = False  # since the last hold
         self._timer: Any = None
 
     def open(self) -> None:
@@ -57,14 +58,22 @@ class Gather:
         if self._readers.pop(descriptor, None) is not None:
             self._epoll.unregister(descriptor)
 
+    @property
+    def may_hold(self) -> bool:
+        """Whether sockets are read, and have been since the last hold."""
+        return self._has_read and not self._held and self._epoll is not None
+
     def hold(self) -> None:
         """Read nothing until `release` is called, or for a short while.
 
         Each read wakes the reactor's thread, which then takes the interpreter from a thread that runs an application.
         While requests wait for a thread anyway, more of them are read later, and together.
+
+        To be called when `may_hold` says so: else requests that come by another way could hold up all sockets for ever.
         """
-        if self._epoll is not None and not self._held:
+        if self.may_hold:
             self._held = True
+            self._has_read = False
             self._reactor.removeReader(self)
             if self._timer is None:
                 self._timer = self._reactor.callLater(_LONGEST_HOLD, self._end_hold)
@@ -87,7 +96,7 @@ class Gather:
             self._epoll.close()
             self._epoll = None
             self._readers.clear()
-        self._held = False
+        self._held = self._has_read = False
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -101,6 +110,7 @@ class Gather:
     def doRead(self) -> None:
         """Read what can be read."""
         readers = self._readers
+        self._has_read = True
         self.turning = True
         for descriptor, _ in self._epoll.poll(0, _MOST):
             read = readers.get(descriptor)  # one that was read before it may have closed it

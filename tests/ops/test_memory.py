@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -42,6 +43,11 @@ def test_a_library_without_the_knob_and_one_that_refuses_are_left_alone() -> Non
     without: Any = object()
     assert keep_freed_memory({}, without) is False
     assert keep_freed_memory({}, Library(taken=0)) is False
+
+
+def test_a_python_without_ctypes_does_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ctypes", None)
+    assert keep_freed_memory({}) is False
 
 
 def test_the_process_s_own_library_is_asked() -> None:

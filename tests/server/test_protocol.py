@@ -425,3 +425,32 @@ def test_what_an_application_keeps_of_a_request_can_not_reach_the_next_answer(ki
         one, two = client.answers()
         assert (one.body, two.body) == (b"hello", b"hello")
         assert "write() was called after the answer had ended" in str(late[0])
+
+
+@kinds
+def test_nothing_follows_an_answer_when_its_iterable_is_closed(kind: str) -> None:
+    late: list[Exception] = []
+
+    class Body:
+        def __init__(self, blocks: list[bytes], write: Any) -> None:
+            self._blocks, self._write = iter(blocks), write
+
+        def __iter__(self) -> Any:
+            return self._blocks
+
+        def close(self) -> None:
+            try:
+                self._write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nEVIL")
+            except RuntimeError as error:
+                late.append(error)
+
+    def app(environ: dict[str, Any], start_response: Any) -> Any:
+        blocks = environ["QUERY_STRING"].encode().split()
+        return Body(blocks, start_response("200 OK", [*TEXT]))
+
+    with serving(app) as server:
+        client = server.ask(
+            b"".join(b"GET /?%b HTTP/1.1\r\nHost: h\r\n\r\n" % each for each in (b"", b"a", b"b")), kind
+        )
+        assert [answer.body for answer in client.answers()] == [b"", b"a", b"b"]
+        assert len(late) == 3

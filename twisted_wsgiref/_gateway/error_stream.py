@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable
-from threading import get_ident
+
+
+class _Begun(threading.local):
+    """The line that each thread has begun."""
+
+    line = ""  # on the class: to look for what a thread has not set would cost more than all the rest
 
 
 class ErrorStream:
@@ -14,18 +20,15 @@ class ErrorStream:
 
     def __init__(self, emit: Callable[[str], None]) -> None:
         self._emit = emit
-        self._begun: dict[int, str] = {}  # lines whose end has not come, by thread
+        self._begun = _Begun()
 
     def write(self, text: str) -> int:
         """Keep `text` until its line is whole; return its length. Raises `TypeError` for what is not text."""
         if not isinstance(text, str):
             raise TypeError(f"wsgi.errors takes str, not {type(text).__name__}")
-        me = get_ident()
-        whole, newline, rest = (self._begun.pop(me, "") + text).rpartition("\n")
+        whole, newline, self._begun.line = (self._begun.line + text).rpartition("\n")
         if newline:
             self._emit(whole)
-        if rest:
-            self._begun[me] = rest
         return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:
@@ -35,7 +38,7 @@ class ErrorStream:
 
     def flush(self) -> None:
         """Log the line that was begun, if any."""
-        if self._begun:
-            begun = self._begun.pop(get_ident(), "")
-            if begun:
-                self._emit(begun)
+        begun = self._begun.line
+        if begun:
+            self._begun.line = ""
+            self._emit(begun)

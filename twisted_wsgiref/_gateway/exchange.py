@@ -68,6 +68,7 @@ class Exchange:
     """
 
     __slots__ = (
+        "_over",
         "_peer",
         "_token",
         "_user",
@@ -118,6 +119,9 @@ class Exchange:
         self.interrupt: Interrupt | None = None
         self.status = 0
         self.octets = 0
+        self._over = False  # the application is through
+        self._peer: str | None = None
+        self._user = ""
         self._token: Token = [None]  # who takes it answers
         environ["twisted_wsgiref.client_disconnected"] = self.is_client_gone
         environ["wsgi.early_hints"] = self.send_early_hints
@@ -149,7 +153,7 @@ class Exchange:
         if not observers or self.reported:
             return
         self.reported = True
-        if self.environ:
+        if not self._over:
             self._let_go()
         fields = self.head.fields
         record = Record(
@@ -168,10 +172,13 @@ class Exchange:
 
     def _let_go(self) -> None:
         """Keep of the environ what a record needs. It refers to this exchange, and would not be freed before long."""
-        environ, self.environ = self.environ, {}
+        environ = self.environ
         if self.gateway.observers:
             self._peer = environ.get("REMOTE_ADDR")
-            self._user = environ.get("REMOTE_USER", "")
+            user = environ.get("REMOTE_USER", "")
+            self._user = user if type(user) is str else ""  # an application may put anything there
+        self._over = True
+        self.environ = {}
 
     # ---- In a worker's thread ----------------------------------------------------------------------------------
 
@@ -233,8 +240,8 @@ class Exchange:
         ``environ["wsgi.early_hints"]``. Raises as ``start_response`` does for what can not be sent.
         """
         lines = format_fields(headers).lines
-        over = not self.environ  # the outlet may be at the next answer already
-        if self.head.minor and not over and not self.outlet.begun:
+        # Once it is over, the outlet may be at the next answer already.
+        if self.head.minor and not self._over and not self.outlet.begun:
             self.outlet.send(interim_answer(103, lines))
 
 

@@ -94,8 +94,8 @@ class WSGIHandler(SimpleHandler):
                 self._fail()
         finally:  # a subclass's log_exception may raise, too
             exchange.octets = self.bytes_sent
-            self.close()
             self.stdout = OVER
+            self.close()
 
     def setup_environ(self) -> None:
         """Set ``environ``: the one that was prepared for the request, or what the overridden hooks make of it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import os
 from collections.abc import Mapping
@@ -45,7 +44,9 @@ def keep_freed_memory(environ: Mapping[str, str] = os.environ, library: Any = No
     if any(name in environ for name in _VARIABLES):
         return False
     try:
+        import ctypes  # some Pythons have none
+
         mallopt = (library or ctypes.CDLL(None)).mallopt
-    except (AttributeError, OSError, TypeError):
+    except (ImportError, AttributeError, OSError, TypeError):
         return False
     return bool(mallopt(_M_TRIM_THRESHOLD, _KEPT) and mallopt(_M_MMAP_THRESHOLD, _LARGE))

@@ -102,7 +102,7 @@ class HeadReader:
             # RFC 9112, section 2.2: one empty line before a request is forgiven.
             if self._forgiven:
                 raise ProtocolError(400, "empty lines instead of a request")
-            self.buffer = bytes(buffer[2:])
+            self._drop(2)
             self._searched = 0
             self._forgiven = True
             return self.take_head()
