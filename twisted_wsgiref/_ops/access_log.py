@@ -1,7 +1,8 @@
 """One line a request in the combined format, written in batches by a thread of its own.
 
 What lives here: the line, the file, and the thread between them. What may not: anything that could make a request wait.
-A caller puts the record on a queue; all else, formatting too, is done by the writer, so a stalled disk stalls nobody.
+A caller makes the line and puts it on a queue: what it is made of is still in the processor's cache there, and a record
+that lies about costs three times as much. All else is done by the writer, so a stalled disk stalls nobody.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import lru_cache
 from queue import Empty, SimpleQueue
 from typing import Protocol
@@ -23,11 +24,9 @@ from .record import Record
 
 # Long enough to join the lines of a busy moment into one write, too short for someone who watches the file to notice.
 GATHER_SECONDS = 0.05
-# While whole batches come: a record that lies for longer has left the processor's cache, and costs twice as much.
-BUSY_SECONDS = 0.005
-# One write: about 40 KiB at most lines' length, and 0.2 ms of the interpreter. Beyond it the next follows at once.
-BATCH = 200
-# What a disk or pipe that takes nothing may pile up: about 60 MiB, some seconds of a very busy server.
+# One write: about 200 KiB at most lines' length. Beyond it the next batch follows at once.
+BATCH = 1000
+# What a disk or pipe that takes nothing may pile up: about 30 MiB, some seconds of a very busy server.
 MOST_WAITING = 100_000
 # A disk that is full again and again is told of once in this time.
 QUIET_SECONDS = 10.0
@@ -54,14 +53,18 @@ def _escaped(found: re.Match[str]) -> str:
 
 
 def _quoted(text: str) -> str:
-    return _UNSAFE.sub(_escaped, text) or "-"
+    if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
+        return text or "-"
+    return _UNSAFE.sub(_escaped, text)
 
 
 def _word(text: str | None) -> str:
     return _UNSAFE_WORD.sub(_escaped, text or "-")
 
 
-_known_word = lru_cache(maxsize=1024)(_word)
+# Few clients make most lines.
+_known_word = lru_cache(maxsize=256)(_word)
+_known_quoted = lru_cache(maxsize=256)(_quoted)
 
 
 def format_time(seconds: int) -> str:
@@ -80,34 +83,11 @@ def format_line(record: Record, when: str) -> str:
     Format: ``%h - %u [%t] "%r" %>s %b "%{Referer}i" "%{User-Agent}i"`` of Apache's mod_log_config. A client that
     left before its answer began has status 499, nginx's number for it, because tools expect three digits.
     """
+    peer, line, status, octets, _, _, referer, agent, user = record
     return (
-        f'{_word(record.peer)} - {_word(record.user)} [{when}] "{_quoted(record.request_line)}" {record.status or 499} '
-        f'{record.octets or "-"} "{_quoted(record.referer)}" "{_quoted(record.user_agent)}"\n'
+        f'{_known_word(peer)} - {_known_word(user)} [{when}] "{_quoted(line)}" {status or 499} {octets or "-"} '
+        f'"{_known_quoted(referer)}" "{_known_quoted(agent)}"\n'
     )
-
-
-def format_lines(records: Sequence[Record], format_second: Callable[[int], str]) -> list[str]:
-    """Return `records` as `format_line` would write them; `format_second` says a second since the epoch.
-
-    They are written as they are, and looked at all together: to look at each text of each record costs more than all
-    the rest, and of a thousand records hardly one holds anything that could break or forge a line.
-    """
-    when = {second: format_second(second) for second in {int(record.finished) for record in records}}
-    lines = [
-        f'{_known_word(peer)} - {_known_word(user)} [{when[int(finished)]}] "{line or "-"}" {status or 499} '
-        f'{octets or "-"} "{referer or "-"}" "{agent or "-"}"\n'
-        for peer, line, status, octets, finished, _, referer, agent, user in records
-    ]
-    text = "".join(lines)
-    if (
-        text.isascii()
-        and text.count('"') == 6 * len(lines)
-        and "\\" not in text
-        and text.count("\n") == len(lines)
-        and text.replace("\n", "").isprintable()
-    ):
-        return lines
-    return [format_line(record, when[int(record.finished)]) for record in records]
 
 
 class AccessLog:
@@ -122,7 +102,8 @@ class AccessLog:
     def __init__(self, target: str | Sink, *, say: Callable[[str], None] | None = None) -> None:
         self._path = None if not isinstance(target, str) or target == "-" else os.path.abspath(target)
         self._say = say or _say
-        self._queue: SimpleQueue[Record | None] = SimpleQueue()
+        self._queue: SimpleQueue[str | None] = SimpleQueue()
+        self._time = (-1, "")  # a second, and how it is written; whichever thread comes second writes the same
         self._stop = threading.Event()
         self._reopen = False
         self._thread: threading.Thread | None = None
@@ -139,17 +120,20 @@ class AccessLog:
         self._ailing = False
         self._torn = False
         self._quiet_until = 0.0
-        self._second = -1
-        self._when = ""
 
     # ---- Any thread ----------------------------------------------------------------------------------------------
 
     def __call__(self, record: Record) -> None:
-        """Hand the record to the writer. Called by any thread; never waits and never raises."""
+        """Hand the line of `record` to the writer. Called by any thread; never waits."""
         if self._thread is None:
             self._start()
         if self._queue.qsize() < MOST_WAITING:
-            self._queue.put(record)
+            second = int(record.finished)
+            known, when = self._time
+            if known != second:
+                when = format_time(second)
+                self._time = second, when
+            self._queue.put(format_line(record, when))
         else:
             with self._lock:
                 self._overflowed += 1
@@ -186,28 +170,25 @@ class AccessLog:
 
     def _run(self) -> None:
         going = True
-        gather = GATHER_SECONDS
         while going:
             batch = [self._queue.get()]
             if self._queue.qsize() < BATCH:
-                self._stop.wait(gather)
+                self._stop.wait(GATHER_SECONDS)
             try:
                 while len(batch) < BATCH:
                     batch.append(self._queue.get_nowait())
             except Empty:
                 pass
-            gather = BUSY_SECONDS if len(batch) == BATCH else GATHER_SECONDS
-            records = [each for each in batch if each is not None]
+            lines = [each for each in batch if each is not None]
             # The None of close() comes last of all that came before it.
-            going = len(records) == len(batch)
-            if records:
-                self._write(records)
+            going = len(lines) == len(batch)
+            if lines:
+                self._write(lines)
         if self._lost:
             self._say_lost("the access log is closed; ")
         self._sink.close()
 
-    def _write(self, records: list[Record]) -> None:
-        lines = format_lines(records, self._format_second)
+    def _write(self, lines: list[str]) -> None:
         if self._reopen and self._path is not None:
             self._reopen = False
             self._open_anew(self._path)
@@ -226,11 +207,6 @@ class AccessLog:
         elif self._ailing and self._queue.empty():
             self._ailing = False
             self._say_lost("the access log is written again; ")
-
-    def _format_second(self, second: int) -> str:
-        if second != self._second:
-            self._second, self._when = second, format_time(second)
-        return self._when
 
     def _say_ill(self, reason: str) -> None:
         now = time.monotonic()
