@@ -228,7 +228,7 @@ def test_a_connection_that_is_cut_off_is_closed_although_a_worker_is_at_it() -> 
         server.settle()
         assert seen == [True]
         assert clients[0].received == b""
-        assert [record.status for record in server.records] == [200]
+        assert [record.status for record in server.records] == [0]
 
 
 def test_a_descriptor_is_kept_while_a_worker_may_send_on_it() -> None:
@@ -254,3 +254,17 @@ def test_a_descriptor_is_kept_while_a_worker_may_send_on_it() -> None:
         clients.append(server.connect().send(GET))
         server.settle()
         assert seen == [False]
+
+
+def test_an_answer_of_which_nothing_could_be_sent_is_recorded_as_none() -> None:
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        client.leave()  # and the reactor has not heard of it
+        start_response("200 OK", [*TEXT])
+        return [b"for nobody"]
+
+    with serving(app) as server:
+        client = server.connect("socket").send(GET)
+        server.settle()
+        (record,) = server.records
+        assert (record.status, record.octets) == (0, 0)
+        assert server.factory.connections == set()

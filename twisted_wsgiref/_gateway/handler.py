@@ -89,7 +89,8 @@ class WSGIHandler(SimpleHandler):
                 self.result = application(self.environ, self.start_response)
                 self.finish_response()
             except ClientGone:
-                pass
+                if not self.stdout.begun and not exchange.cut:
+                    exchange.status = self.bytes_sent = 0
             except BaseException:
                 self._fail()
         finally:  # a subclass's log_exception may raise, too

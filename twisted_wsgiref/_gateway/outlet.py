@@ -156,7 +156,11 @@ class Outlet:
             raise ClientGone
         else:
             self._begun = True
-            self.send(octets, flags, wait=wait)
+            try:
+                self.send(octets, flags, wait=wait)
+            except ClientGone:
+                self._begun = False  # nothing of it has left
+                raise
 
     def flush(self) -> None:
         """Do nothing: what was written is on its way."""
