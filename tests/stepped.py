@@ -61,9 +61,6 @@ class SteppedPool:
     def stop(self) -> None:
         self._stopped = True
 
-    def waiting(self) -> int:
-        return len(self.jobs)
-
     def running(self) -> list[Any]:
         return [] if self.now is None else [(threading.current_thread(), self.now)]
 

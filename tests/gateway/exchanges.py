@@ -15,7 +15,7 @@ from twisted_wsgiref._gateway.exchange import Exchange, Gateway
 from twisted_wsgiref._gateway.handler import WSGIHandler
 from twisted_wsgiref._gateway.outlet import ClientGone
 from twisted_wsgiref._gateway.request_body import RequestBody
-from twisted_wsgiref._wire.head import parse_head
+from twisted_wsgiref._wire.head import HeadParser
 from twisted_wsgiref._wire.limits import Limits
 from twisted_wsgiref._wire.response import ServerFields
 from twisted_wsgiref.util import FileWrapper
@@ -101,7 +101,7 @@ class Run:
             stamp=ServerFields(software),
         )
         lines = [f"{method} /path?query HTTP/1.{minor}", "Host: h", *filter(None, fields.split("\n"))]
-        head = parse_head("\r\n".join(lines).encode("latin-1"), LIMITS)
+        head = HeadParser(LIMITS).parse("\r\n".join(lines).encode("latin-1"))
         service = service_environ(
             software=software,
             script_name=script_name,

@@ -11,7 +11,7 @@ from tests.gateway.exchanges import LIMITS
 from twisted_wsgiref._gateway.environ import ConnectionEnviron, believe, service_environ
 from twisted_wsgiref._gateway.error_stream import ErrorStream
 from twisted_wsgiref._wire.forwarded import Client
-from twisted_wsgiref._wire.head import parse_head
+from twisted_wsgiref._wire.head import HeadParser
 from twisted_wsgiref.util import FileWrapper, application_uri, request_uri
 from twisted_wsgiref.validate import check_environ
 
@@ -37,7 +37,7 @@ def environ(
         file_wrapper=FileWrapper,
     )
     connection = ConnectionEnviron(service, scheme, *addresses)
-    result = connection.make(parse_head(head.encode("latin-1"), LIMITS), size)
+    result = connection.make(HeadParser(LIMITS).parse(head.encode("latin-1")), size)
     if client is not None:
         believe(result, client)
     check_environ({**result, "wsgi.input": io.BytesIO()})
@@ -84,9 +84,9 @@ def test_two_requests_of_a_connection_share_nothing_that_can_change() -> None:
         software="s", script_name="", multiprocess=False, errors=ErrorStream(print), file_wrapper=FileWrapper
     )
     base = ConnectionEnviron(service, "http", *TCP)
-    one = base.make(parse_head(head("GET /1", "X: 1").encode(), LIMITS), 0)
+    one = base.make(HeadParser(LIMITS).parse(head("GET /1", "X: 1").encode()), 0)
     one["SCRIPT_NAME"] = "/changed"
-    two = base.make(parse_head(head("GET /2").encode(), LIMITS), 0)
+    two = base.make(HeadParser(LIMITS).parse(head("GET /2").encode()), 0)
     assert two["SCRIPT_NAME"] == ""
     assert "HTTP_X" not in two
 

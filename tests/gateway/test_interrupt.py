@@ -27,14 +27,14 @@ from twisted_wsgiref._gateway.input_pipe import InputPipe
 from twisted_wsgiref._gateway.interrupt import Interrupt, guard
 from twisted_wsgiref._gateway.outlet import ClientGone, RequestExpired
 from twisted_wsgiref._gateway.pool import WorkerPool
-from twisted_wsgiref._wire.head import parse_head
+from twisted_wsgiref._wire.head import HeadParser
 from twisted_wsgiref._wire.response import ServerFields
 from twisted_wsgiref.settings import SettingError, Settings
 from twisted_wsgiref.util import FileWrapper
 
 pytestmark = pytest.mark.skipif(sys.implementation.name != "cpython", reason="the setting is refused elsewhere")
 
-HEAD = parse_head(b"GET / HTTP/1.1\r\nHost: h", LIMITS)
+HEAD = HeadParser(LIMITS).parse(b"GET / HTTP/1.1\r\nHost: h")
 
 
 class Ended:

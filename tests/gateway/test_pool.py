@@ -101,7 +101,7 @@ def test_a_fixed_pool_stays_as_it_is(make: Any) -> None:
     pool.put(jobs)
     until(lambda: sum(job.running.is_set() for job in jobs) == 2)
     assert len(threads_of(pool)) == 2
-    assert pool.waiting() == 3
+    assert len(pool._queue.waiting) == 3
     assert {job for _, job in pool.running()} == {job for job in jobs if job.running.is_set()}
     for job in jobs:
         job.go.set()
@@ -286,7 +286,7 @@ def test_it_says_when_few_jobs_wait(make: Any) -> None:
     pool.put(jobs)
     until(jobs[1].running.is_set)
     assert pool.when_low(lambda: said.append(threading.current_thread()))
-    assert pool.waiting() == 4
+    assert len(pool._queue.waiting) == 4
     jobs[0].go.set()
     until(jobs[2].running.is_set)
     assert not said

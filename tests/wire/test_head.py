@@ -9,13 +9,13 @@ import pytest
 from twisted_wsgiref._wire import field_line, request_line
 from twisted_wsgiref._wire.errors import ProtocolError
 from twisted_wsgiref._wire.framing import CHUNKED
-from twisted_wsgiref._wire.head import HeadParser, RequestHead, parse_head
+from twisted_wsgiref._wire.head import HeadParser, RequestHead
 from twisted_wsgiref._wire.limits import Limits
 from twisted_wsgiref._wire.request_line import is_request_line
 
 
 def parse(fields: bytes = b"", line: bytes = b"GET / HTTP/1.1", host: bytes = b"Host: a\r\n") -> RequestHead:
-    return parse_head((line + b"\r\n" + host + fields).removesuffix(b"\r\n"), Limits())
+    return HeadParser(Limits()).parse((line + b"\r\n" + host + fields).removesuffix(b"\r\n"))
 
 
 def status(fields: bytes = b"", line: bytes = b"GET / HTTP/1.1", host: bytes = b"Host: a\r\n") -> int:
@@ -219,7 +219,7 @@ def test_a_long_run_of_white_space_costs_no_more_than_its_length(padding: bytes,
     lines = (b"X:" + padding * (8000 // len(padding)) + end) * 4
     start = time.thread_time()
     with pytest.raises(ProtocolError):
-        parse_head(b"GET / HTTP/1.1\r\nHost: a\r\n" + lines, Limits())
+        HeadParser(Limits()).parse(b"GET / HTTP/1.1\r\nHost: a\r\n" + lines)
     assert time.thread_time() - start < 0.05
 
 

@@ -334,9 +334,7 @@ class _Over:
 
     def write(self, octets: bytes, flags: int = 0, *, wait: bool = True) -> NoReturn:
         """Raise `RuntimeError`."""
-        raise RuntimeError(
-            "write() was called after the answer had ended: it may be called until the iterable is closed"
-        )
+        raise RuntimeError("write() was called after the answer had ended: call it before the iterable ends")
 
 
 OVER: Final[Any] = _Over()

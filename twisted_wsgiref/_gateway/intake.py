@@ -74,10 +74,6 @@ class Intake:
             return Phase.BODY
         return Phase.HEAD if self.reader.buffer else Phase.IDLE
 
-    def feed(self, octets: bytes) -> None:
-        """Take `octets` from the connection."""
-        self.reader.feed(octets)
-
     def take(self) -> Request | None:
         """Return the next request, once it is ready. Raises `ProtocolError`; nothing may be asked after that."""
         if self._framing is None:

@@ -162,10 +162,6 @@ class WorkerPool:
             self._stopped = True
             self._queue.close()
 
-    def waiting(self) -> int:
-        """Return how many jobs no thread has taken yet."""
-        return len(self._queue.waiting)
-
     @property
     def size(self) -> int:
         """How many threads there may be at the most."""

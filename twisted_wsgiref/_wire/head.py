@@ -101,11 +101,6 @@ class HeadParser:
         return head
 
 
-def parse_head(octets: bytes, limits: Limits) -> RequestHead:
-    """Return the head that `octets` are. Raises as `HeadParser.parse` does."""
-    return HeadParser(limits).parse(octets)
-
-
 def check_lines(octets: bytes | bytearray, limits: Limits, start: int = 0) -> None:
     """Refuse the head that starts `octets` if a complete line of it, from `start` on, is longer than its limit."""
     while (end := octets.find(b"\r\n", start)) >= 0:
