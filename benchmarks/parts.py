@@ -19,6 +19,7 @@ from applications import HELLO, hello
 from twisted.internet.address import IPv4Address
 from workloads import BROWSER
 
+from twisted_wsgiref._gateway.departures import Departures
 from twisted_wsgiref._gateway.environ import ConnectionEnviron
 from twisted_wsgiref._gateway.fields import format_fields
 from twisted_wsgiref._gateway.outlet import Outlet
@@ -124,7 +125,7 @@ def _fields() -> Callable[[], object]:
 
 
 def _outlet() -> Callable[[], object]:
-    outlet, octets = Outlet(_Void(), lambda: None, 262144), bytes(200)
+    outlet, octets = Outlet(_Void(), lambda: None, 262144, Departures(print)), bytes(200)
 
     def step() -> None:
         outlet.begin()

@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ._gateway.deadlines import Phase
+from ._gateway.departures import Departures
 from ._gateway.exchange import Exchange, Gateway
 from ._gateway.pool import WorkerPool
 from ._gateway.request_body import RequestBody
@@ -138,6 +139,7 @@ class WSGIFactory(Factory):
         self._call_later = call_later
         #: What reads the plain sockets, where there is such a thing.
         self.gather: Gather | None = None
+        self.departures = Departures(self.log_bug)
         #: Called when every thread is stuck: what a service may still do is end.
         self.on_unfit: Callable[[], object] = lambda: None
         self._gathered: list[Exchange] = []
@@ -201,17 +203,26 @@ class WSGIFactory(Factory):
         gathered, self._gathered = self._gathered, []
         if not gathered:
             return
+        self.departures.expect(len(gathered))
         for exchange in self._pool.put(gathered):
             self._tally.note("a request was answered 503: the queue is full")
             if exchange.claim():  # type: ignore[attr-defined]
                 exchange.connection.refuse_exchange(503)  # type: ignore[attr-defined]
         gather = self.gather
         if gather is not None and gather.may_hold and self._pool.when_low(self._ask_for_more):
+            self.departures.hold(self.clock())
             gather.hold()
 
     def _ask_for_more(self) -> None:
+        self.departures.leave()
         if self.gather is not None:
             self.wake(self.gather.release)
+
+    def released(self) -> None:
+        """Have all leave that was held back, now that sockets are read again."""
+        self.departures.release()
+        for _, exchange in self._pool.running():
+            exchange.outlet.hand_over()  # type: ignore[attr-defined]
 
     def spill(self, body: RequestBody, done: Callable[[BaseException | None], None]) -> None:
         """Have a part of `body` written to its file, and `done` called in the reactor's thread."""

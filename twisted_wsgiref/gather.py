@@ -28,11 +28,15 @@ _LONGEST_HOLD: Final = 0.002
 
 @implementer(IReadDescriptor)
 class Gather:
-    """Calls, for each of the descriptors that can be read, what was given with it, and then `turned`."""
+    """Calls, for each of the descriptors that can be read, what was given with it, and then `turned`.
 
-    def __init__(self, reactor: Any, turned: Callable[[], None]) -> None:
+    At the end of a hold `released` is called.
+    """
+
+    def __init__(self, reactor: Any, turned: Callable[[], None], released: Callable[[], None]) -> None:
         self._reactor = reactor
         self._turned = turned
+        self._released = released
         self._readers: dict[int, Callable[[], None]] = {}
         self._epoll: Any = None
         #: Descriptors are being read: `turned` will be called.
@@ -84,6 +88,7 @@ class Gather:
             self._held = False
             if self._epoll is not None:
                 self._reactor.addReader(self)
+            self._released()
 
     def _end_hold(self) -> None:
         self._timer = None
@@ -96,7 +101,8 @@ class Gather:
             self._epoll.close()
             self._epoll = None
             self._readers.clear()
-        self._held = self._has_read = False
+        self.release()
+        self._has_read = False
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -127,10 +133,10 @@ class Gather:
         return "wsgi"
 
 
-def make_gather(reactor: Any, turned: Callable[[], None]) -> Gather | None:
+def make_gather(reactor: Any, turned: Callable[[], None], released: Callable[[], None]) -> Gather | None:
     """Return a `Gather` for `reactor`; None where one can not work."""
     if hasattr(select, "epoll") and IReactorFDSet.providedBy(reactor):
-        return Gather(reactor, turned)
+        return Gather(reactor, turned, released)
     return None
 
 

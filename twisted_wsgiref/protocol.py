@@ -26,7 +26,7 @@ from ._gateway.environ import ConnectionEnviron, believe
 from ._gateway.exchange import Exchange
 from ._gateway.input_pipe import InputPipe
 from ._gateway.intake import Intake, Request
-from ._gateway.outlet import Outlet
+from ._gateway.outlet import ClientGone, Outlet
 from ._ops.record import Record
 from ._wire.errors import ProtocolError
 from ._wire.forwarded import apply as read_forwarded
@@ -101,7 +101,7 @@ class WSGIProtocol(Protocol):
         if self._gather is not None:
             transport.stopReading()
             self._start_reading()
-        self._outlet = outlet = Outlet(sock, self._ask_to_pump, self._rules.high_water)
+        self._outlet = outlet = Outlet(sock, self._ask_to_pump, self._rules.high_water, self.factory.departures)
         self._drain = Drain(transport, sock, outlet, self._over, self.cut_off, self._ask_to_pump)
         self._deadlines.start(Phase.FRESH if self._secured else Phase.HANDSHAKE, self.factory.clock())
         self.factory.add(self)
@@ -360,9 +360,21 @@ class WSGIProtocol(Protocol):
     # ---- WORKER ------------------------------------------------------------------------------------------------
 
     def exchange_ended(self) -> None:
+        """Let the answer leave, with others where it is one of many."""
+        if self._outlet.kept:
+            self.factory.departures.add(self)
+        else:
+            self.depart()
+
+    def depart(self) -> None:
         """Give the connection back, if all of the answer is sent; else have the reactor do it after the last octet."""
         outlet = self._outlet
         exchange: Any = self._exchange
+        if outlet.kept:
+            try:
+                outlet.send_kept()
+            except ClientGone:
+                exchange.status = exchange.octets = 0
         if not outlet.finish():
             return  # the reactor takes the rest, and then the end
         if outlet.gone or exchange.cut or self._sock is None:

@@ -124,7 +124,7 @@ class WSGIService(Service):
             wake=wake,
             call_later=reactor.callLater,
         )
-        self._factory.gather = make_gather(reactor, self._factory.flush)
+        self._factory.gather = make_gather(reactor, self._factory.flush, self._factory.released)
         self._sweep = LoopingCall(self._factory.sweep)
         self._sweep.clock = reactor
 

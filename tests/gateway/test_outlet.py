@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.support import PATIENCE
+from twisted_wsgiref._gateway.departures import Departures
 from twisted_wsgiref._gateway.outlet import END, PIECE, ClientGone, FileSpan, Outlet
 
 
@@ -22,6 +23,7 @@ class Reactor:
     """What takes from an outlet: `turn` takes all that is there, as a transport that never is full."""
 
     def __init__(self) -> None:
+        self.departures = Departures(print)
         self.woken = threading.Semaphore(0)
         self.wakes = 0
         self.octets = bytearray()
@@ -60,7 +62,7 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 def begun(sock: socket.socket | None, high_water: int = 65536) -> tuple[Outlet, Reactor]:
     reactor = Reactor()
-    outlet = Outlet(sock, reactor.wake, high_water)
+    outlet = Outlet(sock, reactor.wake, high_water, reactor.departures)
     outlet.begin()
     return outlet, reactor
 
@@ -464,3 +466,147 @@ def test_a_span_that_is_put_back_after_the_connection_is_lost_is_closed(file: An
     outlet.lose()
     outlet.put_back(span)  # type: ignore[arg-type]
     assert descriptors() == before
+
+
+# ---- While answers wait for each other -----------------------------------------------------------------------------
+
+
+def held(sock: socket.socket | None, now: float = 1.0) -> tuple[Outlet, Reactor]:
+    outlet, reactor = begun(sock)
+    reactor.departures.hold(now)
+    return outlet, reactor
+
+
+def nothing_came(sock: socket.socket) -> bool:
+    try:
+        return not sock.recv(1)
+    except BlockingIOError:
+        return True
+
+
+def test_a_first_block_is_kept_and_leaves_once(pair: Any) -> None:
+    outlet, reactor = held(pair[0])
+    outlet.write(b"answer")
+    assert outlet.begun
+    assert nothing_came(pair[1])
+    outlet.send_kept()
+    outlet.send_kept()
+    assert outlet.finish() is True
+    assert pair[1].recv(100) == b"answer"
+    assert reactor.wakes == 0
+
+
+def test_a_second_block_sends_the_first(pair: Any) -> None:
+    outlet, reactor = held(pair[0])
+    outlet.write(b"one")
+    outlet.write(b"two")
+    assert pair[1].recv(100) == b"one"
+    reactor.turn(outlet)
+    assert reactor.octets == b"two"
+
+
+@pytest.mark.parametrize("more", [False, True])
+def test_the_reactor_takes_what_an_application_keeps_for_too_long(pair: Any, more: bool) -> None:
+    outlet, reactor = held(pair[0])
+    outlet.write(b"one")
+    outlet.hand_over()
+    outlet.hand_over()
+    assert reactor.wakes == 1
+    if more:
+        outlet.write(b"two")
+    outlet.send_kept()
+    assert outlet.finish() is False
+    reactor.turn(outlet)
+    assert reactor.octets == (b"onetwo" if more else b"one")
+    assert reactor.ends == 1
+    assert nothing_came(pair[1])
+
+
+def test_a_hold_that_ends_just_then_keeps_nothing(pair: Any) -> None:
+    outlet, _ = begun(pair[0])
+
+    class EndsAtOnce(Departures):
+        asked = 0
+
+        @property
+        def held(self) -> bool:  # type: ignore[override]
+            self.asked += 1
+            return self.asked == 1
+
+        @held.setter
+        def held(self, value: bool) -> None:
+            """It ends by itself."""
+
+    outlet._departures = EndsAtOnce(print)
+    outlet.write(b"answer")
+    assert pair[1].recv(100) == b"answer"
+    assert not outlet.kept
+
+
+@pytest.mark.parametrize(("octets", "flags"), [(b"x" * 20_000, 0), (b"head", socket.MSG_MORE)])
+def test_a_large_block_and_a_head_before_a_file_are_not_kept(pair: Any, octets: bytes, flags: int) -> None:
+    outlet, _ = held(pair[0])
+    outlet.write(octets, flags)
+    assert not outlet.kept
+
+
+def test_what_is_kept_stays_behind_what_waits_for_the_reactor(pair: Any) -> None:
+    outlet, reactor = begun(pair[0])
+    fill(pair[0])
+    outlet.send(b"interim")
+    reactor.departures.hold(1.0)
+    outlet.write(b"answer")
+    assert not outlet.kept
+    reactor.turn(outlet)
+    assert reactor.octets == b"interimanswer"
+
+
+def test_what_is_kept_for_a_client_that_left_is_no_answer(pair: Any) -> None:
+    outlet, reactor = held(pair[0])
+    outlet.write(b"answer")
+    outlet.lose()
+    outlet.hand_over()
+    with pytest.raises(ClientGone):
+        outlet.send_kept()
+    assert not outlet.begun
+    assert reactor.wakes == 0
+
+
+def test_many_threads_and_a_reactor_that_takes_what_is_kept_lose_nothing(pair: Any) -> None:
+    outlet, reactor = begun(pair[0], 1 << 30)
+    over = threading.Event()
+
+    def take_over() -> None:
+        while not over.is_set():
+            outlet.hand_over()
+
+    taker = threading.Thread(target=take_over)
+    taker.start()
+    expected = received = b""
+    try:
+        for number in range(2000):
+            reactor.departures.hold(float(number + 1))
+            first, second = b"<%d:" % number, b"%d>" % number
+            outlet.write(first)
+            if number % 2:
+                outlet.write(second)
+                expected += first + second
+            else:
+                expected += first
+            outlet.send_kept()
+            whole = outlet.finish()
+            try:
+                received += pair[1].recv(1000)
+            except BlockingIOError:
+                pass
+            if not whole:
+                while not reactor.ends:
+                    reactor.turn(outlet, 1)
+                received += bytes(reactor.octets)
+                reactor.octets.clear()
+                reactor.ends = 0
+            outlet.begin()
+    finally:
+        over.set()
+        taker.join()
+    assert received == expected

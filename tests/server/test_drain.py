@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from twisted_wsgiref._gateway.departures import Departures
 from twisted_wsgiref._gateway.outlet import FileSpan, Outlet
 from twisted_wsgiref.drain import Drain
 
@@ -50,7 +51,7 @@ def drain(request: pytest.FixtureRequest) -> tuple[Drain, Any, list[str]]:
     said: list[str] = []
     sock: Any = GreedySocket() if request.param == "socket" else None
     transport: Any = GreedyTransport()
-    outlet = EndlessOutlet(sock, lambda: said.append("wake"), 1)
+    outlet = EndlessOutlet(sock, lambda: said.append("wake"), 1, Departures(print))
     made = Drain(
         transport, sock, outlet, lambda: said.append("over"), lambda: said.append("fail"), lambda: said.append("again")
     )
@@ -89,7 +90,7 @@ def test_a_large_file_gives_the_reactor_back(span: FileSpan, monkeypatch: pytest
             return -1
 
     sock: Any = Socket()
-    outlet = Outlet(None, lambda: said.append("wake"), 1)
+    outlet = Outlet(None, lambda: said.append("wake"), 1, Departures(print))
     outlet._put(span, 0)
     pumped = Drain(None, sock, outlet, lambda: None, lambda: None, lambda: said.append("again"))
     turns = 0

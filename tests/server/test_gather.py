@@ -14,7 +14,7 @@ from twisted_wsgiref.gather import Gather, make_gather
 
 LONGEST_HOLD = 0.002
 
-pytestmark = pytest.mark.skipif(make_gather(SteppedReactor(), print) is None, reason="there is no epoll here")
+pytestmark = pytest.mark.skipif(make_gather(SteppedReactor(), print, print) is None, reason="there is no epoll here")
 
 
 class Ends:
@@ -23,7 +23,7 @@ class Ends:
     def __init__(self) -> None:
         self.reactor = SteppedReactor()
         self.done: list[str] = []
-        self.gather = Gather(self.reactor, lambda: self.done.append("turned"))
+        self.gather = Gather(self.reactor, lambda: self.done.append("turned"), lambda: self.done.append("released"))
         pairs = [socket.socketpair(), socket.socketpair()]
         self.mine = [pair[0] for pair in pairs]
         self.theirs = [pair[1] for pair in pairs]
@@ -70,6 +70,7 @@ def test_nothing_is_read_while_it_is_held(ends: Ends) -> None:
     assert ends.turn() == []
     ends.gather.release()
     ends.gather.release()
+    assert ends.done == ["released"]
     assert ends.turn() == ["0: a", "turned"]
 
 
@@ -79,7 +80,7 @@ def test_a_hold_ends_by_itself(ends: Ends) -> None:
     ends.reactor.clock.now += LONGEST_HOLD * 0.9
     assert ends.turn() == []
     ends.reactor.clock.now += LONGEST_HOLD * 0.2
-    assert ends.turn() == ["0: a", "turned"]
+    assert ends.turn() == ["released", "0: a", "turned"]
 
 
 def test_a_hold_right_after_another_ends_by_itself_too(ends: Ends) -> None:
@@ -90,7 +91,7 @@ def test_a_hold_right_after_another_ends_by_itself_too(ends: Ends) -> None:
     ends.hold()
     ends.theirs[0].send(b"a")
     ends.reactor.clock.now += LONGEST_HOLD * 1.1
-    assert ends.turn() == ["0: a", "turned"]
+    assert ends.turn() == ["released", "0: a", "turned"]
 
 
 def test_between_two_holds_is_a_read(ends: Ends) -> None:
@@ -132,3 +133,93 @@ def test_while_many_requests_wait_others_are_read_later_and_all_are_answered() -
         server.settle()
         answers: list[Any] = [client.answers() for client in (*clients, late)]
         assert [one.body for (one,) in answers] == [b"hello"] * 7
+
+
+def crowd(server: Any, count: int) -> list[Any]:
+    """Return clients whose requests are queued, and not all of which have a thread."""
+    clients = [server.connect("socket").send(GET) for _ in range(count)]
+    server.reactor.turn()
+    assert server.factory.departures.held
+    return clients
+
+
+def came(clients: list[Any]) -> list[bool]:
+    for client in clients:
+        client.move()
+    return [bool(client.received) for client in clients]
+
+
+def test_while_many_requests_wait_answers_leave_together() -> None:
+    with serving(hello, threads=1) as server:
+        clients = crowd(server, 4)
+        for answered in (0, 0, 2):
+            server.pool.step()
+            assert sum(came(clients)) == answered
+        assert len(server.records) == 2
+        server.settle()
+        assert [client.answers()[0].body for client in clients] == [b"hello"] * 4
+
+
+def test_answers_leave_when_the_time_of_a_hold_is_over() -> None:
+    with serving(hello, threads=1) as server:
+        clients = crowd(server, 9)
+        server.pool.step()
+        assert not any(came(clients))
+        server.reactor.clock.now += LONGEST_HOLD * 1.1
+        server.reactor.turn()
+        assert came(clients) == [True] + [False] * 8
+        server.settle()
+        assert all(came(clients))
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_no_block_waits_for_an_application(whole: bool) -> None:
+    def slow(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        yield b"first"
+        if not server.records and server.factory.departures.held:
+            assert not any(came(clients))
+            server.reactor.clock.now += LONGEST_HOLD * 1.1
+            for _ in range(2):  # the hold's end, and the wake
+                server.reactor.turn()
+            assert came(clients) == [True] + [False] * 5
+        if not whole:
+            yield b"second"
+
+    with serving(slow, threads=1) as server:
+        clients = crowd(server, 6)
+        server.settle()
+        body = b"first" if whole else b"firstsecond"
+        assert [client.answers()[0].body for client in clients] == [body] * 6
+
+
+def test_a_client_that_leaves_before_its_answer_is_logged_as_one() -> None:
+    with serving(hello, threads=1) as server:
+        clients = crowd(server, 4)
+        server.pool.step()
+        clients[0].leave()
+        server.settle()
+        assert sorted(record.status for record in server.records) == [0, 200, 200, 200]
+
+
+def test_an_answer_that_fails_behind_a_kept_block_is_cut() -> None:
+    def fails(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "10")])
+        yield b"first"
+        raise ValueError("on purpose")
+
+    with serving(fails, threads=1) as server:
+        clients = crowd(server, 4)
+        server.settle()
+        for client in clients:
+            assert client.received.endswith(b"\r\n\r\nfirst")
+            assert client.ended
+
+
+def test_a_service_that_stops_lets_answers_leave_first() -> None:
+    with serving(hello, threads=1) as server:
+        clients = crowd(server, 4)
+        server.pool.step()
+        server.service.stopService()
+        server.settle()
+        assert [client.answers()[0].body for client in clients] == [b"hello"] * 4

@@ -16,11 +16,14 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from .departures import Departures
 from .token import Token, take
 
 # What a block costs beside its octets (object, queue entry, chunk framing): without it, an application that yields
 # single octets would fill the memory below any high-water mark.
 _BLOCK_COST: Final = 64
+# A block that is larger is sent at once: its copy into the kernel costs more than all that is saved by waiting.
+_MOST_KEPT: Final = 16 * 1024
 # The most that the reactor takes at a time: what one send usually takes, and what one connection may copy at once.
 PIECE: Final = 128 * 1024
 # The most of a file that is sent with one call: the kernel goes on for as long as a fast client takes it.
@@ -98,12 +101,14 @@ class Outlet:
     """The way out of one connection, for one exchange after the other.
 
     `sock` is the socket to send on straight, or None where the transport changes octets (TLS) or has none. `wake`
-    has the reactor come and take. A worker waits while more than `high_water` octets are queued.
+    has the reactor come and take. A worker waits while more than `high_water` octets are queued. While `departures` are
+    held, the first block is kept: until it is clear whether it is the whole answer, or until the hold ends.
     """
 
     __slots__ = (
         "_begun",
         "_blocks",
+        "_departures",
         "_ended",
         "_handed",
         "_high_water",
@@ -115,12 +120,18 @@ class Outlet:
         "_token",
         "_wake",
         "gone",
+        "kept",
     )
 
-    def __init__(self, sock: socket.socket | None, wake: Callable[[], None], high_water: int) -> None:
+    def __init__(
+        self, sock: socket.socket | None, wake: Callable[[], None], high_water: int, departures: Departures
+    ) -> None:
         self._sock = sock
         self._wake = wake
         self._high_water = high_water
+        self._departures = departures
+        #: The first block, which may be the whole answer, for whoever takes it out: its worker, or the reactor.
+        self.kept: list[bytes] = []
         self._lock = threading.Lock()
         self._blocks: deque[Block] = deque()
         self._pending = 0  # octets in the queue, and the blocks' own cost
@@ -151,16 +162,35 @@ class Outlet:
         the next (PEP 3333, "Buffering and Streaming" allows it), and many small ones leave in one send.
         """
         if self._begun:
+            if self.kept:
+                self.send_kept()
             self.queue(octets, wait=wait)
         elif not take(self._token):
             raise ClientGone
         else:
             self._begun = True
-            try:
-                self.send(octets, flags, wait=wait)
-            except ClientGone:
-                self._begun = False  # nothing of it has left
-                raise
+            held = self._departures.held
+            if held and not flags and len(octets) <= _MOST_KEPT and self._sock is not None and not self._handed:
+                self.kept.append(octets)
+                if not self._departures.held:
+                    self.send_kept()
+            else:
+                self._send_first(octets, flags, wait)
+
+    def _send_first(self, octets: bytes, flags: int, wait: bool) -> None:
+        try:
+            self.send(octets, flags, wait=wait)
+        except ClientGone:
+            self._begun = False  # nothing of it has left
+            raise
+
+    def send_kept(self) -> None:
+        """Send what was kept, if the reactor has not taken it. Raises `ClientGone`."""
+        try:
+            octets = self.kept.pop()
+        except IndexError:
+            return
+        self._send_first(octets, 0, False)
 
     def flush(self) -> None:
         """Do nothing: what was written is on its way."""
@@ -265,6 +295,20 @@ class Outlet:
             self._begun = False
         self._handed = False
         self._ended = False
+
+    def hand_over(self) -> None:
+        """Take what is kept: the application may be long in making the next block."""
+        with self._lock:  # the worker queues nothing before this is queued
+            if self.gone or not self.kept:
+                return
+            try:
+                octets = self.kept.pop()
+            except IndexError:
+                return  # its worker was faster
+            self._blocks.append(octets)
+            self._pending += len(octets) + _BLOCK_COST
+            self._handed = self._scheduled = True
+        self._wake()
 
     def seize(self) -> bool:
         """Have every further block raise `ClientGone`; return whether the reactor may answer, since no answer began."""

@@ -1,0 +1,87 @@
+"""Do answers wait for each other only where that is worth it, and does none wait for ever?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from twisted_wsgiref._gateway.departures import Departures
+
+TOGETHER = 16
+
+
+class Answer:
+    """One that knows whether it has left, and may fail at that."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.left = 0
+        self._error = error
+
+    def depart(self) -> None:
+        self.left += 1
+        if self._error is not None:
+            raise self._error
+
+
+@pytest.fixture
+def failures() -> list[BaseException]:
+    return []
+
+
+@pytest.fixture
+def departures(failures: list[BaseException]) -> Departures:
+    return Departures(failures.append)
+
+
+def added(departures: Departures, count: int) -> list[Answer]:
+    answers = [Answer() for _ in range(count)]
+    for answer in answers:
+        departures.add(answer)
+    return answers
+
+
+def lefts(answers: list[Answer]) -> list[int]:
+    return [answer.left for answer in answers]
+
+
+def test_each_leaves_at_once_where_nothing_is_held(departures: Departures) -> None:
+    assert lefts(added(departures, 3)) == [1, 1, 1]
+
+
+def test_they_wait_while_they_are_held(departures: Departures) -> None:
+    departures.hold(1.0)
+    answers = added(departures, TOGETHER - 1)
+    assert not any(lefts(answers))
+    departures.leave()
+    assert lefts(answers) == [1] * len(answers)
+    (late,) = added(departures, 1)
+    departures.release()
+    assert late.left == 1
+    assert lefts(added(departures, 1)) == [1]
+
+
+def test_a_few_do_not_wait_for_more(departures: Departures) -> None:
+    departures.hold(1.0)
+    assert lefts(added(departures, TOGETHER)) == [1] * TOGETHER
+    assert lefts(added(departures, 1)) == [0]
+
+
+@pytest.mark.parametrize(("seconds", "worth"), [(0.0010, False), (0.0050, True)])
+def test_only_slow_answers_wait(departures: Departures, seconds: float, worth: bool) -> None:
+    departures.hold(10.0)
+    departures.release()
+    departures.expect(20)
+    departures.expect(30)
+    departures.hold(10.0 + seconds)
+    assert departures.held is worth
+
+
+def test_one_that_fails_holds_up_no_other(departures: Departures, failures: list[Any]) -> None:
+    departures.hold(1.0)
+    error = IndexError("of its own")
+    departures.add(Answer(error))
+    (other,) = added(departures, 1)
+    departures.release()
+    assert other.left == 1
+    assert failures == [error]
