@@ -360,21 +360,15 @@ class WSGIProtocol(Protocol):
     # ---- WORKER ------------------------------------------------------------------------------------------------
 
     def exchange_ended(self) -> None:
-        """Let the answer leave, with others where it is one of many."""
-        if self._outlet.kept:
-            self.factory.departures.add(self)
-        else:
-            self.depart()
+        """Give the connection back, if all of the answer is sent; else have the reactor do it after the last octet.
 
-    def depart(self) -> None:
-        """Give the connection back, if all of the answer is sent; else have the reactor do it after the last octet."""
+        An answer that is kept leaves first, with others.
+        """
         outlet = self._outlet
-        exchange: Any = self._exchange
         if outlet.kept:
-            try:
-                outlet.send_kept()
-            except ClientGone:
-                exchange.status = exchange.octets = 0
+            self.factory.departures.add(self)
+            return
+        exchange: Any = self._exchange
         if not outlet.finish():
             return  # the reactor takes the rest, and then the end
         if outlet.gone or exchange.cut or self._sock is None:
@@ -391,6 +385,15 @@ class WSGIProtocol(Protocol):
         self._exchange = None
         if self._reader.buffer or outlet.gone or self._half_closed or self._waits or self.factory.draining:
             self.factory.wake(self._go_on)
+
+    def depart(self) -> None:
+        """Send the answer that was kept, and end its exchange. Perhaps not called by the thread that made it."""
+        try:
+            self._outlet.send_kept()
+        except ClientGone:
+            exchange: Any = self._exchange
+            exchange.status = exchange.octets = 0
+        self.exchange_ended()
 
     # ---- The end of an exchange, and of the connection ---------------------------------------------------------
 

@@ -522,6 +522,32 @@ def test_the_reactor_takes_what_an_application_keeps_for_too_long(pair: Any, mor
     assert nothing_came(pair[1])
 
 
+def test_a_worker_that_ends_while_the_reactor_takes_over_does_not_think_that_all_is_sent(pair: Any) -> None:
+    outlet, reactor = held(pair[0])
+    whole: list[bool] = []
+
+    def end() -> None:
+        outlet.send_kept()
+        whole.append(outlet.finish())
+
+    worker = threading.Thread(target=end)
+
+    class Slowly(list[bytes]):
+        def pop(self, index: Any = -1) -> bytes:
+            octets = super().pop(index)
+            worker.start()
+            worker.join(0.1)  # where it has to wait for the queue, it can not end before we go on
+            return octets
+
+    outlet.kept = Slowly()
+    outlet.write(b"answer")
+    outlet.hand_over()
+    worker.join()
+    assert whole == [False]
+    reactor.turn(outlet)
+    assert (reactor.octets, reactor.ends) == (b"answer", 1)
+
+
 def test_a_hold_that_ends_just_then_keeps_nothing(pair: Any) -> None:
     outlet, _ = begun(pair[0])
 

@@ -138,7 +138,7 @@ def test_a_whole_batch_is_written_at_once(monkeypatch: pytest.MonkeyPatch) -> No
     disk = Disk()
     log = AccessLog(disk)
     for _ in range(3 * access_log.BATCH):
-        log._queue.put("line\n")
+        log._lines.append("line\n")
     log(RECORD)
     end = time.monotonic() + 10
     while len(disk.writes) < 3 and time.monotonic() < end:

@@ -9,7 +9,7 @@ from io import BufferedReader, BytesIO
 from time import time
 from typing import IO, TYPE_CHECKING, Any, Final, NoReturn, Protocol
 
-from twisted_wsgiref._ops.record import Record
+from twisted_wsgiref._ops.record import Record, as_record
 from twisted_wsgiref._wire.response import ServerFields, interim_answer
 
 from .fields import format_fields
@@ -156,16 +156,18 @@ class Exchange:
         if not self._over:
             self._let_go()
         fields = self.head.fields
-        record = Record(
-            self._peer,
-            self.head.request_line,
-            self.status,
-            self.octets,
-            time(),
-            self.gateway.clock() - self.received,
-            fields.get("HTTP_REFERER", ""),
-            fields.get("HTTP_USER_AGENT", ""),
-            self._user,
+        record = as_record(
+            (
+                self._peer,
+                self.head.request_line,
+                self.status,
+                self.octets,
+                time(),
+                self.gateway.clock() - self.received,
+                fields.get("HTTP_REFERER", ""),
+                fields.get("HTTP_USER_AGENT", ""),
+                self._user,
+            )
         )
         for observer in observers:
             observer(record)

@@ -174,15 +174,12 @@ class Outlet:
                 self.kept.append(octets)
                 if not self._departures.held:
                     self.send_kept()
-            else:
-                self._send_first(octets, flags, wait)
-
-    def _send_first(self, octets: bytes, flags: int, wait: bool) -> None:
-        try:
-            self.send(octets, flags, wait=wait)
-        except ClientGone:
-            self._begun = False  # nothing of it has left
-            raise
+                return
+            try:
+                self.send(octets, flags, wait=wait)
+            except ClientGone:
+                self._begun = False  # nothing of it has left
+                raise
 
     def send_kept(self) -> None:
         """Send what was kept, if the reactor has not taken it. Raises `ClientGone`."""
@@ -190,7 +187,11 @@ class Outlet:
             octets = self.kept.pop()
         except IndexError:
             return
-        self._send_first(octets, 0, False)
+        try:
+            self.send(octets, wait=False)
+        except ClientGone:
+            self._begun = False
+            raise
 
     def flush(self) -> None:
         """Do nothing: what was written is on its way."""
@@ -301,13 +302,15 @@ class Outlet:
         with self._lock:  # the worker queues nothing before this is queued
             if self.gone or not self.kept:
                 return
+            # First the mark: a worker that finds nothing kept must not take the answer for sent.
+            self._handed = self._scheduled = True
             try:
                 octets = self.kept.pop()
             except IndexError:
-                return  # its worker was faster
-            self._blocks.append(octets)
-            self._pending += len(octets) + _BLOCK_COST
-            self._handed = self._scheduled = True
+                pass  # its worker was faster, and sends it
+            else:
+                self._blocks.append(octets)
+                self._pending += len(octets) + _BLOCK_COST
         self._wake()
 
     def seize(self) -> bool:

@@ -15,7 +15,6 @@ import threading
 import time
 from collections.abc import Callable
 from functools import lru_cache
-from queue import Empty, SimpleQueue
 from typing import Protocol
 
 from twisted.logger import Logger
@@ -63,8 +62,14 @@ def _word(text: str | None) -> str:
 
 
 # Few clients make most lines.
-_known_word = lru_cache(maxsize=256)(_word)
-_known_quoted = lru_cache(maxsize=256)(_quoted)
+@lru_cache(maxsize=256)
+def _start_of_line(peer: str | None, user: str) -> str:
+    return f"{_word(peer)} - {_word(user)}"
+
+
+@lru_cache(maxsize=256)
+def _end_of_line(referer: str, agent: str) -> str:
+    return f'"{_quoted(referer)}" "{_quoted(agent)}"'
 
 
 def format_time(seconds: int) -> str:
@@ -85,8 +90,8 @@ def format_line(record: Record, when: str) -> str:
     """
     peer, line, status, octets, _, _, referer, agent, user = record
     return (
-        f'{_known_word(peer)} - {_known_word(user)} [{when}] "{_quoted(line)}" {status or 499} {octets or "-"} '
-        f'"{_known_quoted(referer)}" "{_known_quoted(agent)}"\n'
+        f'{_start_of_line(peer, user)} [{when}] "{_quoted(line)}" {status or 499} {octets or "-"} '
+        f"{_end_of_line(referer, agent)}\n"
     )
 
 
@@ -102,7 +107,11 @@ class AccessLog:
     def __init__(self, target: str | Sink, *, say: Callable[[str], None] | None = None) -> None:
         self._path = None if not isinstance(target, str) or target == "-" else os.path.abspath(target)
         self._say = say or _say
-        self._queue: SimpleQueue[str | None] = SimpleQueue()
+        # Added to by any thread, and emptied by the writer. A list, since many can be taken out of it at once.
+        self._lines: list[str] = []
+        self._bell = threading.Lock()  # held by the writer; released by who adds a line and finds it asleep
+        self._bell.acquire()
+        self._asleep = False
         self._time = (-1, "")  # a second, and how it is written; whichever thread comes second writes the same
         self._stop = threading.Event()
         self._reopen = False
@@ -127,13 +136,16 @@ class AccessLog:
         """Hand the line of `record` to the writer. Called by any thread; never waits."""
         if self._thread is None:
             self._start()
-        if self._queue.qsize() < MOST_WAITING:
+        lines = self._lines
+        if len(lines) < MOST_WAITING:
             second = int(record.finished)
             known, when = self._time
             if known != second:
                 when = format_time(second)
                 self._time = second, when
-            self._queue.put(format_line(record, when))
+            lines.append(format_line(record, when))
+            if self._asleep:
+                self._wake()
         else:
             with self._lock:
                 self._overflowed += 1
@@ -144,6 +156,13 @@ class AccessLog:
                 thread = threading.Thread(target=self._run, name="access-log", daemon=True)
                 thread.start()
                 self._thread = thread
+
+    def _wake(self) -> None:
+        # First the line, then a look whether the writer sleeps; it says that it sleeps, and then looks for lines.
+        with self._lock:
+            if self._asleep:
+                self._asleep = False
+                self._bell.release()
 
     # ---- The main thread -----------------------------------------------------------------------------------------
 
@@ -162,31 +181,33 @@ class AccessLog:
         if thread is None:
             self._sink.close()
             return True
-        self._queue.put(None)
+        self._wake()
         thread.join(timeout)
         return not thread.is_alive()
 
     # ---- The writer's thread -------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        going = True
-        while going:
-            batch = [self._queue.get()]
-            if self._queue.qsize() < BATCH:
+        while self._wait():
+            if len(self._lines) < BATCH:
                 self._stop.wait(GATHER_SECONDS)
-            try:
-                while len(batch) < BATCH:
-                    batch.append(self._queue.get_nowait())
-            except Empty:
-                pass
-            lines = [each for each in batch if each is not None]
-            # The None of close() comes last of all that came before it.
-            going = len(lines) == len(batch)
-            if lines:
-                self._write(lines)
+            lines = self._lines[:BATCH]
+            del self._lines[: len(lines)]
+            self._write(lines)
         if self._lost:
             self._say_lost("the access log is closed; ")
         self._sink.close()
+
+    def _wait(self) -> bool:
+        """Wait for a line; return False once there will be none."""
+        while not self._lines:
+            if self._stop.is_set():
+                return False
+            self._asleep = True
+            if self._lines or self._stop.is_set():
+                self._wake()
+            self._bell.acquire()
+        return True
 
     def _write(self, lines: list[str]) -> None:
         if self._reopen and self._path is not None:
@@ -204,7 +225,7 @@ class AccessLog:
         self._lost += lost + overflowed
         if error is not None or overflowed:
             self._say_ill(str(error.strerror or error) if error is not None else "they are not taken fast enough")
-        elif self._ailing and self._queue.empty():
+        elif self._ailing and not self._lines:
             self._ailing = False
             self._say_lost("the access log is written again; ")
 

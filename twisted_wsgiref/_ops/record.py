@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple, cast
 
 
 class Record(NamedTuple):
@@ -27,3 +29,9 @@ class Record(NamedTuple):
     def refused(cls, peer: str | None, status: int, now: float) -> Record:
         """Return the record of what never became a request."""
         return cls(peer, "-", status, 0, now, 0.0, "", "", "")
+
+
+#: Return a tuple of all fields as a `Record`: what each request does, at a third of the cost of a call of the class.
+as_record = cast(
+    "Callable[[tuple[str | None, str, int, int, float, float, str, str, str]], Record]", partial(tuple.__new__, Record)
+)
