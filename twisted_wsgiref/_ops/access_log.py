@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import lru_cache
+from math import floor
 from typing import Protocol
 
 from twisted.logger import Logger
@@ -111,8 +112,9 @@ class AccessLog:
         self._lines: list[str] = []
         self._bell = threading.Lock()  # held by the writer; released by who adds a line and finds it asleep
         self._bell.acquire()
-        self._asleep = False
-        self._time = (-1, "")  # a second, and how it is written; whichever thread comes second writes the same
+        self._asleep = True  # or not begun
+        # A second's start and end, and how it is written; whichever thread comes second writes the same.
+        self._second = (0.0, 0.0, "")
         self._stop = threading.Event()
         self._reopen = False
         self._thread: threading.Thread | None = None
@@ -134,34 +136,33 @@ class AccessLog:
 
     def __call__(self, record: Record) -> None:
         """Hand the line of `record` to the writer. Called by any thread; never waits."""
-        if self._thread is None:
-            self._start()
-        lines = self._lines
-        if len(lines) < MOST_WAITING:
-            second = int(record.finished)
-            known, when = self._time
-            if known != second:
-                when = format_time(second)
-                self._time = second, when
-            lines.append(format_line(record, when))
+        if len(self._lines) < MOST_WAITING:
+            start, end, when = self._second
+            if not start <= record.finished < end:
+                when = self._begin_second(record.finished)
+            self._lines.append(format_line(record, when))
             if self._asleep:
                 self._wake()
         else:
             with self._lock:
                 self._overflowed += 1
 
-    def _start(self) -> None:
-        with self._lock:
-            if self._thread is None and not self._stop.is_set():
-                thread = threading.Thread(target=self._run, name="access-log", daemon=True)
-                thread.start()
-                self._thread = thread
+    def _begin_second(self, now: float) -> str:
+        start = floor(now)
+        when = format_time(start)
+        self._second = float(start), start + 1.0, when
+        return when
 
     def _wake(self) -> None:
         # First the line, then a look whether the writer sleeps; it says that it sleeps, and then looks for lines.
         with self._lock:
-            if self._asleep:
-                self._asleep = False
+            if not self._asleep or (self._stop.is_set() and self._thread is None):
+                return
+            self._asleep = False
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="access-log", daemon=True)
+                self._thread.start()
+            else:
                 self._bell.release()
 
     # ---- The main thread -----------------------------------------------------------------------------------------
