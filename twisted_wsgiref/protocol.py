@@ -15,7 +15,6 @@ from socket import AF_INET, AF_INET6, SHUT_WR, SocketIO
 from time import time
 from typing import TYPE_CHECKING, Any, Final
 
-from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IHalfCloseableProtocol, IHandshakeListener
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
@@ -33,7 +32,7 @@ from ._wire.forwarded import apply as read_forwarded
 from ._wire.head import RequestHead
 from ._wire.response import CONTINUE, error_answer
 from .drain import Drain
-from .gather import Gather, can_be_gathered
+from .reading import PIPE_FULL, PIPELINED, SPILLING, TRANSPORT_READ, Reading
 from .transports import abort, close, find_socket, host_and_port, is_secure, sever
 
 if TYPE_CHECKING:
@@ -41,15 +40,6 @@ if TYPE_CHECKING:
 
 # Tells a client whose request found the queue full when to come again, in seconds.
 _RETRY_AFTER: Final = "Retry-After: 1\r\n"
-# What Twisted's transports read at a time, in octets: the least that has to be kept.
-_TRANSPORT_READ: Final = 64 * 1024
-# What we read ourselves, where nothing waits: a body of 64 KiB, as clients like to send, together with its head.
-_READ: Final = 96 * 1024
-
-# Why the transport is paused; it reads again when no reason is left.
-_PIPELINED: Final = 1
-_SPILLING: Final = 2
-_PIPE_FULL: Final = 4
 
 # Where a connection may go for another at the limit: nothing whole has come that would be lost.
 _EXPENDABLE: Final = (Phase.FRESH, Phase.IDLE, Phase.HEAD)
@@ -70,11 +60,9 @@ class WSGIProtocol(Protocol):
             rules.limits, rules.max_body, rules.body_memory, self._open_pipe if rules.stream_input else None
         )
         self._reader = self._intake.reader
-        self._most = max(_TRANSPORT_READ, rules.max_pipelined)  # octets that are kept of requests that wait
-        self._first_read = min(_READ, self._most)
+        self._most = max(TRANSPORT_READ, rules.max_pipelined)  # octets that are kept of requests that wait
         self._exchange: Exchange | None = None
         self._environ: ConnectionEnviron | None = None  # made with the first request
-        self._waits = 0  # why the transport is paused
         self._deadlines = Deadlines(factory.last_limits if factory.draining else factory.limits, rules.body_rate)
         self._served = False  # at least one request has come
         self._secured = True  # no TLS handshake is under way
@@ -97,10 +85,7 @@ class WSGIProtocol(Protocol):
                 transport.setTcpNoDelay(True)
         else:
             self._secured = not is_secure(transport)
-        self._gather: Gather | None = self.factory.gather if sock is not None and can_be_gathered(transport) else None
-        if self._gather is not None:
-            transport.stopReading()
-            self._start_reading()
+        self._reading = Reading(self, transport, sock, self.factory.gather, self._reader, self._most)
         self._outlet = outlet = Outlet(sock, self._ask_to_pump, self._rules.high_water, self.factory.departures)
         self._drain = Drain(transport, sock, outlet, self._over, self.cut_off, self._ask_to_pump)
         self._deadlines.start(Phase.FRESH if self._secured else Phase.HANDSHAKE, self.factory.clock())
@@ -109,36 +94,6 @@ class WSGIProtocol(Protocol):
     def handshakeCompleted(self) -> None:
         """Note that the TLS handshake is done."""
         self._secured = True
-
-    def _start_reading(self) -> None:
-        if self._gather is not None:
-            self._gather.add(self._sock.fileno(), self._read)  # type: ignore[union-attr]
-        else:
-            self.transport.resumeProducing()
-
-    def _stop_reading(self) -> None:
-        if self._gather is not None:
-            self._gather.remove(self._sock.fileno())  # type: ignore[union-attr]
-        else:
-            self.transport.pauseProducing()
-
-    def _read(self) -> None:
-        """Read what a transport would read."""
-        try:
-            data = self._sock.recv(_TRANSPORT_READ if self._reader.buffer else self._first_read)  # type: ignore[union-attr]
-            if data:
-                self.dataReceived(data)
-            else:
-                self._stop_reading()
-                self.readConnectionLost()
-        except BlockingIOError:
-            pass
-        except OSError as error:
-            self._stop_reading()
-            self.transport.connectionLost(Failure(ConnectionLost(error)))  # type: ignore[no-untyped-call]
-        except Exception as error:
-            self.factory.log_bug(error)
-            self.cut_off()
 
     def _ask_to_pump(self) -> None:
         self.factory.wake(self._drain.pump)
@@ -163,8 +118,8 @@ class WSGIProtocol(Protocol):
 
         They wait in the kernel, and then at the client.
         """
-        if len(self._reader.buffer) + _TRANSPORT_READ > self._most:
-            self._pause(_PIPELINED)
+        if len(self._reader.buffer) + TRANSPORT_READ > self._most:
+            self._reading.pause(PIPELINED)
             if self._exchange is None:
                 self._go_on()
 
@@ -190,7 +145,7 @@ class WSGIProtocol(Protocol):
         else:
             self._deadlines.start(Phase.BODY, self.factory.clock())
             if body.is_due():
-                self._pause(_SPILLING)
+                self._reading.pause(SPILLING)
                 self.factory.spill(body, self._spilled)
 
     def _ask_for_body(self) -> None:
@@ -218,7 +173,7 @@ class WSGIProtocol(Protocol):
             self.factory.log_trouble("a request body could not be written to a file", error)
             self._refuse(500, "no room for the body")
         else:
-            self._resume(_SPILLING)
+            self._reading.resume(SPILLING)
             self._take_request()
 
     def _open_pipe(self, head: RequestHead) -> InputPipe:
@@ -245,24 +200,15 @@ class WSGIProtocol(Protocol):
             self._lose_exchange(error.status)
         else:
             if pipe is not None and pipe.full:
-                self._pause(_PIPE_FULL)
+                self._reading.pause(PIPE_FULL)
 
     def _room_in_pipe(self) -> None:
-        self._resume(_PIPE_FULL)
-
-    def _pause(self, reason: int) -> None:
-        if not self._waits and not self._half_closed:
-            self._stop_reading()
-        self._waits |= reason
-
-    def _resume(self, reason: int) -> None:
-        waits, self._waits = self._waits, self._waits & ~reason
-        if waits and not self._waits and not self._half_closed and not self._lost:
-            self._start_reading()
+        self._reading.resume(PIPE_FULL)
 
     def readConnectionLost(self) -> None:
         """Note that the client will send no more: it may still read."""
         self._half_closed = True
+        self._reading.end()
         exchange = self._exchange
         if exchange is not None:
             exchange.left = True
@@ -281,8 +227,7 @@ class WSGIProtocol(Protocol):
     def connectionLost(self, reason: Failure | None = None) -> None:
         """Let go of everything; a worker that still runs is told, and lets go of the rest."""
         self._lost = True
-        if self._gather is not None:
-            self._stop_reading()
+        self._reading.end()
         self.factory.remove(self)
         self._outlet.lose()
         self._drain.stop()
@@ -383,7 +328,7 @@ class WSGIProtocol(Protocol):
             except OSError:
                 pass
         self._exchange = None
-        if self._reader.buffer or outlet.gone or self._half_closed or self._waits or self.factory.draining:
+        if self._reader.buffer or outlet.gone or self._half_closed or self._reading.waits or self.factory.draining:
             self.factory.wake(self._go_on)
 
     def depart(self) -> None:
@@ -425,13 +370,13 @@ class WSGIProtocol(Protocol):
             self._let_go()
             return
         if not self._closing:
-            self._resume(_PIPE_FULL)
+            self._reading.resume(PIPE_FULL)
             if self._reader.buffer:
                 self._take_request()
             # Not for each of many small requests: what is there is served first.
-            ahead = len(self._reader.buffer) + _TRANSPORT_READ > self._most
+            ahead = len(self._reader.buffer) + TRANSPORT_READ > self._most
             if self._exchange is None or self._intake.pipe is not None or not ahead:
-                self._resume(_PIPELINED)
+                self._reading.resume(PIPELINED)
         if self._half_closed and self._exchange is None:
             self.transport.loseConnection()
 
@@ -456,15 +401,13 @@ class WSGIProtocol(Protocol):
         if self._sock is None or self._half_closed:
             self.transport.loseConnection()
         else:
-            self._resume(self._waits)
+            self._reading.resume(self._reading.waits)
             self.transport.loseWriteConnection()
 
     def cut_off(self) -> None:
         """Reset the connection, so that nobody takes an answer that is cut short for a whole one."""
         self._closing = True
-        if self._gather is not None:
-            self._stop_reading()  # the transport loses its connection a turn later, and only once
-            self._waits = 0  # and nothing that ends a wait has it read again
+        self._reading.end()  # the transport loses its connection a turn later, and only once
         abort(self.transport)
 
     # ---- Deadlines ---------------------------------------------------------------------------------------------
@@ -488,7 +431,7 @@ class WSGIProtocol(Protocol):
     def sweep(self, now: float) -> None:
         """Keep the deadlines; `now` is by the factory's clock. Called about once a second."""
         phase, progress = self._look()
-        if phase is Phase.BODY and self._waits:
+        if phase is Phase.BODY and self._reading.waits:
             self._deadlines.reset()  # it is us who hold it up
         elif self._deadlines.is_late(phase, now, progress):
             self._give_up(phase)

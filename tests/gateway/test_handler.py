@@ -92,6 +92,16 @@ def test_head_and_first_block_leave_in_one_piece() -> None:
     assert len(Run(lazily).outlet.blocks) == 3  # the last ends it
 
 
+def test_a_large_body_is_not_copied() -> None:
+    body = b"x" * 1_000_000
+    run = Run(answering((body,)))
+    _, block = run.outlet.blocks
+    assert block is body
+    assert run.answer.body == body
+    (nothing,) = Run(answering((body,)), method="HEAD").outlet.blocks
+    assert nothing.endswith(b"\r\n\r\n")
+
+
 @pytest.mark.parametrize("app", [hello, answering((b"x" * 1000000,))])
 def test_a_list_never_waits_for_a_slow_reader(app: Any) -> None:
     assert True not in Run(app).outlet.waits

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from .exchange import Exchange
     from .outlet import Outlet
 
+# Up to here a body is joined to its head and leaves with it; beyond, a copy would cost more than another call.
+_JOINED: Final = 32 * 1024
 # Up to here a file is read and leaves in one send with its head; beyond, a copy would cost more than the call.
 _SMALL_FILE: Final = 32 * 1024
 
@@ -206,7 +208,11 @@ class WSGIHandler(SimpleHandler):
             body = b""
         self.bytes_sent = len(body)
         self._remaining = None
-        self.stdout.write(head + body, wait=False)
+        if len(body) <= _JOINED:
+            self.stdout.write(head + body, wait=False)
+        else:
+            self.stdout.write(head, MSG_MORE, wait=False)
+            self.stdout.send(body, wait=False)
 
     def finish_content(self) -> None:
         """Send what ends the body. Raises `ValueError` where it is shorter than its Content-Length."""
