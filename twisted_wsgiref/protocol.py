@@ -384,9 +384,8 @@ class WSGIProtocol(Protocol):
         """Answer what the client did wrong; look at nothing more that it sends."""
         self._intake.close()
         self.factory.note_refusal(status, reason)
-        for observer in self.factory.gateway.observers:
-            peer = host_and_port(self.transport.getPeer())
-            observer(Record.refused(peer and peer[0], status, time()))
+        peer = host_and_port(self.transport.getPeer())
+        self.factory.gateway.tell(Record.refused(peer and peer[0], status, time()))
         self._answer_and_close(status)
 
     def _answer_and_close(self, status: int, method: str = "") -> None:

@@ -14,7 +14,7 @@ TOGETHER = 16
 class Answer:
     """One that knows whether it has left, and may fail at that."""
 
-    def __init__(self, error: Exception | None = None) -> None:
+    def __init__(self, error: BaseException | None = None) -> None:
         self.left = 0
         self._error = error
 
@@ -77,9 +77,9 @@ def test_only_slow_answers_wait(departures: Departures, seconds: float, worth: b
     assert departures.held is worth
 
 
-def test_one_that_fails_holds_up_no_other(departures: Departures, failures: list[Any]) -> None:
+@pytest.mark.parametrize("error", [IndexError("of its own"), SystemExit()])
+def test_one_that_fails_holds_up_no_other(departures: Departures, failures: list[Any], error: Any) -> None:
     departures.hold(1.0)
-    error = IndexError("of its own")
     departures.add(Answer(error))
     (other,) = added(departures, 1)
     departures.release()

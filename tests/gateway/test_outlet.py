@@ -496,6 +496,14 @@ def test_a_first_block_is_kept_and_leaves_once(pair: Any) -> None:
     assert reactor.wakes == 0
 
 
+def test_what_ends_an_answer_is_behind_what_was_kept(pair: Any) -> None:
+    outlet, _ = held(pair[0])
+    outlet.write(b"answer")
+    outlet.send(b" and its end")
+    assert outlet.finish() is True
+    assert pair[1].recv(100) == b"answer and its end"
+
+
 def test_a_second_block_sends_the_first(pair: Any) -> None:
     outlet, reactor = held(pair[0])
     outlet.write(b"one")

@@ -292,3 +292,18 @@ def test_records_from_many_threads_are_all_there() -> None:
     lines = b"".join(disk.writes).decode().splitlines(keepends=True)
     assert len(lines) == 1600
     assert all(COMBINED.fullmatch(line) for line in lines)
+
+
+def test_a_thread_that_can_not_be_started_is_started_with_the_next_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = Disk()
+    log = AccessLog(disk)
+    with monkeypatch.context() as full:
+
+        def refuse(thread: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        full.setattr(threading.Thread, "start", refuse)
+        log(RECORD)
+    log(RECORD)
+    assert log.close()
+    assert b"".join(disk.writes).count(b"\n") == 2

@@ -193,6 +193,22 @@ def test_no_block_waits_for_an_application(whole: bool) -> None:
         assert [client.answers()[0].body for client in clients] == [body] * 6
 
 
+@pytest.mark.parametrize("blocks", [1, 2])
+def test_what_ends_an_answer_does_not_overtake_what_is_kept(blocks: int) -> None:
+    def chunked(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        for _ in range(blocks):
+            yield b"block"
+
+    with serving(chunked, threads=1) as server:
+        clients = crowd(server, 5)
+        for _ in range(2):
+            server.pool.step()
+            assert server.factory.departures.held
+        server.settle()
+        assert [client.answers()[0].body for client in clients] == [b"block" * blocks] * 5
+
+
 def test_a_client_that_leaves_before_its_answer_is_logged_as_one() -> None:
     with serving(hello, threads=1) as server:
         clients = crowd(server, 4)

@@ -454,3 +454,18 @@ def test_nothing_follows_an_answer_when_its_iterable_is_closed(kind: str) -> Non
         )
         assert [answer.body for answer in client.answers()] == [b"", b"a", b"b"]
         assert len(late) == 3
+
+
+@kinds
+def test_an_observer_that_fails_is_logged_and_hurts_nobody(kind: str) -> None:
+    seen: list[int] = []
+
+    def fails(record: Any) -> None:
+        raise ValueError("on purpose")
+
+    with serving(hello, service={"observers": [fails, lambda record: seen.append(record.status)]}) as server:
+        client = server.ask(GET + GET + b"nonsense\r\n\r\n", kind)
+        assert [answer.status for answer in client.answers("GET", "GET", "GET")] == [200, 200, 400]
+        assert seen == [200, 200, 400]
+        assert server.logged().count("an observer failed") == 3
+        assert "on purpose" in server.logged()

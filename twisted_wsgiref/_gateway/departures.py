@@ -76,5 +76,5 @@ class Departures:
                 return  # another thread was faster
             try:
                 departure.depart()
-            except Exception as error:
+            except BaseException as error:  # in a thread that has other work to do
                 self._failed(error)

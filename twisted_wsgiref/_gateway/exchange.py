@@ -7,6 +7,7 @@ from contextvars import Context
 from dataclasses import dataclass
 from io import BufferedReader, BytesIO
 from time import time
+from traceback import format_exc
 from typing import IO, TYPE_CHECKING, Any, Final, NoReturn, Protocol
 
 from twisted_wsgiref._ops.record import Record, as_record
@@ -54,6 +55,15 @@ class Gateway:
     observers: tuple[Callable[[Record], object], ...] = ()
     # What makes an application one that can be interrupted. None: nobody asked for it.
     guard: Callable[[Exchange, WSGIApplication], WSGIApplication] | None = None
+
+    def tell(self, record: Record) -> None:
+        """Tell the observers. What one of them raises is logged, and hurts neither the others nor a connection."""
+        for observer in self.observers:
+            try:
+                observer(record)
+            except Exception:
+                self.errors.write(f"an observer failed\n{format_exc()}")
+                self.errors.flush()
 
 
 class Exchange:
@@ -149,8 +159,7 @@ class Exchange:
 
     def report(self) -> None:
         """Tell the observers, once. Called in the thread that sent the last octet."""
-        observers = self.gateway.observers
-        if not observers or self.reported:
+        if not self.gateway.observers or self.reported:
             return
         self.reported = True
         if not self._over:
@@ -169,8 +178,7 @@ class Exchange:
                 self._user,
             )
         )
-        for observer in observers:
-            observer(record)
+        self.gateway.tell(record)
 
     def _let_go(self) -> None:
         """Keep of the environ what a record needs. It refers to this exchange, and would not be freed before long."""

@@ -202,6 +202,8 @@ class Outlet:
         For what is before the answer (100, 103) and what ends it. `flags` are the socket's, `socket.MSG_MORE` where a
         file follows.
         """
+        if self.kept:
+            self.send_kept()
         block: bytes | memoryview = octets
         sock = self._sock
         if sock is not None and not self._handed:

@@ -159,11 +159,16 @@ class AccessLog:
             if not self._asleep or (self._stop.is_set() and self._thread is None):
                 return
             self._asleep = False
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="access-log", daemon=True)
-                self._thread.start()
-            else:
+            if self._thread is not None:
                 self._bell.release()
+                return
+            thread = threading.Thread(target=self._run, name="access-log", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # no thread is to be had now: the next line tries again
+                self._asleep = True
+            else:
+                self._thread = thread
 
     # ---- The main thread -----------------------------------------------------------------------------------------
 
