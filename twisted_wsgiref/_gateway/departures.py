@@ -1,9 +1,9 @@
 """Answers that leave together, while more requests wait than there are threads.
 
 A client that sleeps is woken by the answer it gets: the kernel calls another processor, which costs the sender as much
-as all else that it does for an answer. Of several answers in a row only the first wakes it. So does each `send` offer
-the interpreter to another thread. While requests wait for a thread anyway, and their sockets are not read (`gather`),
-the answers that are ready wait for each other: not for more than a few, and not for longer than that hold lasts.
+as all else that it does for an answer. Of several answers in a row only the first does. And each `send` offers the
+interpreter to another thread. While requests wait for a thread anyway, and their sockets are not read (`gather`), the
+answers that are ready wait for each other: not for more than a few, and not for longer than that hold lasts.
 """
 
 from __future__ import annotations

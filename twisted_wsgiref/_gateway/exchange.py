@@ -10,7 +10,7 @@ from time import time
 from traceback import format_exc
 from typing import IO, TYPE_CHECKING, Any, Final, NoReturn, Protocol
 
-from twisted_wsgiref._ops.record import Record, as_record
+from twisted_wsgiref._ops.record import Record
 from twisted_wsgiref._wire.response import ServerFields, interim_answer
 
 from .fields import format_fields
@@ -165,18 +165,16 @@ class Exchange:
         if not self._over:
             self._let_go()
         fields = self.head.fields
-        record = as_record(
-            (
-                self._peer,
-                self.head.request_line,
-                self.status,
-                self.octets,
-                time(),
-                self.gateway.clock() - self.received,
-                fields.get("HTTP_REFERER", ""),
-                fields.get("HTTP_USER_AGENT", ""),
-                self._user,
-            )
+        record = Record(
+            self._peer,
+            self.head.request_line,
+            self.status,
+            self.octets,
+            time(),
+            self.gateway.clock() - self.received,
+            fields.get("HTTP_REFERER", ""),
+            fields.get("HTTP_USER_AGENT", ""),
+            self._user,
         )
         self.gateway.tell(record)
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 
 class Record(NamedTuple):
@@ -29,9 +27,3 @@ class Record(NamedTuple):
     def refused(cls, peer: str | None, status: int, now: float) -> Record:
         """Return the record of what never became a request."""
         return cls(peer, "-", status, 0, now, 0.0, "", "", "")
-
-
-#: Return a tuple of all fields as a `Record`: what each request does, at a third of the cost of a call of the class.
-as_record = cast(
-    "Callable[[tuple[str | None, str, int, int, float, float, str, str, str]], Record]", partial(tuple.__new__, Record)
-)
