@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.answers import Answer, read_answers
-from tests.support import checked
+from tests.support import TEXT, checked
 from twisted_wsgiref._gateway.environ import ConnectionEnviron, service_environ
 from twisted_wsgiref._gateway.error_stream import ErrorStream
 from twisted_wsgiref._gateway.exchange import Exchange, Gateway
@@ -70,6 +70,37 @@ class RecordingOutlet:
 
     def finish(self) -> bool:
         return True
+
+
+class Body:
+    """Blocks; an exception among them is raised."""
+
+    def __init__(self, *blocks: bytes | BaseException, closing: BaseException | None = None) -> None:
+        self._blocks = iter(blocks)
+        self._closing = closing
+        self.closed = 0
+
+    def __iter__(self) -> Body:
+        return self
+
+    def __next__(self) -> bytes:
+        block = next(self._blocks)
+        if isinstance(block, BaseException):
+            raise block
+        return block
+
+    def close(self) -> None:
+        self.closed += 1
+        if self._closing is not None:
+            raise self._closing
+
+
+def app_of(body: Any, *headers: tuple[str, str]) -> Any:
+    def app(environ: dict[str, Any], start_response: Any) -> Any:
+        start_response("200 OK", [*TEXT, *headers])
+        return body
+
+    return app
 
 
 class Run:

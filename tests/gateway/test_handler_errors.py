@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.gateway.exchanges import Run
+from tests.gateway.exchanges import Body, Run, app_of
 from tests.support import TEXT, hello
 
 RAISED = [
@@ -21,37 +21,6 @@ RAISED = [
     GeneratorExit(),
 ]
 raised = pytest.mark.parametrize("error", RAISED, ids=lambda error: type(error).__name__)
-
-
-class Body:
-    """Blocks; an exception among them is raised."""
-
-    def __init__(self, *blocks: bytes | BaseException, closing: BaseException | None = None) -> None:
-        self._blocks = iter(blocks)
-        self._closing = closing
-        self.closed = 0
-
-    def __iter__(self) -> Body:
-        return self
-
-    def __next__(self) -> bytes:
-        block = next(self._blocks)
-        if isinstance(block, BaseException):
-            raise block
-        return block
-
-    def close(self) -> None:
-        self.closed += 1
-        if self._closing is not None:
-            raise self._closing
-
-
-def app_of(body: Any, *headers: tuple[str, str]) -> Any:
-    def app(environ: dict[str, Any], start_response: Any) -> Any:
-        start_response("200 OK", [*TEXT, *headers])
-        return body
-
-    return app
 
 
 @raised

@@ -9,41 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests.gateway.exchanges import Run
+from tests.gateway.exchanges import Body, Run, app_of
 from tests.support import TEXT, hello
 from twisted_wsgiref._gateway.handler import WSGIHandler
 from twisted_wsgiref.util import FileWrapper
-
-
-class Body:
-    """Blocks; an exception among them is raised."""
-
-    def __init__(self, *blocks: bytes | BaseException, closing: BaseException | None = None) -> None:
-        self._blocks = iter(blocks)
-        self._closing = closing
-        self.closed = 0
-
-    def __iter__(self) -> Body:
-        return self
-
-    def __next__(self) -> bytes:
-        block = next(self._blocks)
-        if isinstance(block, BaseException):
-            raise block
-        return block
-
-    def close(self) -> None:
-        self.closed += 1
-        if self._closing is not None:
-            raise self._closing
-
-
-def app_of(body: Any, *headers: tuple[str, str]) -> Any:
-    def app(environ: dict[str, Any], start_response: Any) -> Any:
-        start_response("200 OK", [*TEXT, *headers])
-        return body
-
-    return app
 
 
 def file_app(file: Any, *headers: tuple[str, str], block: int = 8192) -> Any:
