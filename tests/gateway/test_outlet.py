@@ -606,7 +606,7 @@ def test_what_is_kept_for_a_client_that_left_is_no_answer(pair: Any) -> None:
     assert reactor.wakes == 0
 
 
-def test_many_threads_and_a_reactor_that_takes_what_is_kept_lose_nothing(pair: Any) -> None:
+def test_a_worker_and_a_reactor_that_takes_what_is_kept_lose_nothing(pair: Any) -> None:
     outlet, reactor = begun(pair[0], 1 << 30)
     over = threading.Event()
 

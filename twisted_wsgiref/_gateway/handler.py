@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from .exchange import Exchange
     from .outlet import Outlet
 
-# Up to here a body is joined to its head and leaves with it; beyond, a copy would cost more than another call.
+# Up to here a body is joined to its head; beyond, another call costs no more than the copy, which takes memory, too.
 _JOINED: Final = 32 * 1024
 # Up to here a file is read and leaves in one send with its head; beyond, a copy would cost more than the call.
 _SMALL_FILE: Final = 32 * 1024
