@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, NoReturn, Protocol
 from twisted_wsgiref._ops.record import Record
 from twisted_wsgiref._wire.response import ServerFields, interim_answer
 
+from .error_stream import ErrorStream
 from .fields import format_fields
 from .input_pipe import InputPipe
 from .request_body import RequestBody
@@ -22,10 +23,8 @@ if TYPE_CHECKING:
     from twisted_wsgiref._wire.head import RequestHead
     from twisted_wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-    from .error_stream import ErrorStream
     from .handler import WSGIHandler
     from .interrupt import Interrupt
-    from .outlet import Outlet
 
 # A client that has closed its sending half may still read: it is answered. One that did so and has waited this long,
 # in seconds, has closed the window: the work would be for nobody.
@@ -40,6 +39,19 @@ class Connection(Protocol):
 
     def refuse_exchange(self, status: int) -> None:
         """Answer `status` instead of an application. Called in the reactor's thread, after the claim."""
+
+
+class WayOut(Protocol):
+    """What an exchange asks of what its answer leaves by: an `Outlet`."""
+
+    gone: bool
+
+    @property
+    def begun(self) -> bool:
+        """Whether the answer has begun."""
+
+    def send(self, octets: bytes) -> None:
+        """Send `octets`, which come before the answer. Raises `ClientGone`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +120,7 @@ class Exchange:
         head: RequestHead,
         environ: dict[str, Any],
         body: RequestBody | InputPipe | None,
-        outlet: Outlet,
+        outlet: WayOut,
         connection: Connection,
     ) -> None:
         self.gateway = gateway

@@ -117,7 +117,7 @@ class AccessLog:
         self._second = (0.0, 0.0, "")
         self._stop = threading.Event()
         self._reopen = False
-        self._thread: threading.Thread | None = None
+        self._writer: threading.Thread | None = None
         self._lock = threading.Lock()  # Held to start the thread and to count what found the queue full.
         self._overflowed = 0
         if self._path is not None:
@@ -156,10 +156,10 @@ class AccessLog:
     def _wake(self) -> None:
         # First the line, then a look whether the writer sleeps; it says that it sleeps, and then looks for lines.
         with self._lock:
-            if not self._asleep or (self._stop.is_set() and self._thread is None):
+            if not self._asleep or (self._stop.is_set() and self._writer is None):
                 return
             self._asleep = False
-            if self._thread is not None:
+            if self._writer is not None:
                 self._bell.release()
                 return
             thread = threading.Thread(target=self._run, name="access-log", daemon=True)
@@ -168,7 +168,7 @@ class AccessLog:
             except RuntimeError:  # no thread is to be had now: the next line tries again
                 self._asleep = True
             else:
-                self._thread = thread
+                self._writer = thread
 
     # ---- The main thread -----------------------------------------------------------------------------------------
 
@@ -183,7 +183,7 @@ class AccessLog:
         """
         self._stop.set()
         with self._lock:
-            thread = self._thread
+            thread = self._writer
         if thread is None:
             self._sink.close()
             return True
