@@ -61,9 +61,7 @@ class Environment:
         return self.folder / "file.bin"
 
 
-def prepare(
-    folder: Path, python: str = sys.executable, renew: bool = False, *, compiled: bool = False
-) -> Environment:
+def prepare(folder: Path, python: str = sys.executable, renew: bool = False, *, compiled: bool = False) -> Environment:
     """Return an environment of `python` in `folder`, made and filled if it is not there yet. Raises `SystemExit`.
 
     With `compiled` it has this checkout as mypyc compiles it, made anew each time.
