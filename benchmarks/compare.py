@@ -40,7 +40,7 @@ def main(words: Sequence[str] | None = None) -> int:
         results = report.load(options.redraw)
     else:
         require_wrk()
-        environment = prepare(options.environment, options.python, options.renew, compiled=options.compiled)
+        environment = prepare(options.environment, options.python, options.renew)
         servers = _usable(named(SERVERS, options.servers), environment)
         workloads = named(WORKLOADS, options.workloads)
         path = options.json or options.environment / "results.json"
@@ -207,7 +207,6 @@ def _options(words: Sequence[str] | None) -> argparse.Namespace:
     add("--duration", type=positive, default=3, help="seconds of each run (default: 3)")
     add("--environment", type=Path, default=CHECKOUT / ".bench", help="folder of its own (default: .bench)")
     add("--python", default=sys.executable, help="the interpreter to measure with (default: this one)")
-    add("--compiled", action="store_true", help="measure this checkout as mypyc compiles it")
     add("--renew", action="store_true", help="install the newest servers")
     add("--json", type=Path, help="write the figures here (default: results.json in the environment)")
     add("--svg", type=Path, help="draw the figures here (default: results.svg in the environment)")

@@ -5,7 +5,6 @@ All of it lies in one folder that may be thrown away at any time. Packages come 
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -61,25 +60,19 @@ class Environment:
         return self.folder / "file.bin"
 
 
-def prepare(folder: Path, python: str = sys.executable, renew: bool = False, *, compiled: bool = False) -> Environment:
-    """Return an environment of `python` in `folder`, made and filled if it is not there yet. Raises `SystemExit`.
-
-    With `compiled` it has this checkout as mypyc compiles it, made anew each time.
-    """
+def prepare(folder: Path, python: str = sys.executable, renew: bool = False) -> Environment:
+    """Return an environment of `python` in `folder`, made and filled if it is not there yet. Raises `SystemExit`."""
     folder = folder.resolve()  # servers are started in another directory
     version = _output(
         [python, "-c", "import sys; print('%s-%d.%d' % (sys.implementation.name, *sys.version_info[:2]))"]
     )
-    name = version.strip() + "-compiled" * compiled
-    venv = folder / name
+    venv = folder / version.strip()
     bin_ = venv / "bin"
     done = venv / "installed.txt"
     if renew or not done.exists():
         missing = _install(python, venv)
-        done.write_text("".join(f"{each}\n" for each in missing))
-    if compiled:
-        _output([*_pip(venv), "--force-reinstall", "--no-deps", str(CHECKOUT)], {"HATCH_BUILD_HOOKS_ENABLE": "1"})
-    environment = Environment(folder, name, bin_, frozenset(done.read_text().split()))
+        done.write_text("".join(f"{name}\n" for name in missing))
+    environment = Environment(folder, version.strip(), bin_, frozenset(done.read_text().split()))
     if not environment.file.exists():
         environment.file.write_bytes(bytes(FILE_SIZE))
     if not environment.places["key"].exists():
@@ -99,7 +92,7 @@ def _install(python: str, venv: Path) -> list[str]:
     """Fill `venv`; return the requirements of servers that are not to be had here. The checkout itself must be."""
     print(f"installing the servers into {venv}", file=sys.stderr)
     _output([python, "-m", "venv", str(venv)])
-    pip = _pip(venv)
+    pip = [str(venv / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--upgrade"]
     _output([*pip, "--editable", str(CHECKOUT), "flask", "django"])
     missing = []
     for requirement in sorted({server.requirement for server in SERVERS} - {""}):
@@ -111,15 +104,9 @@ def _install(python: str, venv: Path) -> list[str]:
     return missing
 
 
-def _pip(venv: Path) -> list[str]:
-    python = str(venv / "bin" / "python")
-    return [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--upgrade"]
-
-
-def _output(words: list[str], variables: dict[str, str] | None = None) -> str:
+def _output(words: list[str]) -> str:
     try:
-        env = {**os.environ, **(variables or {})}
-        done = subprocess.run(words, capture_output=True, text=True, timeout=_PIP_SECONDS, check=False, env=env)
+        done = subprocess.run(words, capture_output=True, text=True, timeout=_PIP_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise SystemExit(f"{' '.join(words[:4])} ...: {error}") from None
     if done.returncode:

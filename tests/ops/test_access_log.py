@@ -294,6 +294,36 @@ def test_records_from_many_threads_are_all_there() -> None:
     assert all(COMBINED.fullmatch(line) for line in lines)
 
 
+def test_records_keep_their_order_whoever_makes_lines_of_them(quick: None) -> None:
+    disk = Disk()
+    log = AccessLog(disk)
+    for number in range(1000):
+        log(RECORD._replace(octets=number + 1))
+    assert log.close()
+    lines = b"".join(disk.writes).decode().splitlines()
+    assert [int(line.split('"')[2].split()[1]) for line in lines] == list(range(1, 1001))
+
+
+def test_lines_that_another_thread_is_making_are_waited_for() -> None:
+    disk = Disk()
+    log = AccessLog(disk)
+    with log._making:
+        for _ in range(2 * access_log.TOGETHER):
+            log(RECORD)
+        assert not log.close(timeout=0.01)
+    assert log.close(timeout=10)
+    assert len(b"".join(disk.writes).splitlines()) == 2 * access_log.TOGETHER
+
+
+def test_what_comes_after_the_end_does_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access_log, "MOST_WAITING", 10)
+    log = AccessLog(Disk())
+    assert log.close()
+    for _ in range(100):
+        log(RECORD)
+    assert len(log._records) + len(log._lines) < 10 + access_log.TOGETHER
+
+
 def test_a_thread_that_can_not_be_started_is_started_with_the_next_line(monkeypatch: pytest.MonkeyPatch) -> None:
     disk = Disk()
     log = AccessLog(disk)

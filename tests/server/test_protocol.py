@@ -370,6 +370,17 @@ def test_each_request_has_one_record(kind: str) -> None:
         assert (two.request_line, two.status, two.octets) == ("HEAD /two HTTP/1.1", 200, 0)
 
 
+def test_a_record_says_who_was_there_only_in_words() -> None:
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        environ["REMOTE_ADDR"], environ["REMOTE_USER"] = 5, ["frank"]
+        return hello(environ, start_response)
+
+    with serving(app) as server:
+        server.ask(request("/"))
+        (record,) = server.records
+        assert (record.peer, record.user) == (None, "")
+
+
 def test_environ_is_described_by_the_transport() -> None:
     seen: list[dict[str, Any]] = []
 

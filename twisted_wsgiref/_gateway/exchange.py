@@ -13,7 +13,6 @@ from typing import IO, TYPE_CHECKING, Any, Final, NoReturn, Protocol
 from twisted_wsgiref._ops.record import Record
 from twisted_wsgiref._wire.response import ServerFields, interim_answer
 
-from .error_stream import ErrorStream
 from .fields import format_fields
 from .input_pipe import InputPipe
 from .request_body import RequestBody
@@ -23,12 +22,17 @@ if TYPE_CHECKING:
     from twisted_wsgiref._wire.head import RequestHead
     from twisted_wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
+    from .error_stream import ErrorStream
     from .handler import WSGIHandler
     from .interrupt import Interrupt
+    from .outlet import Outlet
 
 # A client that has closed its sending half may still read: it is answered. One that did so and has waited this long,
 # in seconds, has closed the window: the work would be for nobody.
 _PATIENCE: Final = 1.0
+
+# What a named tuple's own constructor calls, with a call less.
+_make_record: Final[Callable[[type[Record], tuple[Any, ...]], Record]] = tuple.__new__
 
 
 class Connection(Protocol):
@@ -39,19 +43,6 @@ class Connection(Protocol):
 
     def refuse_exchange(self, status: int) -> None:
         """Answer `status` instead of an application. Called in the reactor's thread, after the claim."""
-
-
-class WayOut(Protocol):
-    """What an exchange asks of what its answer leaves by: an `Outlet`."""
-
-    gone: bool
-
-    @property
-    def begun(self) -> bool:
-        """Whether the answer has begun."""
-
-    def send(self, octets: bytes) -> None:
-        """Send `octets`, which come before the answer. Raises `ClientGone`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +65,12 @@ class Gateway:
             try:
                 observer(record)
             except Exception:
-                self.errors.write(f"an observer failed\n{format_exc()}")
-                self.errors.flush()
+                self.log_observer()
+
+    def log_observer(self) -> None:
+        """Log what an observer has just raised."""
+        self.errors.write(f"an observer failed\n{format_exc()}")
+        self.errors.flush()
 
 
 class Exchange:
@@ -120,7 +115,7 @@ class Exchange:
         head: RequestHead,
         environ: dict[str, Any],
         body: RequestBody | InputPipe | None,
-        outlet: WayOut,
+        outlet: Outlet,
         connection: Connection,
     ) -> None:
         self.gateway = gateway
@@ -171,32 +166,43 @@ class Exchange:
 
     def report(self) -> None:
         """Tell the observers, once. Called in the thread that sent the last octet."""
-        if not self.gateway.observers or self.reported:
+        gateway = self.gateway
+        if not gateway.observers or self.reported:
             return
         self.reported = True
         if not self._over:
             self._let_go()
-        fields = self.head.fields
-        record = Record(
-            self._peer,
-            self.head.request_line,
-            self.status,
-            self.octets,
-            time(),
-            self.gateway.clock() - self.received,
-            fields.get("HTTP_REFERER", ""),
-            fields.get("HTTP_USER_AGENT", ""),
-            self._user,
+        head = self.head
+        field = head.fields.get
+        record = _make_record(
+            Record,
+            (
+                self._peer,
+                head.request_line,
+                self.status,
+                self.octets,
+                time(),
+                gateway.clock() - self.received,
+                field("HTTP_REFERER", ""),
+                field("HTTP_USER_AGENT", ""),
+                self._user,
+            ),
         )
-        self.gateway.tell(record)
+        # As `Gateway.tell` does. A call that is made once a request, and so between others, costs 0.3 us.
+        for observer in gateway.observers:
+            try:
+                observer(record)
+            except Exception:
+                gateway.log_observer()
 
     def _let_go(self) -> None:
         """Keep of the environ what a record needs. It refers to this exchange, and would not be freed before long."""
         environ = self.environ
         if self.gateway.observers:
-            self._peer = environ.get("REMOTE_ADDR")
-            user = environ.get("REMOTE_USER", "")
-            self._user = user if type(user) is str else ""  # an application may put anything there
+            # An application may put anything there.
+            peer, user = environ.get("REMOTE_ADDR"), environ.get("REMOTE_USER")
+            self._peer = peer if type(peer) is str else None
+            self._user = user if type(user) is str else ""
         self._over = True
         self.environ = {}
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any, ClassVar, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from twisted_wsgiref.util import is_hop_by_hop
 
@@ -23,7 +23,7 @@ class _FieldNames(dict[str, str]):
     """Names that applications use, mapped to their lower case once they are found to be valid."""
 
     # Some applications make names up: past this many, they are judged each time.
-    _most: ClassVar[int] = 4096
+    _most = 4096
 
     def __missing__(self, name: str) -> str:
         if type(name) is not str:
