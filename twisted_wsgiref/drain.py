@@ -27,7 +27,7 @@ class Drain:
 
     With `sock`, the transport's own, it sends straight; what the kernel does not take waits here, and the transport,
     which never has anything of ours, tells when the socket can be written (it takes us for a pull producer). Without,
-    the transport says when to pause (a push producer). `fail` is called where no more can be sent, `again` where `pump`
+    the transport says when to pause (a push producer). `fail` is told why no more can be sent, `again` where `pump`
     is to be called in the reactor's next turn.
     """
 
@@ -51,7 +51,7 @@ class Drain:
         sock: socket.socket | None,
         outlet: Outlet,
         over: Callable[[], None],
-        fail: Callable[[], None],
+        fail: Callable[[OSError], None],
         again: Callable[[], None],
     ) -> None:
         self._transport = transport
@@ -102,8 +102,8 @@ class Drain:
                 return
             try:
                 self._rest = self._send(sock, block)  # type: ignore[arg-type]
-            except OSError:
-                self._fail()
+            except OSError as error:
+                self._fail(error)
                 return
             if self._rest is not None:
                 self._wait_for_socket()
@@ -132,11 +132,10 @@ class Drain:
         """Send what the kernel takes of `block`; return what it does not. Raises `OSError`."""
         if isinstance(block, FileSpan):
             before = block.remaining
-            try:
-                block.send_piece(sock)
-            except BlockingIOError:
-                return block
+            took_all = block.send_piece(sock)
             self.sent += before - block.remaining
+            if not took_all:
+                return block
             if block.remaining:
                 self._outlet.put_back(block)
             return None
@@ -161,7 +160,11 @@ class Drain:
                 self._over()
                 return
             if isinstance(block, FileSpan):
-                block = self._read(block)
+                try:
+                    block = self._read(block)
+                except OSError as error:
+                    self._fail(error)
+                    return
             if not self._registered:
                 # Also for a single block: the exchange is over, and the next one begun, only once the transport has
                 # room again. Else a client that pipelines and reads nothing would fill the memory with answers.
@@ -175,13 +178,8 @@ class Drain:
 
     def _read(self, span: FileSpan) -> bytes:
         octets = span.read(_SMALL_PIECE)
-        if not octets:
-            span.close()
-            self._fail()
-        elif span.remaining:
+        if span.remaining:
             self._outlet.put_back(span)
-        else:
-            span.close()
         return octets
 
     # ---- Called by the transport -------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ second sees the other's mark, so nothing is left lying, and no lock is needed.
 
 from __future__ import annotations
 
+from errno import EIO
 from socket import AF_INET, AF_INET6, SHUT_WR, SocketIO
 from time import time
 from typing import TYPE_CHECKING, Any, Final
@@ -87,7 +88,7 @@ class WSGIProtocol(Protocol):
             self._secured = not is_secure(transport)
         self._reading = Reading(self, transport, sock, self.factory.gather, self._reader, self._most)
         self._outlet = outlet = Outlet(sock, self._ask_to_pump, self._rules.high_water, self.factory.departures)
-        self._drain = Drain(transport, sock, outlet, self._over, self.cut_off, self._ask_to_pump)
+        self._drain = Drain(transport, sock, outlet, self._over, self._stop_short, self._ask_to_pump)
         self._deadlines.start(Phase.FRESH if self._secured else Phase.HANDSHAKE, self.factory.clock())
         self.factory.add(self)
 
@@ -408,6 +409,12 @@ class WSGIProtocol(Protocol):
         self._closing = True
         self._reading.end()  # the transport loses its connection a turn later, and only once
         abort(self.transport)
+
+    def _stop_short(self, error: OSError) -> None:
+        """Cut the connection: the rest of an answer can not be sent."""
+        if error.errno == EIO:  # not the client's doing, nor the network's
+            self.factory.log_trouble("the file of an answer could not be read", error)
+        self.cut_off()
 
     # ---- Deadlines ---------------------------------------------------------------------------------------------
 

@@ -61,6 +61,10 @@ class RecordingOutlet:
 
     send = queue = write
 
+    def write_whole(self, head: bytes, body: bytes) -> None:
+        self.write(head, wait=False)
+        self.write(body, wait=False)
+
     def send_file(self, descriptor: int, position: int, octets: int) -> None:
         self.files.append((descriptor, position, octets))
         self.write(os.pread(descriptor, octets, position), wait=False)

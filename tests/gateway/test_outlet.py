@@ -45,8 +45,6 @@ class Reactor:
                 self.octets += block.read(100)
                 if block.remaining:
                     outlet.put_back(block)
-                else:
-                    block.close()
             else:
                 self.octets += block  # type: ignore[operator]
 
@@ -436,11 +434,41 @@ def test_a_file_is_the_reactor_s_where_the_socket_is_full(pair: Any, file: Any) 
 
 def test_a_file_that_is_cut_short_meanwhile_is_an_error(pair: Any, file: Any) -> None:
     before = descriptors()
-    outlet, _ = begun(pair[0])
-    outlet.write(b"head")
-    with pytest.raises(OSError, match="shorter"):
-        outlet.send_file(file.fileno(), 0, 2000)
+    span = FileSpan(file.fileno(), 0, 2000)
+    assert span.send_piece(pair[0]) is False
+    with pytest.raises(OSError, match="1000 octets shorter"):
+        span.send_piece(pair[0])
     assert descriptors() == before
+
+
+def test_a_file_that_is_cut_short_meanwhile_is_an_error_of_its_reader_too(file: Any) -> None:
+    before = descriptors()
+    span = FileSpan(file.fileno(), 0, 2000)
+    assert len(span.read(4000)) == 1000
+    with pytest.raises(OSError, match="1000 octets shorter"):
+        span.read(4000)
+    assert descriptors() == before
+
+
+def test_a_file_is_not_tried_again_where_the_socket_has_just_been_filled(
+    pair: Any, file: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[int] = []
+
+    def sendfile(to: int, of: int, position: int, octets: int) -> int:
+        tried.append(octets)
+        return octets // 2
+
+    monkeypatch.setattr("os.sendfile", sendfile)
+    outlet, reactor = begun(pair[0])
+    outlet.write(b"head")
+    outlet.send_file(file.fileno(), 0, 1000)
+    assert tried == [1000]
+    assert reactor.wakes == 1
+    span = outlet.take()
+    assert isinstance(span, FileSpan)
+    assert span.remaining == 500
+    span.close()
 
 
 @pytest.mark.parametrize("when", ["queued", "before"])
@@ -644,3 +672,51 @@ def test_a_worker_and_a_reactor_that_takes_what_is_kept_lose_nothing(pair: Any) 
         over.set()
         taker.join()
     assert received == expected
+
+
+# ---- An answer in two parts ----------------------------------------------------------------------------------------
+
+
+def test_a_head_and_a_large_body_leave_straight(pair: Any) -> None:
+    outlet, reactor = begun(pair[0])
+    outlet.write_whole(b"head", b"body" * 1000)
+    assert outlet.begun
+    assert outlet.finish() is True
+    assert reactor.wakes == 0
+    assert pair[1].recv(10_000) == b"head" + b"body" * 1000
+
+
+@pytest.mark.parametrize("straight", [True, False])
+def test_what_the_socket_does_not_take_of_both_is_the_reactor_s(pair: Any, straight: bool) -> None:
+    outlet, reactor = begun(pair[0] if straight else None, high_water=10)
+    body = bytes(range(250)) * 20_000
+    outlet.write_whole(b"head", body)  # comes back, however much is queued
+    assert outlet.finish() is False
+    come = bytearray(pair[1].recv(1 << 24)) if straight else bytearray()
+    reactor.turn(outlet)
+    assert come + reactor.octets == b"head" + body
+    assert reactor.ends == 1
+    assert outlet.pending == 0
+
+
+def test_not_even_the_head_is_taken_where_the_socket_is_full(pair: Any) -> None:
+    outlet, reactor = begun(pair[0])
+    fill(pair[0])
+    outlet.write_whole(b"head", b"body")
+    reactor.turn(outlet)
+    assert reactor.octets == b"headbody"
+
+
+@pytest.mark.parametrize("how", ["gone", "seized", "closed"])
+def test_both_parts_meet_a_client_that_has_left(pair: Any, how: str) -> None:
+    outlet, _ = begun(pair[0])
+    if how == "gone":
+        outlet.lose()
+    elif how == "seized":
+        assert outlet.seize()
+    else:
+        pair[1].close()
+    with pytest.raises(ClientGone):
+        outlet.write_whole(b"head", b"body")
+    assert outlet.gone
+    assert not outlet.begun

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -273,3 +274,29 @@ def test_headers_changed_after_start_response_change_nothing(kind: str) -> None:
         client = server.ask(GET, kind)
         assert client.answers()[0].body == b"hello"
         assert b"Evil" not in client.received
+
+
+@pytest.mark.parametrize("kind", ["socket", "opaque"])
+def test_a_file_that_is_cut_short_while_it_is_sent_is_seen_and_logged(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * 3_000_000)
+
+    def application(environ: dict[str, Any], start_response: Any) -> Any:
+        start_response("200 OK", [*TEXT])
+        return environ["wsgi.file_wrapper"](path.open("rb"))
+
+    with serving(application) as server:
+        client = server.connect(kind)
+        client.reading = False
+        client.send(GET)
+        server.settle()
+        with path.open("r+b") as file:
+            file.truncate(2_000_000)
+        client.reading = True
+        server.settle()
+        assert client.aborted
+        assert client.ended
+        with pytest.raises(SurplusError):
+            client.answers()
+        assert "the file is 1000000 octets shorter than it was" in server.logged()
+        assert server.factory.connections == set()

@@ -53,7 +53,12 @@ def drain(request: pytest.FixtureRequest) -> tuple[Drain, Any, list[str]]:
     transport: Any = GreedyTransport()
     outlet = EndlessOutlet(sock, lambda: said.append("wake"), 1, Departures(print))
     made = Drain(
-        transport, sock, outlet, lambda: said.append("over"), lambda: said.append("fail"), lambda: said.append("again")
+        transport,
+        sock,
+        outlet,
+        lambda: said.append("over"),
+        lambda _: said.append("fail"),
+        lambda: said.append("again"),
     )
     return made, sock or transport, said
 
@@ -92,7 +97,7 @@ def test_a_large_file_gives_the_reactor_back(span: FileSpan, monkeypatch: pytest
     sock: Any = Socket()
     outlet = Outlet(None, lambda: said.append("wake"), 1, Departures(print))
     outlet._put(span, 0)
-    pumped = Drain(None, sock, outlet, lambda: None, lambda: None, lambda: said.append("again"))
+    pumped = Drain(None, sock, outlet, lambda: None, lambda _: None, lambda: said.append("again"))
     turns = 0
     while span.remaining:
         pumped.pump()

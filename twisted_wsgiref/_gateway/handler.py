@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from .exchange import Exchange
     from .outlet import Outlet
 
-# Up to here a body is joined to its head; beyond, another call costs no more than the copy, which takes memory, too.
-_JOINED: Final = 32 * 1024
+# Up to here a body is joined to its head, and both may wait for other answers to leave with. From 32 KiB on that copy
+# costs more than the kernel takes to gather two parts; in between neither is dearer.
+_JOINED: Final = 16 * 1024
 # Up to here a file is read and leaves in one send with its head; beyond, a copy would cost more than the call.
 _SMALL_FILE: Final = 32 * 1024
 
@@ -211,8 +212,7 @@ class WSGIHandler(SimpleHandler):
         if len(body) <= _JOINED:
             self.stdout.write(head + body, wait=False)
         else:
-            self.stdout.write(head, MSG_MORE, wait=False)
-            self.stdout.send(body, wait=False)
+            self.stdout.write_whole(head, body)
 
     def finish_content(self) -> None:
         """Send what ends the body. Raises `ValueError` where it is shorter than its Content-Length."""
