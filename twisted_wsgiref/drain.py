@@ -12,7 +12,8 @@ from typing import Any, Final
 from twisted.internet.interfaces import IPullProducer, IPushProducer
 from zope.interface import implementer
 
-from ._gateway.outlet import END, Block, End, FileSpan, Outlet
+from ._gateway.file_span import FileSpan
+from ._gateway.outlet import END, Block, End, Outlet
 
 # What a transport that changes octets is given at a time: each piece that it takes is progress of a slow client's.
 _SMALL_PIECE: Final = 16 * 1024

@@ -16,7 +16,8 @@ import pytest
 
 from tests.support import PATIENCE
 from twisted_wsgiref._gateway.departures import Departures
-from twisted_wsgiref._gateway.outlet import END, PIECE, ClientGone, FileSpan, Outlet
+from twisted_wsgiref._gateway.file_span import FileSpan
+from twisted_wsgiref._gateway.outlet import END, PIECE, ClientGone, Outlet
 
 
 class Reactor:

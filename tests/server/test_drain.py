@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from twisted_wsgiref._gateway.departures import Departures
-from twisted_wsgiref._gateway.outlet import FileSpan, Outlet
+from twisted_wsgiref._gateway.file_span import FileSpan
+from twisted_wsgiref._gateway.outlet import Outlet
 from twisted_wsgiref.drain import Drain
 
 MEGABYTE = 1024 * 1024

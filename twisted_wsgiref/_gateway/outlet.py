@@ -9,8 +9,6 @@ One of the rooms with a lock. It guards the queue, never a system call.
 
 from __future__ import annotations
 
-import errno
-import os
 import socket
 import threading
 from collections import deque
@@ -18,6 +16,7 @@ from collections.abc import Callable
 from typing import Final
 
 from .departures import Departures
+from .file_span import FileSpan
 from .token import Token, take
 
 # What a block costs beside its octets (object, queue entry, chunk framing): without it, an application that yields
@@ -27,8 +26,6 @@ _BLOCK_COST: Final = 64
 _MOST_KEPT: Final = 16 * 1024
 # The most that the reactor takes at a time: what one send usually takes, and what one connection may copy at once.
 PIECE: Final = 128 * 1024
-# The most of a file that is sent with one call: the kernel goes on for as long as a fast client takes it.
-FILE_PIECE: Final = 1024 * 1024
 
 
 class ClientGone(BaseException):
@@ -46,65 +43,6 @@ class RequestExpired(ClientGone):
 
     def __str__(self) -> str:
         return "the request took longer than request_timeout allows: its client was answered, and is gone"
-
-
-class FileSpan:
-    """A part of an open file, sent by the reactor. Owns a duplicate of the descriptor, so the application may close."""
-
-    __slots__ = ("_descriptor", "_position", "remaining")
-
-    def __init__(self, descriptor: int, position: int, octets: int) -> None:
-        self._descriptor = os.dup(descriptor)
-        self._position = position
-        self.remaining = octets
-
-    def send_piece(self, sock: socket.socket) -> bool:
-        """Send at most `FILE_PIECE` octets; return whether all of them were taken. Close when nothing is left.
-
-        After less the socket is full: to try again at once would be a call for each few octets that a fast client has
-        just read. Raises `OSError`, also for a file that turns out to be shorter, and closes then. Called in whichever
-        thread owns the socket.
-        """
-        most = min(self.remaining, FILE_PIECE)
-        try:
-            sent = os.sendfile(sock.fileno(), self._descriptor, self._position, most)
-            if not sent:
-                raise self._too_short()
-        except BlockingIOError:
-            return False
-        except OSError:
-            self.close()
-            raise
-        self._position += sent
-        self.remaining -= sent
-        if not self.remaining:
-            self.close()
-        return sent == most
-
-    def read(self, most: int) -> bytes:
-        """Return the next octets, at most so many. Raises and closes as `send_piece` does.
-
-        Called in the reactor's thread.
-        """
-        try:
-            octets = os.pread(self._descriptor, min(most, self.remaining), self._position)
-            if not octets:
-                raise self._too_short()
-        except OSError:
-            self.close()
-            raise
-        self._position += len(octets)
-        self.remaining -= len(octets)
-        if not self.remaining:
-            self.close()
-        return octets
-
-    def _too_short(self) -> OSError:
-        return OSError(errno.EIO, f"the file is {self.remaining} octets shorter than it was")
-
-    def close(self) -> None:
-        """Give the descriptor back. Called once, in whichever thread sent the last octet."""
-        os.close(self._descriptor)
 
 
 class End:

@@ -1,0 +1,70 @@
+"""A part of a file on its way to the client, by `sendfile` or, where a transport changes octets, by reading it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from typing import Final
+
+# The most that is sent with one call: the kernel goes on for as long as a fast client takes it.
+FILE_PIECE: Final = 1024 * 1024
+
+
+class FileSpan:
+    """A part of an open file, sent by the reactor. Owns a duplicate of the descriptor, so the application may close."""
+
+    __slots__ = ("_descriptor", "_position", "remaining")
+
+    def __init__(self, descriptor: int, position: int, octets: int) -> None:
+        self._descriptor = os.dup(descriptor)
+        self._position = position
+        self.remaining = octets
+
+    def send_piece(self, sock: socket.socket) -> bool:
+        """Send at most `FILE_PIECE` octets; return whether all of them were taken. Close when nothing is left.
+
+        After less the socket is full: to try again at once would be a call for each few octets that a fast client has
+        just read. Raises `OSError`, also for a file that turns out to be shorter, and closes then. Called in whichever
+        thread owns the socket.
+        """
+        most = min(self.remaining, FILE_PIECE)
+        try:
+            sent = os.sendfile(sock.fileno(), self._descriptor, self._position, most)
+            if not sent:
+                raise self._too_short()
+        except BlockingIOError:
+            return False
+        except OSError:
+            self.close()
+            raise
+        self._position += sent
+        self.remaining -= sent
+        if not self.remaining:
+            self.close()
+        return sent == most
+
+    def read(self, most: int) -> bytes:
+        """Return the next octets, at most so many. Raises and closes as `send_piece` does.
+
+        Called in the reactor's thread.
+        """
+        try:
+            octets = os.pread(self._descriptor, min(most, self.remaining), self._position)
+            if not octets:
+                raise self._too_short()
+        except OSError:
+            self.close()
+            raise
+        self._position += len(octets)
+        self.remaining -= len(octets)
+        if not self.remaining:
+            self.close()
+        return octets
+
+    def _too_short(self) -> OSError:
+        return OSError(errno.EIO, f"the file is {self.remaining} octets shorter than it was")
+
+    def close(self) -> None:
+        """Give the descriptor back. Called once, in whichever thread sent the last octet."""
+        os.close(self._descriptor)
