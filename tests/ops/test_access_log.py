@@ -8,9 +8,11 @@ import re
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from twisted.logger import LogEvent, globalLogPublisher
 
 from twisted_wsgiref._ops import access_log
 from twisted_wsgiref._ops.access_log import AccessLog, format_line, format_time
@@ -73,6 +75,16 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(access_log, "QUIET_SECONDS", 0.0)
 
 
+@contextmanager
+def globally_logged() -> Iterator[list[LogEvent]]:
+    events: list[LogEvent] = []
+    globalLogPublisher.addObserver(events.append)
+    try:
+        yield events
+    finally:
+        globalLogPublisher.removeObserver(events.append)
+
+
 def logged_one(log: AccessLog, disk: Disk, record: Record = RECORD) -> None:
     """Hand over a record and wait until the disk was asked to take it."""
     disk.wrote.clear()
@@ -99,6 +111,7 @@ def test_the_zone_is_written_with_its_sign_and_minutes(zone: pytest.MonkeyPatch,
 def test_what_is_not_there_is_a_dash() -> None:
     line = format_line(RECORD._replace(peer=None, user="", referer="", user_agent="", octets=0, status=0), "t")
     assert line == '- - - [t] "GET /apache_pb.gif HTTP/1.0" 499 - "-" "-"\n'
+    assert format_line(RECORD._replace(request_line=""), "t").startswith('127.0.0.1 - frank [t] "-" 200 ')
 
 
 @pytest.mark.parametrize(
@@ -133,19 +146,20 @@ def test_each_line_has_its_own_time(quick: None) -> None:
     assert times == [format_time(second) for second in (1, 1, 2, 1)]
 
 
-def test_a_whole_batch_is_written_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whole_lines_are_written_at_once_where_there_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(access_log, "GATHER_SECONDS", 3600.0)
+    monkeypatch.setattr(access_log, "PIECE", 1000)
     disk = Disk()
     log = AccessLog(disk)
-    for _ in range(3 * access_log.BATCH):
-        log._lines.append("line\n")
+    log._waiting += b"x" * 299 + b"\n" + b"y" * 1999 + b"\n" + b"z" * 299 + b"\n"
     log(RECORD)
     end = time.monotonic() + 10
-    while len(disk.writes) < 3 and time.monotonic() < end:
+    while len(disk.writes) < 2 and time.monotonic() < end:
         time.sleep(0.001)
-    assert [write.count(b"\n") for write in disk.writes] == [access_log.BATCH] * 3
+    assert disk.writes == [b"x" * 299 + b"\n", b"y" * 1999 + b"\n"]
     assert log.close()
-    assert len(disk.writes) == 4
+    (last,) = disk.writes[2:]
+    assert last.startswith(b"z" * 299 + b"\n127.0.0.1 ")
 
 
 def test_many_records_are_one_write(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,14 +174,15 @@ def test_many_records_are_one_write(monkeypatch: pytest.MonkeyPatch) -> None:
     assert disk.closed
 
 
-def test_close_writes_all_that_came_before_in_order(quick: None) -> None:
+def test_close_writes_all_that_came_before(quick: None) -> None:
     disk = Disk()
     log = AccessLog(disk)
-    total = access_log.BATCH * 3 + 7
+    total = 3007
     for number in range(total):
         log(RECORD._replace(octets=number + 1))
     assert log.close()
-    assert [int(line.split()[9]) for line in b"".join(disk.writes).splitlines()] == list(range(1, total + 1))
+    numbers = sorted(int(line.split()[9]) for line in b"".join(disk.writes).splitlines())
+    assert numbers == list(range(1, total + 1))
 
 
 def test_no_record_no_thread(tmp_path: Path) -> None:
@@ -265,7 +280,7 @@ def test_lost_lines_are_told_at_the_end_too(quick: None) -> None:
 
 
 def test_a_stalled_disk_holds_neither_callers_nor_close(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(access_log, "MOST_WAITING", 10)
+    monkeypatch.setattr(access_log, "MOST_WAITING", 1)
     disk, said = Disk(), []
     disk.gate.clear()
     log = AccessLog(disk, say=said.append)
@@ -276,8 +291,9 @@ def test_a_stalled_disk_holds_neither_callers_nor_close(quick: None, monkeypatch
     assert not log.close(timeout=0.01)
     disk.gate.set()
     assert log.close(timeout=10)
-    assert len(b"".join(disk.writes).splitlines()) == 11
-    assert any("90 lines" in line for line in said)
+    # One, and what was made together while nothing waited.
+    assert len(b"".join(disk.writes).splitlines()) == 1 + access_log.TOGETHER
+    assert f"{100 - access_log.TOGETHER} lines" in said[-1]
 
 
 def test_records_from_many_threads_are_all_there() -> None:
@@ -294,34 +310,142 @@ def test_records_from_many_threads_are_all_there() -> None:
     assert all(COMBINED.fullmatch(line) for line in lines)
 
 
-def test_records_keep_their_order_whoever_makes_lines_of_them(quick: None) -> None:
-    disk = Disk()
-    log = AccessLog(disk)
-    for number in range(1000):
-        log(RECORD._replace(octets=number + 1))
-    assert log.close()
-    lines = b"".join(disk.writes).decode().splitlines()
-    assert [int(line.split('"')[2].split()[1]) for line in lines] == list(range(1, 1001))
-
-
-def test_lines_that_another_thread_is_making_are_waited_for() -> None:
-    disk = Disk()
-    log = AccessLog(disk)
-    with log._making:
-        for _ in range(2 * access_log.TOGETHER):
-            log(RECORD)
-        assert not log.close(timeout=0.01)
-    assert log.close(timeout=10)
-    assert len(b"".join(disk.writes).splitlines()) == 2 * access_log.TOGETHER
-
-
-def test_what_comes_after_the_end_does_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(access_log, "MOST_WAITING", 10)
+def test_who_brings_a_record_makes_no_more_lines_than_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
     log = AccessLog(Disk())
+    made: list[Record] = []
+
+    def format_slowly(record: Record, when: str) -> str:
+        made.append(record)
+        log._records.append(RECORD)  # as other threads do meanwhile
+        return "line\n"
+
+    monkeypatch.setattr(access_log, "format_line", format_slowly)
+    monkeypatch.setattr(log, "_wake", lambda: None)
+    for _ in range(access_log.TOGETHER):
+        log(RECORD)
+    assert len(made) == access_log.TOGETHER
+
+
+def test_lines_that_another_thread_is_making_are_waited_for(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    making, go_on = threading.Event(), threading.Event()
+
+    def format_slowly(record: Record, when: str) -> str:
+        if threading.current_thread() is caller:
+            making.set()
+            assert go_on.wait(10)
+        return "line\n"
+
+    monkeypatch.setattr(access_log, "format_line", format_slowly)
+    disk = Disk()
+    log = AccessLog(disk)
+    log._asleep = False  # the writer does not come for the first
+    caller = threading.Thread(target=lambda: [log(RECORD) for _ in range(access_log.TOGETHER)])
+    caller.start()
+    assert making.wait(10)
+    log._asleep = True
+    log(RECORD)  # it comes for this one
+    assert not log.close(timeout=0.05)
+    go_on.set()
+    caller.join(10)
+    assert log.close(timeout=10)
+    assert len(b"".join(disk.writes).splitlines()) == access_log.TOGETHER + 1
+
+
+def test_lines_that_were_being_made_when_the_writer_fell_asleep_wake_it(
+    quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = Disk()
+    log = AccessLog(disk)
+    logged_one(log, disk)
+    add = log._add
+
+    def add_late(lines: list[str]) -> None:
+        if threading.current_thread() is threading.main_thread():
+            end = time.monotonic() + 10
+            while not log._asleep and time.monotonic() < end:
+                time.sleep(0.001)
+            disk.wrote.clear()
+        add(lines)
+
+    monkeypatch.setattr(log, "_add", add_late)
+    log._records.extend([RECORD] * (access_log.TOGETHER - 1))
+    log(RECORD)
+    assert disk.wrote.wait(10)
+    assert log.close()
+    assert len(b"".join(disk.writes).splitlines()) == 1 + access_log.TOGETHER
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_a_record_that_is_none_costs_no_other_its_line(quick: None, together: bool) -> None:
+    disk = Disk()
+    log = AccessLog(disk)
+    wrong = RECORD._replace(finished=float("nan"))
+    with globally_logged() as events:
+        if together:
+            log._records.extend([RECORD, wrong, *[RECORD] * access_log.TOGETHER])
+            with pytest.raises(ValueError, match="NaN"):
+                log(RECORD)
+        else:
+            log(wrong)
+            end = time.monotonic() + 10
+            while not events and time.monotonic() < end:
+                time.sleep(0.001)
+            assert "not all of it was written" in str(events)
+            for _ in range(access_log.TOGETHER + 2):
+                log(RECORD)
+        assert log.close()
+    assert len(b"".join(disk.writes).splitlines()) == access_log.TOGETHER + 2
+
+
+def test_a_sink_that_raises_what_no_file_does_is_like_a_full_disk(quick: None) -> None:
+    class Odd(Disk):
+        def write(self, data: bytes) -> int | None:
+            super().write(data)
+            if len(self.writes) == 1:
+                raise TypeError("odd")
+            return len(data)
+
+    disk, said = Odd(), []
+    log = AccessLog(disk, say=said.append)
+    logged_one(log, disk)
+    logged_one(log, disk)
+    assert log.close()
+    assert said == [
+        "the access log can not be written, lines are lost: odd",
+        "the access log is written again; 1 line of it was lost",
+    ]
+
+
+def test_an_old_file_that_can_not_be_closed_does_not_end_the_log(tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    log = AccessLog(str(path))
+    old = log._sink
+
+    class Full:
+        write = old.write
+
+        def close(self) -> None:
+            old.close()
+            raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    log._sink = Full()
+    log.reopen()
+    path.unlink()
+    log(RECORD)
+    assert log.close()
+    assert COMBINED.fullmatch(path.read_text())
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_what_comes_after_the_end_does_not_pile_up(begun: bool) -> None:
+    log = AccessLog(Disk())
+    if begun:
+        log(RECORD)
     assert log.close()
     for _ in range(100):
         log(RECORD)
-    assert len(log._records) + len(log._lines) < 10 + access_log.TOGETHER
+    assert len(log._records) < access_log.TOGETHER
+    assert not log._waiting
 
 
 def test_a_thread_that_can_not_be_started_is_started_with_the_next_line(monkeypatch: pytest.MonkeyPatch) -> None:

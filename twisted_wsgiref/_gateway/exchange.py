@@ -64,7 +64,7 @@ class Gateway:
         for observer in self.observers:
             try:
                 observer(record)
-            except Exception:
+            except BaseException:  # an answer is out, and its connection goes on, whatever it is
                 self.log_observer()
 
     def log_observer(self) -> None:
@@ -192,13 +192,14 @@ class Exchange:
         for observer in gateway.observers:
             try:
                 observer(record)
-            except Exception:
+            except BaseException:
                 gateway.log_observer()
 
     def _let_go(self) -> None:
         """Keep of the environ what a record needs. It refers to this exchange, and would not be freed before long."""
         environ = self.environ
-        if self.gateway.observers:
+        # The reactor may come while a worker is through with this: what is empty has been looked at.
+        if environ and self.gateway.observers:
             # An application may put anything there.
             peer, user = environ.get("REMOTE_ADDR"), environ.get("REMOTE_USER")
             self._peer = peer if type(peer) is str else None
@@ -212,12 +213,13 @@ class Exchange:
         """Answer the request. Called once."""
         if not take(self._token):
             return
+        environ = self.environ  # taken first: who lets go of it has noted before that the client is gone
         try:
             if self.outlet.gone or (self.left and self.gateway.clock() - self.received > _PATIENCE):
                 # Nobody waits for the answer any more.
                 self.cut = True
             else:
-                self._run_handler()
+                self._run_handler(environ)
         except BaseException:
             # Ours raises nothing, but a handler class of somebody else's may: the client must not wait for ever.
             self.cut = self.ends_by_close = True
@@ -229,7 +231,7 @@ class Exchange:
                 self.body.close()
             self.connection.exchange_ended()
 
-    def _run_handler(self) -> None:
+    def _run_handler(self, environ: dict[str, Any]) -> None:
         gateway = self.gateway
         application = gateway.application
         body = self.body
@@ -246,13 +248,13 @@ class Exchange:
             application = _failing(error)
         if gateway.guard is not None:
             application = gateway.guard(self, application)
-        self.environ["wsgi.input"] = stdin
+        environ["wsgi.input"] = stdin
         stdout: Any = self.outlet
         handler = gateway.handler_class(
             stdin,
             stdout,
             gateway.errors,
-            self.environ,
+            environ,
             True,
             gateway.multiprocess,
         )

@@ -16,6 +16,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
 from math import floor
 from typing import Protocol
@@ -28,14 +29,16 @@ from .record import Record
 GATHER_SECONDS = 0.05
 # So many lines are made together; from 8 on the gain is the same.
 TOGETHER = 16
-# One write: about 200 KiB at most lines' length. Beyond it the next batch follows at once.
-BATCH = 1000
-# What a disk or pipe that takes nothing may pile up: about 30 MiB, some seconds of a very busy server.
-MOST_WAITING = 100_000
+# One write, in octets: a thousand lines and more. Beyond it the next follows at once.
+PIECE = 256 * 1024
+# What a disk or pipe that takes nothing may pile up, in octets: some seconds of a very busy server.
+MOST_WAITING = 32 * 1024 * 1024
 # A disk that is full again and again is told of once in this time.
 QUIET_SECONDS = 10.0
 # How long `close` waits for a disk that takes nothing.
 CLOSE_SECONDS = 2.0
+# How long the writer waits at the end for a thread that is making lines, before it looks again.
+MOMENT = 0.001
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _UNSAFE = re.compile(r"[^ !#-\[\]-~]")
@@ -66,15 +69,15 @@ def _word(text: str | None) -> str:
     return _UNSAFE_WORD.sub(_escaped, text or "-")
 
 
-# Few clients make most lines.
+# Few clients make most lines, and many of them in the same second.
 @lru_cache(maxsize=256)
-def _start_of_line(peer: str | None, user: str) -> str:
-    return f"{_word(peer)} - {_word(user)}"
+def _start_of_line(peer: str | None, user: str, when: str) -> str:
+    return f'{_word(peer)} - {_word(user)} [{when}] "'
 
 
 @lru_cache(maxsize=256)
 def _end_of_line(referer: str, agent: str) -> str:
-    return f'"{_quoted(referer)}" "{_quoted(agent)}"'
+    return f' "{_quoted(referer)}" "{_quoted(agent)}"\n'
 
 
 def format_time(seconds: int) -> str:
@@ -94,10 +97,10 @@ def format_line(record: Record, when: str) -> str:
     left before its answer began has status 499, nginx's number for it, because tools expect three digits.
     """
     peer, line, status, octets, _, _, referer, agent, user = record
-    return (
-        f'{_start_of_line(peer, user)} [{when}] "{_quoted(line)}" {status or 499} {octets or "-"} '
-        f"{_end_of_line(referer, agent)}\n"
-    )
+    # A call of `_quoted` less for most lines.
+    if not (line and line.isascii() and line.isprintable() and '"' not in line and "\\" not in line):
+        line = _quoted(line)
+    return f'{_start_of_line(peer, user, when)}{line}" {status or 499} {octets or "-"}{_end_of_line(referer, agent)}'
 
 
 class AccessLog:
@@ -105,28 +108,31 @@ class AccessLog:
 
     `target` is a path, ``-`` for standard output, or a `Sink`. Raises `OSError` where a path can not be opened.
     Lines that can not be written are counted, and `say` is told once when it begins and once when it is well again.
+    What finishes in the same moment in several threads may be written in any order.
 
-    Any thread may call it; nobody waits. `reopen` and `close` are for the main thread.
+    Any thread may call it, but no signal handler; nobody waits. `reopen` and `close` are for the main thread.
     """
 
     def __init__(self, target: str | Sink, *, say: Callable[[str], None] | None = None) -> None:
         self._path = None if not isinstance(target, str) or target == "-" else os.path.abspath(target)
         self._say = say or _say
-        # Added to by any thread, emptied by whoever makes lines of them.
+        # What has come. Added to by any thread, emptied by whoever makes lines of it.
         self._records: deque[Record] = deque()
-        # Emptied by the writer. A list, since many can be taken out of it at once.
-        self._lines: list[str] = []
-        self._making = threading.Lock()  # Held to make lines, by one thread at a time: so they keep their order.
+        # As long as the number of threads that have taken records and not yet added their lines.
+        self._making: list[None] = []
+        # Lines. Added to by any thread, emptied by the writer.
+        self._waiting = bytearray()
+        self._most_waiting = MOST_WAITING
         self._bell = threading.Lock()  # held by the writer; released by who adds a record and finds it asleep
         self._bell.acquire()
         self._asleep = True  # or not begun
-        # A second's start and end, and how it is written.
+        # A second's start and end, and how it is written; whichever thread comes second writes the same.
         self._second = (0.0, 0.0, "")
         self._stop = threading.Event()
         self._reopen = False
         self._writer: threading.Thread | None = None
-        self._lock = threading.Lock()  # Held to start or wake the thread.
-        self._overflowed = 0  # What found too many lines, counted and looked at by who holds `_making`.
+        self._lock = threading.Lock()  # Held to start or wake the thread, and to count what found too much waiting.
+        self._overflowed = 0
         if self._path is not None:
             self._sink: Sink = _open(self._path)
         elif isinstance(target, str):
@@ -145,27 +151,43 @@ class AccessLog:
         """Have `record` written soon. Called by any thread; never waits."""
         records = self._records
         records.append(record)
-        # First the record, then a look whether the writer sleeps; it says that it sleeps, and then looks for records.
-        if self._asleep:
-            self._wake()
-        if len(records) >= TOGETHER and self._making.acquire(blocking=False):
-            self._make_lines()
-
-    def _make_lines(self) -> None:
-        """Make lines of all records that are there. Called by whoever took `_making`, which is given back."""
         try:
-            records, lines = self._records, self._lines
+            if len(records) >= TOGETHER:
+                self._make_lines(TOGETHER)
+        finally:
+            # First what is to be written, then a look whether the writer sleeps. It first says so, and then looks.
+            if self._asleep:
+                self._wake()
+
+    def _make_lines(self, most: int) -> None:
+        """Make lines of at most so many records. Called by any thread.
+
+        Nothing is locked: a thread that is interrupted here holds up nobody, and who brings one record makes no more
+        lines than `TOGETHER`, however many others come meanwhile.
+        """
+        records, lines = self._records, []
+        self._making.append(None)
+        try:
             start, end, when = self._second
-            while records:
-                record = records.popleft()
-                if len(lines) >= MOST_WAITING:
-                    self._overflowed += 1
-                    continue
+            for _ in range(most):
+                try:
+                    record = records.popleft()
+                except IndexError:  # other threads were faster
+                    break
                 if not start <= record.finished < end:
                     start, end, when = self._begin_second(record.finished)
                 lines.append(format_line(record, when))
         finally:
-            self._making.release()
+            self._add(lines)
+            self._making.pop()
+
+    def _add(self, lines: list[str]) -> None:
+        waiting = self._waiting
+        if len(waiting) < self._most_waiting:
+            waiting += "".join(lines).encode("ascii")
+        else:
+            with self._lock:
+                self._overflowed += len(lines)
 
     def _begin_second(self, now: float) -> tuple[float, float, str]:
         start = floor(now)
@@ -201,57 +223,78 @@ class AccessLog:
         """
         self._stop.set()
         with self._lock:
-            thread = self._writer
-        if thread is None:
-            self._sink.close()
-            return True
+            writer = self._writer
+        if writer is None:
+            self._end()
+            return not self._records and not self._waiting
         self._wake()
-        thread.join(timeout)
-        return not thread.is_alive()
+        writer.join(timeout)
+        return not writer.is_alive()
 
     # ---- The writer's thread -------------------------------------------------------------------------------------
 
     def _run(self) -> None:
         while self._wait():
-            if len(self._lines) < BATCH:
+            if len(self._waiting) < PIECE:
                 self._stop.wait(GATHER_SECONDS)
-            self._making.acquire()  # what a caller is making now belongs to it
-            self._make_lines()
-            lines = self._lines[:BATCH]
-            del self._lines[: len(lines)]
-            self._write(lines)
+            try:
+                self._make_lines(len(self._records))
+                lines = self._take()
+                if lines:
+                    self._write(lines)
+            except Exception:  # a sink or `say` of somebody else's, or a record that is none
+                _log.failure("the access log goes on, but not all of it was written")
         if self._lost:
             self._say_lost("the access log is closed; ")
-        self._sink.close()
+        self._end()
+
+    def _end(self) -> None:
+        self._most_waiting = 0  # what comes now must not pile up
+        with suppress(OSError):
+            self._sink.close()
 
     def _wait(self) -> bool:
-        """Wait for a record; return False once there will be none."""
-        while not self._records and not self._lines:
+        """Wait for something to write; return False once there will be none."""
+        while not self._records:
+            # First who is making lines, then the lines: those of who has just been through are there.
+            made = not self._making
+            if self._waiting:
+                break
             if self._stop.is_set():
-                return False
+                if made:
+                    return False
+                time.sleep(MOMENT)
+                continue
             self._asleep = True
-            if self._records or self._lines or self._stop.is_set():
+            if self._records or self._waiting or self._stop.is_set():
                 self._wake()
             self._bell.acquire()
         return True
 
-    def _write(self, lines: list[str]) -> None:
+    def _take(self) -> bytes:
+        """Take whole lines for one write: other processes may write to the same file."""
+        waiting = self._waiting
+        end = waiting.rfind(b"\n", 0, PIECE) + 1 or waiting.find(b"\n") + 1
+        lines = bytes(waiting[:end])
+        del waiting[:end]
+        return lines
+
+    def _write(self, lines: bytes) -> None:
         if self._reopen and self._path is not None:
             self._reopen = False
             self._open_anew(self._path)
         # What a full disk broke off must not run into the next line.
-        data = ("\n" * self._torn + "".join(lines)).encode("ascii")
+        data = b"\n" * self._torn + lines
         rest, error = _write_all(self._sink, data)
         written = len(data) - len(rest)
         if written:
             self._torn = data[written - 1 : written] != b"\n"
-        lost = _lines_in(rest, lines)
-        with self._making:
+        with self._lock:
             overflowed, self._overflowed = self._overflowed, 0
-        self._lost += lost + overflowed
+        self._lost += rest[-len(lines) :].count(b"\n") + overflowed
         if error is not None or overflowed:
             self._say_ill(str(error.strerror or error) if error is not None else "they are not taken fast enough")
-        elif self._ailing and not self._lines:
+        elif self._ailing and not self._waiting:
             self._ailing = False
             self._say_lost("the access log is written again; ")
 
@@ -271,8 +314,9 @@ class AccessLog:
         except OSError as error:
             self._say(f"the access log {path} can not be opened anew, the old file is still written: {error.strerror}")
             return
-        self._sink.close()
-        self._sink = sink
+        old, self._sink, self._torn = self._sink, sink, False
+        with suppress(OSError):  # as a network's file system says that what was written before is lost
+            old.close()
 
 
 def _open(path: str) -> Sink:
@@ -295,18 +339,9 @@ def _write_all(sink: Sink, data: bytes) -> tuple[bytes, OSError | None]:
             data = data[taken:]
     except OSError as error:
         return data, error
-    except ValueError as error:  # A closed file.
+    except Exception as error:  # of a closed file, or of a sink of somebody else's
         return data, OSError(errno.EBADF, str(error))
     return data, None
-
-
-def _lines_in(rest: bytes, lines: list[str]) -> int:
-    """Return how many of `lines` are not whole when `rest` of them, from their end, was not written."""
-    octets, count = len(rest), 0
-    while octets > 0 and count < len(lines):
-        count += 1
-        octets -= len(lines[-count])
-    return count
 
 
 _log = Logger()

@@ -1,0 +1,97 @@
+"""Does an exchange keep what it needs when its client leaves in the middle, and the reactor takes it away?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.gateway.exchanges import LIMITS, RecordingOutlet, gateway_of
+from twisted_wsgiref._gateway.environ import ConnectionEnviron, service_environ
+from twisted_wsgiref._gateway.error_stream import ErrorStream
+from twisted_wsgiref._gateway.exchange import Exchange
+from twisted_wsgiref._gateway.handler import WSGIHandler
+from twisted_wsgiref._ops.record import Record
+from twisted_wsgiref._wire.head import HeadParser
+from twisted_wsgiref._wire.response import ServerFields
+
+
+class Ended:
+    """The connection of an exchange."""
+
+    def exchange_ended(self) -> None:
+        """Do nothing."""
+
+    def refuse_exchange(self, status: int) -> None:
+        raise RuntimeError("nobody refuses here")
+
+
+class WatchedOutlet(RecordingOutlet):
+    """Calls `meanwhile` after a worker has looked whether the client is gone, and seen that it is not."""
+
+    exchange: Exchange | None = None
+
+    @property
+    def gone(self) -> bool:
+        exchange, self.exchange = self.exchange, None
+        if exchange is not None:
+            exchange.report()
+        return False
+
+    @gone.setter
+    def gone(self, value: bool) -> None:
+        """Keep nothing."""
+
+
+def make(application: Any, outlet: Any, *observers: Any, remote_user: str = "") -> Exchange:
+    errors = ErrorStream(lambda line: None)
+    gateway = gateway_of(
+        application=application,
+        handler_class=WSGIHandler,
+        errors=errors,
+        stamp=ServerFields("tests"),
+        observers=observers,
+    )
+    service = service_environ(software="tests", script_name="", multiprocess=False, errors=errors, file_wrapper=None)
+    base = ConnectionEnviron(service, "http", ("127.0.0.1", 8080), ("127.0.0.2", 5000))
+    head = HeadParser(LIMITS).parse(b"GET / HTTP/1.1\r\nHost: h")
+    environ = base.make(head, 0)
+    if remote_user:
+        environ["REMOTE_USER"] = remote_user
+    return Exchange(gateway, head, environ, None, outlet, Ended())
+
+
+def test_an_application_gets_its_whole_environ_or_is_not_called() -> None:
+    seen: list[dict[str, Any]] = []
+
+    def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        seen.append(dict(environ))
+        start_response("200 OK", [])
+        return []
+
+    outlet = WatchedOutlet()
+    exchange = make(application, outlet, lambda record: None)
+    outlet.exchange = exchange
+    exchange.run()
+    assert [environ["PATH_INFO"] for environ in seen] == ["/"]
+
+
+def test_a_record_has_its_peer_and_user_whoever_let_go_of_the_environ() -> None:
+    records: list[Record] = []
+    exchange = make(None, RecordingOutlet(), records.append, remote_user="frank")
+    exchange._let_go()
+    exchange._over = False  # as the reactor has seen it, a moment ago
+    exchange.report()
+    assert [(record.peer, record.user) for record in records] == [("127.0.0.2", "frank")]
+
+
+@pytest.mark.parametrize("error", [ValueError("on purpose"), SystemExit(3), KeyboardInterrupt()])
+def test_no_observer_keeps_an_exchange_from_its_end(error: BaseException) -> None:
+    def fails(record: Record) -> None:
+        raise error
+
+    records: list[Record] = []
+    exchange = make(None, RecordingOutlet(), fails, records.append)
+    exchange.report()
+    exchange.gateway.tell(records[0])
+    assert len(records) == 2
