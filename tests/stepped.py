@@ -39,6 +39,8 @@ class SteppedPool:
         self._stopped = False
         self._low: Callable[[], None] | None = None
         self.now: Any = None
+        self.sparing = False
+        self.looks = 0
         SteppedPool.made.append(self)
 
     def start(self) -> None:
@@ -57,6 +59,10 @@ class SteppedPool:
 
     def grow(self) -> None:
         pass
+
+    def look(self) -> bool:
+        self.looks += 1
+        return bool(self.jobs)
 
     def stop(self) -> None:
         self._stopped = True

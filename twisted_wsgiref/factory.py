@@ -38,6 +38,9 @@ SWEEP: Final = 1.0
 LAST_SWEEP: Final = 0.25
 #: A request that runs for longer, in seconds, is in the log with its stack: most balancers have given up by then.
 LONG: Final = 60.0
+# How long a request may wait behind another, in seconds, before idle threads are woken for it after all: as long as a
+# hold of `gather`.
+_LOOK: Final = 0.002
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +146,7 @@ class WSGIFactory(Factory):
         #: Called when every thread is stuck: what a service may still do is end.
         self.on_unfit: Callable[[], object] = lambda: None
         self._gathered: list[Exchange] = []
+        self._next_look: Any = None
         self._drained: Callable[[], None] | None = None
         self._oldest: deque[WSGIProtocol] = deque()
         self._tally = Tally(self._say, gateway.clock)
@@ -208,10 +212,16 @@ class WSGIFactory(Factory):
             self._tally.note("a request was answered 503: the queue is full")
             if exchange.claim():  # type: ignore[attr-defined]
                 exchange.connection.refuse_exchange(503)  # type: ignore[attr-defined]
+        if self._pool.sparing and self._next_look is None:
+            self._next_look = self._call_later(_LOOK, self._look)
         gather = self.gather
         if gather is not None and gather.may_hold and self._pool.when_low(self._ask_for_more):
             self.departures.hold(self.clock())
             gather.hold()
+
+    def _look(self) -> None:
+        """See to it that no request waits behind one that takes its time, while there are idle threads."""
+        self._next_look = self._call_later(_LOOK, self._look) if self._pool.look() else None
 
     def _ask_for_more(self) -> None:
         self.departures.leave()
@@ -310,6 +320,14 @@ class WSGIFactory(Factory):
         if self._drained is not None and not self.connections:
             drained, self._drained = self._drained, None
             drained()
+
+    def close(self) -> None:
+        """Leave nothing with the reactor. Connections may still come, and be served, after another start."""
+        if self._next_look is not None:
+            self._next_look.cancel()
+            self._next_look = None
+        if self.gather is not None:
+            self.gather.close()
 
     def abandon(self) -> None:
         """Cut every connection off and wait for nobody: what `drain` was given is called."""

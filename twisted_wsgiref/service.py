@@ -163,8 +163,7 @@ class WSGIService(Service):
                     self._sweep.stop()
                 self._pool.stop()
                 self._disk.stop()
-                if self._factory.gather is not None:
-                    self._factory.gather.close()
+                self._factory.close()
             closed.addCallback(lambda _: stopped.callback(None))
 
         def give_up() -> None:

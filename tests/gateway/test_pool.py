@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support import PATIENCE
+from twisted_wsgiref._gateway.pace import Pace
 from twisted_wsgiref._gateway.pool import Jobs, WorkerPool
 
 _names = itertools.count()
@@ -319,3 +321,141 @@ def test_nothing_runs_before_the_start() -> None:
     pool.start()
     until(job.done.is_set)
     pool.stop()
+
+
+# ---- While one worker is enough ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def enough(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bool]]:
+    """Give what decides whether one worker is enough: the last item."""
+    verdicts = [True]
+    monkeypatch.setattr(Pace, "is_best", lambda pace, taken, waiting: verdicts[-1])
+    yield verdicts
+    verdicts.append(False)
+
+
+def test_jobs_behind_another_wake_nobody(make: Any, enough: list[bool]) -> None:
+    pool = make(minimum=4)
+    until(lambda: len(pool._queue.idle) == 4)
+    jobs = [Job(waits=True) for _ in range(3)]
+    pool.put(jobs[:2])
+    until(jobs[0].running.is_set)
+    pool.put(jobs[2:])
+    assert len(pool._queue.idle) == 3
+    assert pool.sparing
+    for job in jobs:
+        job.go.set()
+    until(lambda: all(job.done.is_set() for job in jobs))
+    assert len({job.thread for job in jobs}) == 1
+
+
+def test_a_look_wakes_the_others_once_one_is_not_enough(make: Any, enough: list[bool]) -> None:
+    pool = make(minimum=4)
+    jobs = [Job(waits=True) for _ in range(4)]
+    pool.put(jobs)
+    until(jobs[0].running.is_set)
+    assert pool.look()
+    assert [job.running.is_set() for job in jobs] == [True, False, False, False]
+    enough.append(False)
+    assert not pool.look()
+    until(lambda: all(job.running.is_set() for job in jobs))
+    assert not pool.sparing
+    assert not pool.look()
+    for job in jobs:
+        job.go.set()
+
+
+def test_there_is_nothing_to_look_at_where_no_job_waits(make: Any, enough: list[bool]) -> None:
+    pool = make(minimum=2)
+    job = Job()
+    pool.put([job])
+    until(job.done.is_set)
+    assert pool.sparing
+    assert not pool.look()
+
+
+def test_workers_that_are_at_something_long_are_not_waited_for(make: Any, enough: list[bool]) -> None:
+    # Three stream; the fourth took the last job, and is idle.
+    pool = make(minimum=4)
+    enough.append(False)
+    long = [Job(waits=True) for _ in range(3)]
+    pool.put(long)
+    until(lambda: all(job.running.is_set() for job in long))
+    quick = Job()
+    pool.put([quick])
+    until(lambda: quick.done.is_set() and len(pool._queue.idle) == 1)
+    enough.append(True)
+    for _ in range(5):
+        jobs = [Job() for _ in range(3)]
+        pool.put(jobs)
+        until(lambda jobs=jobs: all(job.done.is_set() for job in jobs))
+        until(lambda: len(pool._queue.idle) == 1)
+    for job in long:
+        job.go.set()
+
+
+def test_of_several_at_work_one_goes_on(make: Any, enough: list[bool]) -> None:
+    pool = make(minimum=3)
+    enough.append(False)
+    first = [Job(waits=True) for _ in range(3)]
+    pool.put(first)
+    until(lambda: all(job.running.is_set() for job in first))
+    enough.append(True)
+    rest = [Job(waits=True) for _ in range(4)]
+    pool.put(rest)
+    for job in first:
+        job.go.set()
+    until(lambda: len(pool._queue.idle) == 2)  # though three jobs wait
+    until(rest[0].running.is_set)
+    assert not rest[1].running.is_set()
+    for job in rest:
+        job.go.set()
+    until(lambda: all(job.done.is_set() for job in rest))
+    assert len({job.thread for job in rest}) == 1
+
+
+def test_a_pool_grows_only_where_one_is_not_enough(make: Any, enough: list[bool]) -> None:
+    pool = make(minimum=0, maximum=3)
+    jobs = [Job(waits=True) for _ in range(3)]
+    pool.put(jobs[:1])
+    until(jobs[0].running.is_set)
+    pool.put(jobs[1:])
+    assert len(threads_of(pool)) == 1
+    enough.append(False)
+    pool.look()
+    until(lambda: all(job.running.is_set() for job in jobs))
+    assert len(threads_of(pool)) == 3
+    for job in jobs:
+        job.go.set()
+
+
+def test_stop_has_all_work_that_is_left(make: Any, enough: list[bool]) -> None:
+    pool = make(minimum=3)
+    jobs = [Job(waits=True) for _ in range(3)]
+    pool.put(jobs)
+    until(jobs[0].running.is_set)
+    pool.stop()
+    until(lambda: all(job.running.is_set() for job in jobs))
+    for job in jobs:
+        job.go.set()
+    until(lambda: not threads_of(pool))
+
+
+@pytest.mark.parametrize("threads", [2, 5])
+def test_no_job_is_left_lying_whenever_one_is_enough(make: Any, enough: list[bool], threads: int) -> None:
+    pool = make(minimum=threads, limit=10_000)
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for number, size in enumerate(itertools.islice(itertools.cycle((1, 2, 7, 1, 30)), 1000)):
+            enough.append(number % 7 < 5)
+            jobs = [Job() for _ in range(size)]
+            pool.put(jobs)
+            if number % 3:
+                continue
+            # No look is taken: where all jobs are quick, none may need one.
+            until(lambda jobs=jobs: all(job.done.is_set() for job in jobs))
+    finally:
+        sys.setswitchinterval(before)
+    until(lambda: not pool._queue.waiting and pool.running() == [])

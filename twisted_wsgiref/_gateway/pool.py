@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from .pace import Pace
+
 
 class Job(Protocol):
     """What a worker does."""
@@ -27,27 +29,38 @@ class Jobs:
     has all of them wait for the same lock: who gets it passes it on, and the next wakes for nothing.) Of many jobs each
     worker that takes one wakes the next.
 
+    But while ``sparing`` none is woken for jobs behind others, and of several that are at work all but the last that
+    took one fall idle. Should that one not be through soon, the others have to be woken from outside.
+
     No lock guards this: a worker first says that it waits and then looks for a job, and whoever puts one does it first
     and then looks for who waits. `put` and `close` are called in one thread.
     """
 
-    __slots__ = ("_closed", "idle", "waiting")
+    __slots__ = ("_closed", "idle", "last", "sparing", "waiting")
 
     def __init__(self) -> None:
         #: Jobs that no worker has taken. Taken in a worker's thread.
         self.waiting: deque[Job] = deque()
         #: One for each worker that waits, which holds it; who takes it out of here releases it.
         self.idle: list[threading.Lock] = []
+        #: Whether one worker is to be enough. Set in the reactor's thread, read in any.
+        self.sparing = False
+        #: Of the worker that took the last job, which will look for more before it waits. None if it has ended.
+        self.last: threading.Lock | None = None
         self._closed = False
 
     def put(self, jobs: Sequence[Job]) -> None:
         """Add `jobs`, and wake a worker."""
+        empty = not self.waiting
         self.waiting.extend(jobs)
-        self.wake()
+        # Where some were waiting, somebody is on the way.
+        if not self.sparing or (empty and (self.last is None or self.last in self.idle)):
+            self.wake()
 
     def close(self) -> None:
         """Have `wait` return False once no job is left."""
         self._closed = True
+        self.sparing = False
         while self.wake():
             pass
 
@@ -62,15 +75,16 @@ class Jobs:
 
     # ---- In a worker's thread ----------------------------------------------------------------------------------
 
-    def wait(self, bell: threading.Lock, timeout: float) -> bool:
+    def wait(self, bell: threading.Lock, timeout: float, spared: bool) -> bool:
         """Wait until there may be a job, for `timeout` seconds at most, -1: without an end.
 
-        `bell` is the worker's own, and held by it. Return False once the time is over, or no more will come.
+        `bell` is the worker's own, and held by it. Return False once the time is over, or no more will come. Who is
+        `spared` leaves jobs that wait to another.
         """
         if self._closed:
             return False
         self.idle.append(bell)
-        if not self.waiting and not self._closed and bell.acquire(True, timeout):
+        if (spared or not self.waiting) and not self._closed and bell.acquire(True, timeout):
             return True
         try:
             self.idle.remove(bell)
@@ -104,6 +118,8 @@ class WorkerPool:
         self._limit = limit
         self._failed = failed
         self._queue = Jobs()
+        self._pace = Pace()
+        self._added = 0  # jobs that were queued so far
         # What each thread does now. A worker writes its own key alone, so no lock is needed.
         self._doing: dict[threading.Thread, Job | None] = {}
         self._low: Callable[[], None] | None = None
@@ -131,19 +147,39 @@ class WorkerPool:
         if waiting + len(jobs) > self._limit:
             room = max(0, self._limit + self._count_idle() - waiting)
             jobs, refused = jobs[:room], jobs[room:]
-        self._queue.put(jobs)
-        if len(self._doing) < self._maximum:
+        queue = self._queue
+        queue.sparing = self._pace.is_best(self._added - waiting, waiting)
+        self._added += len(jobs)
+        queue.put(jobs)
+        if len(self._doing) < self._maximum and not (queue.sparing and self._doing):
             self.grow()
         return refused
 
+    @property
+    def sparing(self) -> bool:
+        """Whether jobs may wait while threads are idle: `look` has to be called soon."""
+        return self._queue.sparing
+
+    def look(self) -> bool:
+        """Wake the others where jobs wait and are no longer taken quickly. Return whether to `look` again soon."""
+        queue = self._queue
+        waiting = len(queue.waiting)
+        if waiting and queue.sparing:
+            queue.sparing = self._pace.is_best(self._added - waiting, waiting)
+            if queue.sparing:
+                return True
+            queue.wake()
+            self.grow()
+        return False
+
     def when_low(self, callback: Callable[[], None]) -> bool:
-        """Have `callback` called, in a worker's thread, once no more jobs wait than there are threads.
+        """Have `callback` called, in a worker's thread, once no more jobs wait than there are threads at work.
 
         Return False, and never call it, if that is so now.
         """
         # First the mark, then the look: a worker that takes a job meanwhile does one of them after us.
         self._low = callback
-        if len(self._queue.waiting) > len(self._doing):
+        if len(self._queue.waiting) > (1 if self._queue.sparing else len(self._doing)):
             return True
         self._low = None
         return False
@@ -191,24 +227,30 @@ class WorkerPool:
         bell.acquire()
         waiting, idle = jobs.waiting, jobs.idle
         job: Job | None
+        spared = False
         while True:
             try:
-                job = waiting.popleft()
+                job = None if spared else waiting.popleft()
             except IndexError:
-                if jobs.wait(bell, timeout):
-                    continue
-                # First out of the list, then a look at the queue: who put a job meanwhile saw either no idle thread,
-                # and has started one, or this one, which takes it.
-                del doing[me]
-                if not waiting:
-                    return
-                doing[me] = None
+                job = None
+            if job is None:
+                if not jobs.wait(bell, timeout, spared):
+                    # First out of the list, then a look at the queue: who put a job meanwhile saw either no idle
+                    # thread, and has started one, or this one, which takes it.
+                    del doing[me]
+                    if jobs.last is bell:
+                        jobs.last = None
+                    if not waiting:
+                        return
+                    doing[me] = None
+                spared = False
                 continue
+            jobs.last = bell
             doing[me] = job
-            if waiting and idle:
+            if waiting and idle and not jobs.sparing:
                 jobs.wake()  # each wakes the next
             low = self._low
-            if low is not None and len(waiting) <= len(doing):
+            if low is not None and len(waiting) <= (1 if jobs.sparing else len(doing)):
                 self._low = None
                 low()
             try:
@@ -217,3 +259,4 @@ class WorkerPool:
                 self._failed(error)
             # Nothing of a finished request is kept until the next one comes.
             doing[me] = job = None
+            spared = jobs.sparing and jobs.last is not bell
