@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import report
-from environment import CHECKOUT, Environment, prepare, versions
+from environment import CHECKOUT, Environment, interpreter, prepare, versions
 from peers import SERVERS, Server
 from plot import draw
 from serving import Running, ServerFailed, free_port, pinned
@@ -74,7 +74,7 @@ def measure(plan: Plan, workloads: Sequence[Workload], keep: Callable[[report.Re
     """
     results = report.Results(
         machine={
-            "python": plan.environment.python,
+            "python": interpreter(plan.environment),
             "system": f"{platform.system()} {platform.release()} {platform.machine()}",
             "cores": os.cpu_count() or 0,
             "pinned": bool(pinned(SERVER_CORE)),
@@ -84,6 +84,7 @@ def measure(plan: Plan, workloads: Sequence[Workload], keep: Callable[[report.Re
         seconds=plan.seconds,
         workloads=[],
     )
+    print(f"{results.machine['python']}, {results.machine['system']}\n", flush=True)
     for workload in workloads:
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
             result = _measure_one(plan, workload, Path(folder))

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import conformance_table
 from endurance import ENDURANCE
-from environment import CHECKOUT, Environment, prepare, versions
+from environment import CHECKOUT, Environment, interpreter, prepare, versions
 from messages import Fates, send_all
 from peers import OURS, SERVERS, Server
 from questions import QUESTIONS, Question, Verdict
@@ -49,7 +49,7 @@ def main(words: Sequence[str] | None = None) -> int:
     servers = _chosen(options.servers, environment)
     with ThreadPoolExecutor(options.parallel) as pool:
         results = list(pool.map(lambda server: examine(environment, server), servers))
-    text = conformance_table.write(results, versions(environment), environment.python)
+    text = conformance_table.write(results, versions(environment), interpreter(environment))
     if options.output == Path("-"):
         print(text)
     else:

@@ -17,7 +17,7 @@ from typing import Any
 
 import live
 from compare import SERVER_CORE, named, positive
-from environment import CHECKOUT, Environment, prepare
+from environment import CHECKOUT, Environment, interpreter, prepare
 from peers import OURS, SERVERS, Server
 from serving import ServerFailed, pinned
 from workloads import WORKLOADS, Workload
@@ -28,7 +28,7 @@ def main(words: Sequence[str] | None = None) -> int:
     """Measure, print and write as `words` say; return the exit status."""
     options = _options(words)
     environment = prepare(options.environment, options.python)
-    results: dict[str, Any] = {"python": environment.python}
+    results: dict[str, Any] = {"python": interpreter(environment)}
     if not options.no_parts:
         results.update(_parts(environment))
         for kind in ("nanoseconds", "memory"):

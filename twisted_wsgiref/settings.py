@@ -118,8 +118,8 @@ class Settings:
     """
 
     # ---- Threads -----------------------------------------------------------------------------------------------
-    # waitress starts 4, gunicorn's gthread 1, cheroot 10. Applications wait for databases, so one is too few; under
-    # the GIL many more than the cores only add switching. 4 stays pleasant for both.
+    # waitress starts 4, gunicorn's gthread 1, cheroot 10. Applications wait for databases, so one is too few; each
+    # costs a stack and, often, a connection, and many that compute only add switching. 4 stays pleasant for both.
     threads: int = _knob(4, "worker threads that are always there", _number)
     # 0 keeps the number fixed: memory and database connections can then be planned.
     threads_max: int = _knob(0, "most worker threads; 0: as many as --threads", _number)
