@@ -221,7 +221,9 @@ class WSGIFactory(Factory):
 
     def _look(self) -> None:
         """See to it that no request waits behind one that takes its time, while there are idle threads."""
-        self._next_look = self._call_later(_LOOK, self._look) if self._pool.look() else None
+        self._next_look = None
+        if self._pool.look():
+            self._next_look = self._call_later(_LOOK, self._look)
 
     def _ask_for_more(self) -> None:
         self.departures.leave()

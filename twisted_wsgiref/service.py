@@ -377,7 +377,7 @@ def _log_errors(text: str) -> None:
 
 
 def _log_bug(error: BaseException) -> None:
-    _log.failure("this is a bug in twisted_wsgiref", _failure(error))
+    _log.failure("this is a bug in twisted_wsgiref, unless no thread can be started", _failure(error))
 
 
 def _log_failure(failure: Failure) -> None:

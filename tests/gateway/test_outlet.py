@@ -721,3 +721,20 @@ def test_both_parts_meet_a_client_that_has_left(pair: Any, how: str) -> None:
         outlet.write_whole(b"head", b"body")
     assert outlet.gone
     assert not outlet.begun
+
+
+def test_a_head_that_is_out_has_begun_an_answer_also_when_the_client_leaves_then() -> None:
+    outlet: Outlet
+
+    class Leaving:
+        """Takes the head, and is gone."""
+
+        def sendmsg(self, parts: tuple[bytes, bytes]) -> int:
+            outlet.lose()
+            return len(parts[0])
+
+    sock: Any = Leaving()
+    outlet, _ = begun(sock)
+    with pytest.raises(ClientGone):
+        outlet.write_whole(b"head", b"body")
+    assert outlet.begun

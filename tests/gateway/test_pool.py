@@ -459,3 +459,49 @@ def test_no_job_is_left_lying_whenever_one_is_enough(make: Any, enough: list[boo
     finally:
         sys.setswitchinterval(before)
     until(lambda: not pool._queue.waiting and pool.running() == [])
+
+
+def test_who_was_to_be_spared_is_not_once_that_is_over(
+    make: Any, enough: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wait = Jobs.wait
+    on_its_way, go_on = threading.Event(), threading.Event()
+
+    def wait_slowly(jobs: Jobs, bell: Any, timeout: float, spared: bool) -> bool:
+        if spared and not on_its_way.is_set():
+            on_its_way.set()
+            go_on.wait(PATIENCE)
+        return wait(jobs, bell, timeout, spared)
+
+    monkeypatch.setattr(Jobs, "wait", wait_slowly)
+    pool = make(minimum=2)
+    enough.append(False)
+    first, long, behind = Job(waits=True), Job(waits=True), Job()
+    for job in (first, long):
+        pool.put([job])
+        until(job.running.is_set)
+    enough.append(True)
+    pool.put([behind])
+    first.go.set()
+    assert on_its_way.wait(PATIENCE)
+    enough.append(False)
+    assert not pool.look()  # there is nobody to be woken yet
+    go_on.set()
+    until(behind.done.is_set)
+    long.go.set()
+
+
+def test_a_thread_that_can_not_be_started_is_tried_again(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    failures: list[BaseException] = []
+    pool = make(minimum=0, maximum=2, failures=failures)
+    job = Job()
+    with monkeypatch.context() as full:
+
+        def refuse(thread: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        full.setattr(threading.Thread, "start", refuse)
+        assert list(pool.put([job])) == []
+    assert [str(failure) for failure in failures] == ["can't start new thread"]
+    pool.grow()
+    until(job.done.is_set)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -113,3 +114,16 @@ def test_while_one_thread_is_enough_somebody_looks_whether_it_still_is() -> None
         server.ask(GET)
         assert looks_planned(server) == 1
     assert looks_planned(server) == 0
+
+
+def test_a_look_that_fails_is_not_the_last() -> None:
+    with serving(hello) as server:
+        server.pool.sparing = True
+        look = server.pool.look
+        server.pool.look = mock.Mock(side_effect=RuntimeError("on purpose"))  # type: ignore[method-assign]
+        server.ask(GET)
+        server.reactor.clock.now += 0.0021
+        server.settle()
+        server.pool.look = look  # type: ignore[method-assign]
+        server.ask(GET)
+        assert looks_planned(server) == 1

@@ -160,10 +160,9 @@ class Outlet:
                     raise ClientGone from error
                 if sent == len(head) + len(body):
                     return
-            for part in (head, body):
-                if sent < len(part):
-                    self.queue(memoryview(part)[sent:], wait=False)
-                sent = max(0, sent - len(part))
+            if sent < len(head):
+                self.queue(memoryview(head)[sent:], wait=False)
+            self.queue(memoryview(body)[max(0, sent - len(head)) :], wait=False)
         except ClientGone:
             self._begun = sent > 0
             raise

@@ -32,8 +32,9 @@ class Jobs:
     But while ``sparing`` none is woken for jobs behind others, and of several that are at work all but the last that
     took one fall idle. Should that one not be through soon, the others have to be woken from outside.
 
-    No lock guards this: a worker first says that it waits and then looks for a job, and whoever puts one does it first
-    and then looks for who waits. `put` and `close` are called in one thread.
+    No lock guards this: a worker first says that it waits and then looks for a job, and whether it is still spared;
+    whoever puts one, or ends the sparing, does it first and then looks for who waits. `put` and `close` are called in
+    one thread.
     """
 
     __slots__ = ("_closed", "idle", "last", "sparing", "waiting")
@@ -84,7 +85,8 @@ class Jobs:
         if self._closed:
             return False
         self.idle.append(bell)
-        if (spared or not self.waiting) and not self._closed and bell.acquire(True, timeout):
+        needless = not self.waiting or (spared and self.sparing)
+        if needless and not self._closed and bell.acquire(True, timeout):
             return True
         try:
             self.idle.remove(bell)
@@ -98,7 +100,7 @@ class WorkerPool:
     """Threads named after their service, from `minimum` to `maximum`, before a queue of at most `limit` jobs.
 
     An extra thread ends after `idle` seconds without a job. `failed` is told of what a job raised, which it should
-    not. The methods are called in the reactor's thread.
+    not, and of a thread that could not be started. The methods are called in the reactor's thread.
     """
 
     def __init__(
@@ -185,12 +187,15 @@ class WorkerPool:
         return False
 
     def grow(self) -> None:
-        """Start threads for the jobs that none is free for, up to the maximum."""
+        """Start threads for the jobs that none is free for, up to the maximum, or as many as are to be had now."""
         if self._stopped or not self._running:
             return
         missing = len(self._queue.waiting) - self._count_idle()
-        for _ in range(min(missing, self._maximum - len(self._doing))):
-            self._add_thread()
+        try:
+            for _ in range(min(missing, self._maximum - len(self._doing))):
+                self._add_thread()
+        except RuntimeError as error:
+            self._failed(error)
 
     def stop(self) -> None:
         """Let each thread end after what is queued. Returns at once: a thread that hangs holds up nobody."""
@@ -217,7 +222,11 @@ class WorkerPool:
         work = (self._queue, self._doing, timeout)
         thread = threading.Thread(target=self._work, args=work, name=name, daemon=True)
         self._doing[thread] = None
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError:
+            del self._doing[thread]
+            raise
 
     # ---- In a worker's thread ----------------------------------------------------------------------------------
 
