@@ -20,6 +20,9 @@ from raw_client import Client, request
 
 LARGE = 256 * 2**20
 CONNECTIONS = 64
+# MiB that the heap still grows by in a load of random sizes: it settles after a minute, and glibc keeps 8 of what was
+# freed. A leak of half a KiB an exchange would be more.
+SETTLING = 16
 
 
 # ---- Transfers -------------------------------------------------------------------------------------------------------
@@ -88,7 +91,7 @@ def transfers(times: Times) -> Iterator[Row]:
             measured = (
                 f"hash {'equal' if equal else 'DIFFERENT'}, {grown:.1f} MiB more, {files} files left, {took:.1f} s"
             )
-            yield Row(f"256 MiB {name}", "one client", measured, equal and grown <= 8 and not files)
+            yield Row(f"256 MiB {name}", "one client", measured, equal and grown <= SETTLING and not files)
 
 
 # ---- Overload --------------------------------------------------------------------------------------------------------
@@ -238,7 +241,7 @@ def integrity(times: Times) -> Row:
         notes = server.notes()
         counts, _ = server.wait_for_counts(server.counts()._replace(files=0), 2.0)
         bugs = sum("bug in" in line or "Traceback" in line for line in server.log_lines())
-    holds = not tally.wrong and not notes["mismatch"] and grown <= 8 and not counts.files and not bugs
+    holds = not tally.wrong and not notes["mismatch"] and grown <= SETTLING and not counts.files and not bugs
     measured = (
         f"{tally.good} exchanges, {tally.octets / 2**20:.0f} MiB, {tally.aborted} aborted; {len(tally.wrong)} wrong "
         f"answers, {notes['mismatch']} wrong requests, {grown:+.1f} MiB since the first third, {counts.files} files "
