@@ -17,8 +17,8 @@ _WINDOW: Final = 0.001
 _QUICK: Final = 40e-6
 # A process that takes less than this of a processor's time waits for something, and a thread more could work meanwhile.
 _BUSY: Final = 0.9
-# Where it was wrong, and requests have waited, it is not tried again for so many times as long: a twentieth of the time
-# is the most that can be lost.
+# Where it was wrong, and requests have waited, it is not tried again for so many times as long: so what is lost by
+# waiting for a slow one stays a small part of the time.
 _RESPITE: Final = 20
 
 # Where there is no such lock, threads run side by side.
