@@ -54,7 +54,7 @@ class SteppedPool:
         return jobs[room:]
 
     def when_low(self, callback: Callable[[], None]) -> bool:
-        self._low = callback if len(self.jobs) > self.minimum else None
+        self._low = callback if len(self.jobs) > 1 else None
         return self._low is not None
 
     def grow(self) -> None:
@@ -74,7 +74,7 @@ class SteppedPool:
         """Run the next job."""
         self.now = self.jobs.popleft()
         low = self._low
-        if low is not None and len(self.jobs) <= self.minimum:
+        if low is not None and len(self.jobs) <= 1:
             self._low = None
             low()
         try:

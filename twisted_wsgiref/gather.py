@@ -41,7 +41,9 @@ class Gather:
         self._epoll: Any = None
         #: Descriptors are being read: `turned` will be called.
         self.turning = False
+        self._listens = False  # the reactor tells of what can be read
         self._held = False
+        self._until = 0.0  # when the hold ends, by the reactor's clock
         self._has_read = False  # since the last hold
         self._timer: Any = None
 
@@ -49,7 +51,12 @@ class Gather:
         """Be ready, and known to the reactor."""
         if self._epoll is None:
             self._epoll = select.epoll()
-            self._reactor.addReader(self)
+            self._listen(True)
+
+    def _listen(self, on: bool) -> None:
+        if on != self._listens:
+            self._listens = on
+            (self._reactor.addReader if on else self._reactor.removeReader)(self)
 
     def add(self, descriptor: int, read: Callable[[], None]) -> None:
         """Have `read` called, which raises nothing, while `descriptor` has something to read, an error or its end."""
@@ -78,26 +85,32 @@ class Gather:
         if self.may_hold:
             self._held = True
             self._has_read = False
-            self._reactor.removeReader(self)
+            self._until = self._reactor.seconds() + _LONGEST_HOLD
+            self._listen(False)
             if self._timer is None:
                 self._timer = self._reactor.callLater(_LONGEST_HOLD, self._end_hold)
 
     def release(self) -> None:
-        """Read again."""
+        """Read again: now, since something has come by then, and no turn of the reactor is needed to know it."""
         if self._held:
             self._held = False
-            if self._epoll is not None:
-                self._reactor.addReader(self)
             self._released()
+            if self._epoll is not None:
+                self.doRead()
+                self._listen(not self._held)
 
     def _end_hold(self) -> None:
         self._timer = None
-        self.release()
+        left = self._until - self._reactor.seconds()
+        if self._held and left > 0:  # the hold that the timer was made for is over, and this is another
+            self._timer = self._reactor.callLater(left, self._end_hold)
+        else:
+            self.release()
 
     def close(self) -> None:
         """Forget all descriptors. The next `add` starts anew."""
         if self._epoll is not None:
-            self._reactor.removeReader(self)
+            self._listen(False)
             self._epoll.close()
             self._epoll = None
             self._readers.clear()

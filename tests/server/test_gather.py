@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -23,12 +23,17 @@ class Ends:
     def __init__(self) -> None:
         self.reactor = SteppedReactor()
         self.done: list[str] = []
-        self.gather = Gather(self.reactor, lambda: self.done.append("turned"), lambda: self.done.append("released"))
+        self.gather = Gather(self.reactor, self.turn_ended, lambda: self.done.append("released"))
+        self.turned: Callable[[], object] = lambda: None
         pairs = [socket.socketpair(), socket.socketpair()]
         self.mine = [pair[0] for pair in pairs]
         self.theirs = [pair[1] for pair in pairs]
         for number, sock in enumerate(self.mine):
             self.gather.add(sock.fileno(), lambda number=number: self.read(number))
+
+    def turn_ended(self) -> None:
+        self.done.append("turned")
+        self.turned()
 
     def read(self, number: int) -> None:
         self.done.append(f"{number}: {self.mine[number].recv(100).decode()}")
@@ -70,8 +75,10 @@ def test_nothing_is_read_while_it_is_held(ends: Ends) -> None:
     assert ends.turn() == []
     ends.gather.release()
     ends.gather.release()
-    assert ends.done == ["released"]
-    assert ends.turn() == ["0: a", "turned"]
+    # At once: the reactor was woken for this.
+    assert ends.done == ["released", "0: a", "turned"]
+    ends.theirs[0].send(b"b")
+    assert ends.turn() == ["0: b", "turned"]
 
 
 def test_a_hold_ends_by_itself(ends: Ends) -> None:
@@ -96,13 +103,39 @@ def test_a_hold_right_after_another_ends_by_itself_too(ends: Ends) -> None:
 
 def test_between_two_holds_is_a_read(ends: Ends) -> None:
     # Requests that come by other ways, as pipelined ones do, ask for a hold in every turn: nobody else would be read.
-    ends.hold()
-    ends.theirs[0].send(b"a")
-    ends.gather.release()
     assert not ends.gather.may_hold
     ends.gather.hold()
+    ends.theirs[0].send(b"a")
     assert ends.turn() == ["0: a", "turned"]
     assert ends.gather.may_hold
+    ends.gather.hold()
+    assert not ends.gather.may_hold
+
+
+def test_a_hold_lasts_as_long_after_another_as_the_first(ends: Ends) -> None:
+    ends.hold()
+    ends.reactor.clock.now += LONGEST_HOLD * 0.9
+    ends.gather.release()
+    ends.hold()
+    ends.theirs[0].send(b"a")
+    ends.reactor.clock.now += LONGEST_HOLD * 0.9
+    assert ends.turn() == []
+    ends.reactor.clock.now += LONGEST_HOLD * 0.2
+    assert ends.turn() == ["released", "0: a", "turned"]
+
+
+def test_what_is_read_at_the_end_of_a_hold_may_begin_the_next(ends: Ends) -> None:
+    ends.hold()
+    ends.turned = ends.gather.hold
+    ends.theirs[0].send(b"a")
+    ends.done.clear()
+    ends.gather.release()
+    assert ends.done == ["released", "0: a", "turned"]
+    ends.theirs[0].send(b"b")
+    assert ends.turn() == []
+    assert ends.gather not in ends.reactor.getReaders()
+    ends.reactor.clock.now += LONGEST_HOLD * 1.1
+    assert ends.turn() == ["released", "0: b", "turned"]
 
 
 def test_what_is_closed_while_it_is_held_leaves_nothing(ends: Ends) -> None:
@@ -125,11 +158,10 @@ def test_while_many_requests_wait_others_are_read_later_and_all_are_answered() -
         for _ in range(3):
             server.reactor.turn()
         assert len(server.pool.jobs) == 6
-        for _ in range(2):
+        for _ in range(5):
             server.pool.step()
-        for _ in range(2):  # the wake, the read
-            server.reactor.turn()
-        assert len(server.pool.jobs) == 5
+        server.reactor.turn()  # the wake
+        assert len(server.pool.jobs) == 2
         server.settle()
         answers: list[Any] = [client.answers() for client in (*clients, late)]
         assert [one.body for (one,) in answers] == [b"hello"] * 7

@@ -175,13 +175,13 @@ class WorkerPool:
         return False
 
     def when_low(self, callback: Callable[[], None]) -> bool:
-        """Have `callback` called, in a worker's thread, once no more jobs wait than there are threads at work.
+        """Have `callback` called, in a worker's thread, once no more than one job waits.
 
         Return False, and never call it, if that is so now.
         """
         # First the mark, then the look: a worker that takes a job meanwhile does one of them after us.
         self._low = callback
-        if len(self._queue.waiting) > (1 if self._queue.sparing else len(self._doing)):
+        if len(self._queue.waiting) > 1:
             return True
         self._low = None
         return False
@@ -259,7 +259,7 @@ class WorkerPool:
             if waiting and idle and not jobs.sparing:
                 jobs.wake()  # each wakes the next
             low = self._low
-            if low is not None and len(waiting) <= (1 if jobs.sparing else len(doing)):
+            if low is not None and len(waiting) <= 1:
                 self._low = None
                 low()
             try:
