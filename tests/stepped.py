@@ -54,7 +54,7 @@ class SteppedPool:
         return jobs[room:]
 
     def when_low(self, callback: Callable[[], None]) -> bool:
-        self._low = callback if len(self.jobs) > 1 else None
+        self._low = callback if len(self.jobs) > self.minimum else None
         return self._low is not None
 
     def grow(self) -> None:

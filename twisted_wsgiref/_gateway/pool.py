@@ -177,11 +177,11 @@ class WorkerPool:
     def when_low(self, callback: Callable[[], None]) -> bool:
         """Have `callback` called, in a worker's thread, once no more than one job waits.
 
-        Return False, and never call it, if that is so now.
+        Return False, and never call it, where there are no more jobs now than threads at work.
         """
         # First the mark, then the look: a worker that takes a job meanwhile does one of them after us.
         self._low = callback
-        if len(self._queue.waiting) > 1:
+        if len(self._queue.waiting) > (1 if self._queue.sparing else len(self._doing)):
             return True
         self._low = None
         return False
