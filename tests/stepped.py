@@ -53,6 +53,11 @@ class SteppedPool:
         self.jobs.extend(jobs[:room])
         return jobs[room:]
 
+    queue = put
+
+    def wake(self) -> bool:
+        return False
+
     def when_low(self, callback: Callable[[], None]) -> bool:
         self._low = callback if len(self.jobs) > self.minimum else None
         return self._low is not None

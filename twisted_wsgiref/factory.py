@@ -21,6 +21,7 @@ from ._gateway.deadlines import Phase
 from ._gateway.departures import Departures
 from ._gateway.exchange import Exchange, Gateway
 from ._gateway.pool import WorkerPool
+from ._gateway.precedence import Precedence
 from ._gateway.request_body import RequestBody
 from ._gateway.wake import Wake
 from ._ops.stacks import describe_threads, requests_of
@@ -138,6 +139,7 @@ class WSGIFactory(Factory):
         self.stuck = 0  # threads that run a request whose time is over
         self._unfit = False  # and that was said
         self._pool = pool
+        self._precedence = Precedence()
         self._disk = disk
         self._call_later = call_later
         #: What reads the plain sockets, where there is such a thing.
@@ -208,16 +210,19 @@ class WSGIFactory(Factory):
         if not gathered:
             return
         self.departures.expect(len(gathered))
-        for exchange in self._pool.put(gathered):
-            self._tally.note("a request was answered 503: the queue is full")
-            if exchange.claim():  # type: ignore[attr-defined]
-                exchange.connection.refuse_exchange(503)  # type: ignore[attr-defined]
+        refused = self._pool.queue(gathered)
         if self._pool.sparing and self._next_look is None:
             self._next_look = self._call_later(_LOOK, self._look)
         gather = self.gather
         if gather is not None and gather.may_hold and self._pool.when_low(self._ask_for_more):
             self.departures.hold(self.clock())
             gather.hold()
+        if self._pool.wake():
+            self._precedence.grant()
+        for exchange in refused:
+            self._tally.note("a request was answered 503: the queue is full")
+            if exchange.claim():  # type: ignore[attr-defined]
+                exchange.connection.refuse_exchange(503)  # type: ignore[attr-defined]
 
     def _look(self) -> None:
         """See to it that no request waits behind one that takes its time, while there are idle threads."""

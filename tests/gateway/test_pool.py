@@ -316,6 +316,17 @@ def test_nobody_waits_for_few_jobs_in_vain(make: Any) -> None:
     assert said.empty()
 
 
+def test_what_is_queued_waits_for_the_wake(make: Any) -> None:
+    pool = make(minimum=2)
+    until(lambda: len(pool._queue.idle) == 2)
+    jobs = [Job(), Job()]
+    assert list(pool.queue(jobs)) == []
+    assert len(pool._queue.idle) == len(pool._queue.waiting) == 2
+    assert pool.wake()
+    until(lambda: all(job.done.is_set() for job in jobs))
+    assert not pool.wake()
+
+
 def test_nothing_runs_before_the_start() -> None:
     pool = WorkerPool("unstarted", minimum=1, maximum=4, idle=1, limit=10, failed=print)
     job = Job()

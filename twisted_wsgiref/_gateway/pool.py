@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from .bell import Bell, make_bell
 from .pace import Pace
 
 
@@ -33,30 +34,35 @@ class Jobs:
     took one fall idle. Should that one not be through soon, the others have to be woken from outside.
 
     No lock guards this: a worker first says that it waits and then looks for a job, and whether it is still spared;
-    whoever puts one, or ends the sparing, does it first and then looks for who waits. `put` and `close` are called in
-    one thread.
+    whoever puts one, or ends the sparing, does it first and then looks for who waits. `put`, `start` and `close` are
+    called in one thread.
     """
 
-    __slots__ = ("_closed", "idle", "last", "sparing", "waiting")
+    __slots__ = ("_closed", "_due", "idle", "last", "sparing", "waiting")
 
     def __init__(self) -> None:
         #: Jobs that no worker has taken. Taken in a worker's thread.
         self.waiting: deque[Job] = deque()
         #: One for each worker that waits, which holds it; who takes it out of here releases it.
-        self.idle: list[threading.Lock] = []
+        self.idle: list[Bell] = []
         #: Whether one worker is to be enough. Set in the reactor's thread, read in any.
         self.sparing = False
         #: Of the worker that took the last job, which will look for more before it waits. None if it has ended.
-        self.last: threading.Lock | None = None
+        self.last: Bell | None = None
         self._closed = False
+        self._due = False  # jobs were put before a worker that nobody has woken
 
     def put(self, jobs: Sequence[Job]) -> None:
-        """Add `jobs`, and wake a worker."""
+        """Add `jobs`, which `start` is to follow."""
         empty = not self.waiting
         self.waiting.extend(jobs)
         # Where some were waiting, somebody is on the way.
-        if not self.sparing or (empty and (self.last is None or self.last in self.idle)):
-            self.wake()
+        self._due = not self.sparing or (empty and (self.last is None or self.last in self.idle))
+
+    def start(self) -> bool:
+        """Wake a worker for what was put, if one has to be. Return whether one was."""
+        due, self._due = self._due, False
+        return due and self.wake()
 
     def close(self) -> None:
         """Have `wait` return False once no job is left."""
@@ -76,10 +82,10 @@ class Jobs:
 
     # ---- In a worker's thread ----------------------------------------------------------------------------------
 
-    def wait(self, bell: threading.Lock, timeout: float, spared: bool) -> bool:
+    def wait(self, bell: Bell, timeout: float, spared: bool) -> bool:
         """Wait until there may be a job, for `timeout` seconds at most, -1: without an end.
 
-        `bell` is the worker's own, and held by it. Return False once the time is over, or no more will come. Who is
+        `bell` is the worker's own. Return False once the time is over, or no more will come. Who is
         `spared` leaves jobs that wait to another.
         """
         if self._closed:
@@ -141,7 +147,16 @@ class WorkerPool:
             self._add_thread()
 
     def put(self, jobs: Sequence[Job]) -> Sequence[Job]:
-        """Queue `jobs` in their order; return those for which there is no room, or no thread any more."""
+        """Do as `queue`, then `wake`, and return what `queue` does."""
+        refused = self.queue(jobs)
+        self.wake()
+        return refused
+
+    def queue(self, jobs: Sequence[Job]) -> Sequence[Job]:
+        """Queue `jobs` in their order; return those for which there is no room, or no thread any more.
+
+        To be followed by `wake`.
+        """
         if self._stopped:
             return jobs
         refused: Sequence[Job] = ()
@@ -153,9 +168,15 @@ class WorkerPool:
         queue.sparing = self._pace.is_best(self._added - waiting, waiting)
         self._added += len(jobs)
         queue.put(jobs)
+        return refused
+
+    def wake(self) -> bool:
+        """Have what was queued taken by a thread that waits, or a new one. Return whether one waited."""
+        queue = self._queue
+        woken = queue.start()
         if len(self._doing) < self._maximum and not (queue.sparing and self._doing):
             self.grow()
-        return refused
+        return woken
 
     @property
     def sparing(self) -> bool:
@@ -219,7 +240,7 @@ class WorkerPool:
         self._started += 1
         timeout = -1.0 if len(self._doing) < self._minimum else self._idle
         name = f"{self._name}-{self._started}"
-        work = (self._queue, self._doing, timeout)
+        work = (self._queue, self._doing, timeout, make_bell())
         thread = threading.Thread(target=self._work, args=work, name=name, daemon=True)
         self._doing[thread] = None
         try:
@@ -230,10 +251,8 @@ class WorkerPool:
 
     # ---- In a worker's thread ----------------------------------------------------------------------------------
 
-    def _work(self, jobs: Jobs, doing: dict[threading.Thread, Job | None], timeout: float) -> None:
+    def _work(self, jobs: Jobs, doing: dict[threading.Thread, Job | None], timeout: float, bell: Bell) -> None:
         me = threading.current_thread()
-        bell = threading.Lock()
-        bell.acquire()
         waiting, idle = jobs.waiting, jobs.idle
         job: Job | None
         spared = False
