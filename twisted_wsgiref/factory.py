@@ -214,11 +214,12 @@ class WSGIFactory(Factory):
         if self._pool.sparing and self._next_look is None:
             self._next_look = self._call_later(_LOOK, self._look)
         gather = self.gather
-        if gather is not None and gather.may_hold and self._pool.when_low(self._ask_for_more):
+        held = gather is not None and gather.may_hold and self._pool.when_low(self._ask_for_more)
+        if held:
             self.departures.hold(self.clock())
-            gather.hold()
+            gather.hold()  # type: ignore[union-attr]
         if self._pool.wake():
-            self._precedence.grant()
+            self._precedence.grant(held)
         for exchange in refused:
             self._tally.note("a request was answered 503: the queue is full")
             if exchange.claim():  # type: ignore[attr-defined]

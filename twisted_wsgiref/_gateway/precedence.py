@@ -11,8 +11,9 @@ from collections.abc import Callable
 from time import monotonic, process_time
 from typing import Final
 
-# Who waits longer, in seconds, while this process gets less than half of a processor, has let another process go first.
+# Who waits longer, in seconds, did not wait for a few quick requests, but for one that computes, or another process.
 _LONG: Final = 0.0005
+# A process that got less of a processor meanwhile has let another one go first.
 _HALF: Final = 0.5
 # It is not tried again for so many times as long, so that no more than a hundredth of the time is lost.
 _RESPITE: Final = 100
@@ -36,8 +37,11 @@ class Precedence:
         self._give_way = give_way
         self._not_before = 0.0
 
-    def grant(self) -> None:
-        """Let others go first, unless they were another process's a while ago."""
+    def grant(self, nothing_else: bool) -> None:
+        """Let others go first, unless that took long a while ago.
+
+        With `nothing_else` to do before they are through, it may take as long as they are this process's own.
+        """
         before = self._clock()
         if before < self._not_before:
             return
@@ -45,5 +49,5 @@ class Precedence:
         self._give_way()
         after = self._clock()
         passed = after - before
-        if passed > _LONG and self._cpu_clock() - cpu < _HALF * passed:
+        if passed > _LONG and not (nothing_else and self._cpu_clock() - cpu > _HALF * passed):
             self._not_before = after + _RESPITE * passed
