@@ -211,19 +211,28 @@ class WSGIFactory(Factory):
             return
         self.departures.expect(len(gathered))
         refused = self._pool.queue(gathered)
-        if self._pool.sparing and self._next_look is None:
-            self._next_look = self._call_later(_LOOK, self._look)
-        gather = self.gather
-        held = gather is not None and gather.may_hold and self._pool.when_low(self._ask_for_more)
-        if held:
-            self.departures.hold(self.clock())
-            gather.hold()  # type: ignore[union-attr]
-        if self._pool.wake():
+        held = False
+        try:
+            if self._pool.sparing and self._next_look is None:
+                self._next_look = self._call_later(_LOOK, self._look)
+            held = self._hold()
+        finally:  # answers are held before they are made
+            woken = self._pool.wake()
+        if woken:
             self._precedence.grant(held)
         for exchange in refused:
             self._tally.note("a request was answered 503: the queue is full")
             if exchange.claim():  # type: ignore[attr-defined]
                 exchange.connection.refuse_exchange(503)  # type: ignore[attr-defined]
+
+    def _hold(self) -> bool:
+        """Have no more read where more requests wait than there are threads. Return whether that is so."""
+        gather = self.gather
+        if gather is None or not gather.may_hold or not self._pool.when_low(self._ask_for_more):
+            return False
+        gather.hold()
+        self.departures.hold(self.clock())
+        return True
 
     def _look(self) -> None:
         """See to it that no request waits behind one that takes its time, while there are idle threads."""

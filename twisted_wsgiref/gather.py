@@ -55,8 +55,8 @@ class Gather:
 
     def _listen(self, on: bool) -> None:
         if on != self._listens:
-            self._listens = on
             (self._reactor.addReader if on else self._reactor.removeReader)(self)
+            self._listens = on
 
     def add(self, descriptor: int, read: Callable[[], None]) -> None:
         """Have `read` called, which raises nothing, while `descriptor` has something to read, an error or its end."""
@@ -94,10 +94,12 @@ class Gather:
         """Read again: now, since something has come by then, and no turn of the reactor is needed to know it."""
         if self._held:
             self._held = False
-            self._released()
-            if self._epoll is not None:
-                self.doRead()
-                self._listen(not self._held)
+            try:
+                self._released()
+                if self._epoll is not None:
+                    self.doRead()
+            finally:  # what is read may have been the service's end
+                self._listen(self._epoll is not None and not self._held)
 
     def _end_hold(self) -> None:
         self._timer = None
@@ -131,11 +133,13 @@ class Gather:
         readers = self._readers
         self._has_read = True
         self.turning = True
-        for descriptor, _ in self._epoll.poll(0, _MOST):
-            read = readers.get(descriptor)  # one that was read before it may have closed it
-            if read is not None:
-                read()
-        self.turning = False
+        try:
+            for descriptor, _ in self._epoll.poll(0, _MOST):
+                read = readers.get(descriptor)  # one that was read before it may have closed it
+                if read is not None:
+                    read()
+        finally:
+            self.turning = False
         self._turned()
 
     def connectionLost(self, reason: Failure) -> None:

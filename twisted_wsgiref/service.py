@@ -326,7 +326,7 @@ def _rules(settings: Settings) -> Rules:
         limits=limits,
         max_body=settings.max_body,
         body_memory=settings.body_memory,
-        max_connections=_affordable(settings.max_connections),
+        max_connections=_affordable(settings.max_connections, max(settings.threads, settings.threads_max)),
         max_pipelined=settings.max_pipelined,
         head_timeout=settings.head_timeout,
         keep_alive=settings.keep_alive,
@@ -351,7 +351,7 @@ def _trusted(settings: Settings) -> TrustedPeers | None:
         raise SettingError(f"trusted_proxy: {error}") from None
 
 
-def _affordable(connections: int) -> int:
+def _affordable(connections: int, threads: int) -> int:
     """Return how many of `connections` this process has descriptors for, with some left for files and sockets.
 
     A connection that is closed for another in time is better than one that can not be accepted.
@@ -361,8 +361,9 @@ def _affordable(connections: int) -> int:
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return connections
-    # The interpreter, its reactor, logs, listening sockets: about 20. A quarter more for the application's own.
-    return max(1, min(connections, (soft - 20) * 3 // 4))
+    # The interpreter, its reactor, logs, listening sockets: about 20. A bell for each of `threads`. A quarter more for
+    # the application's own.
+    return max(1, min(connections, (soft - 20 - threads) * 3 // 4))
 
 
 def _failure(error: BaseException) -> Failure:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -54,6 +57,58 @@ def test_nobody_waits_for_longer_than_was_said(make: Callable[[], Bell]) -> None
     begin = time.monotonic()
     assert not bell.acquire(True, 0.01)
     assert time.monotonic() - begin >= 0.009
+
+
+def test_a_very_long_wait_is_one_too(make: Callable[[], Bell]) -> None:
+    bell = make()
+    bell.release()
+    assert bell.acquire(True, 3e6)
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="there are no such signals here")
+@pytest.mark.parametrize("timeout", [-1.0, PATIENCE])
+def test_a_signal_does_not_end_a_wait(make: Callable[[], Bell], timeout: float) -> None:
+    bell = make()
+    heard: list[bool] = []
+    handled: list[int] = []
+    previous = signal.signal(signal.SIGUSR1, lambda number, frame: handled.append(number))
+    try:
+        thread = threading.Thread(target=lambda: heard.append(bell.acquire(True, timeout)))
+        thread.start()
+        for _ in range(20):
+            signal.pthread_kill(thread.ident or 0, signal.SIGUSR1)
+            time.sleep(0.001)  # that it waits by then makes no difference to the outcome
+        assert thread.is_alive()
+        assert handled
+        bell.release()
+        thread.join(PATIENCE)
+        assert heard == [True]
+    finally:
+        signal.signal(signal.SIGUSR1, previous)
+
+
+_FORKS = """
+import os
+from twisted_wsgiref._gateway.bell import make_bell
+bell = make_bell()
+mine, theirs = os.pipe()
+child = os.fork()
+if not child:
+    os.read(mine, 1)
+    heard = bell.acquire(True, 0)
+    bell.release()
+    os._exit(heard or not bell.acquire(True, 0))
+bell.release()
+os.write(theirs, b"x")
+assert os.waitpid(child, 0)[1] == 0
+assert bell.acquire(True, 0)
+assert not bell.acquire(True, 0)
+"""
+
+
+@has_descriptors
+def test_a_child_hears_its_own_bell_alone() -> None:
+    subprocess.run([sys.executable, "-c", _FORKS], timeout=PATIENCE, check=True)
 
 
 @has_descriptors

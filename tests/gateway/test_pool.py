@@ -327,6 +327,16 @@ def test_what_is_queued_waits_for_the_wake(make: Any) -> None:
     assert not pool.wake()
 
 
+def test_a_wake_that_was_missed_is_made_up_for(make: Any, enough: list[bool]) -> None:
+    pool = make(minimum=1)
+    until(lambda: len(pool._queue.idle) == 1)
+    first, second = Job(), Job()
+    pool.queue([first])
+    pool.put([second])
+    until(second.done.is_set)
+    assert first.done.is_set()
+
+
 def test_nothing_runs_before_the_start() -> None:
     pool = WorkerPool("unstarted", minimum=1, maximum=4, idle=1, limit=10, failed=print)
     job = Job()

@@ -79,6 +79,19 @@ def test_a_short_wait_is_none_whoever_ran() -> None:
     assert processor.grants()
 
 
+def test_where_it_is_forbidden_it_is_not_tried_again() -> None:
+    asked: list[None] = []
+
+    def refuse() -> None:
+        asked.append(None)
+        raise PermissionError
+
+    precedence = Precedence(give_way=refuse)
+    precedence.grant(False)
+    precedence.grant(True)
+    assert len(asked) == 1
+
+
 @pytest.mark.skipif(not hasattr(os, "sched_yield"), reason="there is no such call here")
 def test_it_gives_the_interpreter_up() -> None:
     gate = threading.Lock()

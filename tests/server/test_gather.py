@@ -149,6 +149,33 @@ def test_what_is_closed_while_it_is_held_leaves_nothing(ends: Ends) -> None:
     assert ends.turn() == ["0: a", "turned"]
 
 
+def test_the_last_read_of_a_service_may_be_that_of_a_holds_end(ends: Ends) -> None:
+    # A client that has reset its connection is the last that a service waited for.
+    ends.hold()
+    ends.theirs[0].send(b"a")
+    ends.turned = ends.gather.close
+    ends.gather.release()
+    assert ends.gather not in ends.reactor.getReaders()
+    ends.turned = lambda: None
+    ends.gather.add(ends.mine[0].fileno(), lambda: ends.read(0))
+    ends.theirs[0].send(b"b")
+    assert ends.turn() == ["0: b", "turned"]
+
+
+def test_what_fails_at_a_holds_end_leaves_no_socket_unread(ends: Ends) -> None:
+    def fail() -> None:
+        raise MemoryError
+
+    ends.hold()
+    ends.turned = fail
+    ends.theirs[0].send(b"a")
+    with pytest.raises(MemoryError):
+        ends.gather.release()
+    ends.turned = lambda: None
+    ends.theirs[0].send(b"b")
+    assert ends.turn() == ["0: b", "turned"]
+
+
 def test_while_many_requests_wait_others_are_read_later_and_all_are_answered() -> None:
     with serving(hello, threads=4) as server:
         clients = [server.connect("socket").send(GET) for _ in range(6)]

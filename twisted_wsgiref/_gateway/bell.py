@@ -9,9 +9,16 @@ from __future__ import annotations
 
 import os
 import select
+import sys
 import threading
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
+from weakref import WeakSet
+
+# A ring, as an event descriptor counts it.
+_ONE: Final = (1).to_bytes(8, sys.byteorder)
+# The longest that is waited at a time, in seconds: `poll` counts milliseconds in 31 bits. Nobody minds to be done then.
+_LONGEST: Final = 1e6
 
 
 class Bell(Protocol):
@@ -27,27 +34,47 @@ class Bell(Protocol):
 class _EventBell:
     """A bell over an event descriptor, which is closed with the last reference: who can ring it rings no other file."""
 
-    __slots__ = ("_descriptor",)
+    __slots__ = ("__weakref__", "_descriptor")
 
     def __init__(self) -> None:
+        self._descriptor = os.eventfd(0, os.EFD_CLOEXEC)
+        _bells.add(self)
+
+    def renew(self) -> None:
+        """Be the bell of this process alone. Called in the child of a fork: else it would take its parent's rings."""
+        os.close(self._descriptor)
         self._descriptor = os.eventfd(0, os.EFD_CLOEXEC)
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         if timeout >= 0:
             poll = select.poll()
             poll.register(self._descriptor, select.POLLIN)
-            if not poll.poll(timeout * 1000):
+            if not poll.poll(min(timeout, _LONGEST) * 1000):
                 return False
-        os.eventfd_read(self._descriptor)
+        # Not `os.eventfd_read`: that is not tried again where a signal interrupts it.
+        os.read(self._descriptor, len(_ONE))
         return True
 
     def release(self) -> None:
-        os.eventfd_write(self._descriptor, 1)
+        os.write(self._descriptor, _ONE)
 
     def __del__(self, close: Callable[[int], None] = os.close) -> None:
         descriptor = getattr(self, "_descriptor", None)
         if descriptor is not None:
             close(descriptor)
+
+
+# An application may fork, and a child that does not end goes on in its worker's thread.
+_bells: Final[WeakSet[_EventBell]] = WeakSet()
+
+
+def _renew_all() -> None:
+    for bell in list(_bells):
+        bell.renew()
+
+
+if hasattr(os, "eventfd"):
+    os.register_at_fork(after_in_child=_renew_all)
 
 
 def make_bell() -> Bell:

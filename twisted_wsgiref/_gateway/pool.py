@@ -57,7 +57,7 @@ class Jobs:
         empty = not self.waiting
         self.waiting.extend(jobs)
         # Where some were waiting, somebody is on the way.
-        self._due = not self.sparing or (empty and (self.last is None or self.last in self.idle))
+        self._due = self._due or not self.sparing or (empty and (self.last is None or self.last in self.idle))
 
     def start(self) -> bool:
         """Wake a worker for what was put, if one has to be. Return whether one was."""
