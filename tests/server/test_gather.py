@@ -81,7 +81,12 @@ def test_nothing_is_read_while_it_is_held(ends: Ends) -> None:
     assert ends.turn() == ["0: b", "turned"]
 
 
-def test_a_hold_ends_by_itself(ends: Ends) -> None:
+@pytest.mark.parametrize("after_another", [False, True])
+def test_a_hold_ends_by_itself_in_its_own_time(ends: Ends, after_another: bool) -> None:
+    if after_another:
+        ends.hold()
+        ends.reactor.clock.now += LONGEST_HOLD * 0.9
+        ends.gather.release()
     ends.hold()
     ends.theirs[0].send(b"a")
     ends.reactor.clock.now += LONGEST_HOLD * 0.9
@@ -110,18 +115,6 @@ def test_between_two_holds_is_a_read(ends: Ends) -> None:
     assert ends.gather.may_hold
     ends.gather.hold()
     assert not ends.gather.may_hold
-
-
-def test_a_hold_lasts_as_long_after_another_as_the_first(ends: Ends) -> None:
-    ends.hold()
-    ends.reactor.clock.now += LONGEST_HOLD * 0.9
-    ends.gather.release()
-    ends.hold()
-    ends.theirs[0].send(b"a")
-    ends.reactor.clock.now += LONGEST_HOLD * 0.9
-    assert ends.turn() == []
-    ends.reactor.clock.now += LONGEST_HOLD * 0.2
-    assert ends.turn() == ["released", "0: a", "turned"]
 
 
 def test_what_is_read_at_the_end_of_a_hold_may_begin_the_next(ends: Ends) -> None:
@@ -217,6 +210,15 @@ def test_while_many_requests_wait_answers_leave_together() -> None:
         assert len(server.records) == 2
         server.settle()
         assert [client.answers()[0].body for client in clients] == [b"hello"] * 4
+
+
+def test_answers_are_held_before_a_worker_is_woken() -> None:
+    # Else it would send the first of them one by one.
+    with serving(hello, threads=1) as server:
+        held: list[bool] = []
+        server.pool.wake = lambda: held.append(server.factory.departures.held)
+        crowd(server, 4)
+        assert held == [True]
 
 
 def test_answers_leave_when_the_time_of_a_hold_is_over() -> None:
