@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support import GET, KINDS, TEXT, echo, request, serving
+from twisted_wsgiref._gateway.deadlines import Deadlines, Phase
 
 kinds = pytest.mark.parametrize("kind", KINDS)
 sockets = pytest.mark.parametrize("kind", ["socket", "opaque"])
@@ -57,6 +58,23 @@ def test_an_idle_connection_is_closed_after_keep_alive(kind: str) -> None:
         assert not client.aborted
         assert len(client.answers()) == 2
         assert server.factory.connections == set()
+
+
+@kinds
+def test_a_deadline_is_a_second_late_at_most(kind: str) -> None:
+    with serving(keep_alive=5) as server:
+        client = server.ask(GET, kind)
+        server.advance(5)
+        assert not client.ended
+        server.advance(1)
+        assert client.ended
+
+
+def test_a_sweep_that_comes_a_moment_early_is_in_time() -> None:
+    deadlines = Deadlines({Phase.RUNNING: 5.0}, rate=0)
+    assert not deadlines.is_late(Phase.RUNNING, 10.02)  # this one came a moment late
+    assert not deadlines.is_late(Phase.RUNNING, 14.0)
+    assert deadlines.is_late(Phase.RUNNING, 15.0)
 
 
 @kinds

@@ -8,6 +8,8 @@ from typing import Final
 
 # A body's rate is judged over this many seconds: a train in a tunnel is no attack.
 RATE_WINDOW: Final = 10.0
+# A sweep is never early, but the one before may have been late by a part of this, in seconds: what it saw begin is due.
+_JITTER: Final = 0.05
 
 
 class Phase(Enum):
@@ -72,7 +74,7 @@ class Deadlines:
             self._progress = progress
             self.since = now
         limit = self._limits.get(phase)
-        return limit is not None and now - self.since > limit
+        return limit is not None and now - self.since > limit - _JITTER
 
     def _is_slow(self, now: float, progress: int) -> bool:
         elapsed = now - self.since
