@@ -27,7 +27,7 @@ from ._gateway.exchange import Gateway
 from ._gateway.handler import WSGIHandler
 from ._gateway.pool import WorkerPool
 from ._gateway.wake import Wake
-from ._ops.record import Record
+from ._ops.record import FactsObserver, Record, told_facts
 from ._wire.forwarded import TrustedPeers
 from ._wire.limits import Limits
 from ._wire.response import ServerFields
@@ -61,7 +61,9 @@ class WSGIService(Service):
 
     `endpoints` are endpoint descriptions (``"tcp:8000"``, ``"unix:/run/app.sock"``, ``"ssl:443:privateKey=key.pem"``)
     or `IStreamServerEndpoint` providers. `handler_class` is a subclass of `WSGIHandler`. `observers` are called with a
-    `Record` for each finished exchange, in whichever thread finished it. `name` begins the names of the threads.
+    `Record` for each finished exchange, in whichever thread finished it; of one that has a method ``observe_facts``
+    that is called instead, with the fields of a `Record` as a plain tuple, which costs less. `name` begins the names of
+    the threads.
 
     ``whenListening`` fires with the `IListeningPort` of each endpoint, or fails with `ListenError`. The application is
     called on threads of this service; the reactor is never blocked, and threads are never joined.
@@ -75,7 +77,7 @@ class WSGIService(Service):
         *,
         reactor: Any = None,
         handler_class: type[WSGIHandler] = WSGIHandler,
-        observers: Sequence[Callable[[Record], object]] = (),
+        observers: Sequence[Callable[[Record], object] | FactsObserver] = (),
         name: str | None = None,
         multiprocess: bool = False,
         clock: Callable[[], float] = time.monotonic,
@@ -104,7 +106,7 @@ class WSGIService(Service):
             ServerFields(settings.server_header),
             multiprocess,
             clock,
-            tuple(observers),
+            tuple(told_facts(observer) for observer in observers),
             _guard(settings),
         )
         environ = service_environ(

@@ -28,6 +28,7 @@ from ._ops.link import LINE, TABLE, Line, Orders, connect, read_orders
 from ._ops.listeners import Bound, be_activated
 from ._ops.loading import LoadError, load_application
 from ._ops.pulse import disarm, end_within
+from ._ops.record import FactsObserver
 from ._ops.signals import Ending
 from ._ops.wear import Wear
 from .process import ServingService
@@ -224,12 +225,15 @@ def _make_service(
 ) -> WorkerService:
     ending, reactor = process
     wear = Wear(settings.max_requests, settings.max_rss)
+    observers: list[FactsObserver] = [wear] if settings.max_requests else []
+    if access_log is not None:
+        observers.append(access_log)
     wsgi = WSGIService(
         application,
         orders.endpoints,
         settings,
         reactor=AdoptingReactor(reactor, bound, lambda port: share.adopted(reactor, port)),
-        observers=(wear,) if access_log is None else (wear, access_log),
+        observers=observers,
         name=f"worker-{orders.number}",
         multiprocess=True,
     )

@@ -11,7 +11,7 @@ from twisted_wsgiref._gateway.environ import ConnectionEnviron, service_environ
 from twisted_wsgiref._gateway.error_stream import ErrorStream
 from twisted_wsgiref._gateway.exchange import Exchange
 from twisted_wsgiref._gateway.handler import WSGIHandler
-from twisted_wsgiref._ops.record import Record
+from twisted_wsgiref._ops.record import Facts, Record, told_facts
 from twisted_wsgiref._wire.head import HeadParser
 from twisted_wsgiref._wire.response import ServerFields
 
@@ -50,7 +50,7 @@ def make(application: Any, outlet: Any, *observers: Any, remote_user: str = "") 
         handler_class=WSGIHandler,
         errors=errors,
         stamp=ServerFields("tests"),
-        observers=observers,
+        observers=tuple(told_facts(observer) for observer in observers),
     )
     service = service_environ(software="tests", script_name="", multiprocess=False, errors=errors, file_wrapper=None)
     base = ConnectionEnviron(service, "http", ("127.0.0.1", 8080), ("127.0.0.2", 5000))
@@ -83,6 +83,20 @@ def test_a_record_has_its_peer_and_user_whoever_let_go_of_the_environ() -> None:
     exchange._over = False  # as the reactor has seen it, a moment ago
     exchange.report()
     assert [(record.peer, record.user) for record in records] == [("127.0.0.2", "frank")]
+
+
+def test_an_observer_may_do_without_the_names() -> None:
+    class Plain:
+        facts: list[Facts] = []
+
+        def observe_facts(self, facts: Facts) -> None:
+            self.facts.append(facts)
+
+    records: list[Record] = []
+    exchange = make(None, RecordingOutlet(), Plain(), records.append)
+    exchange.report()
+    assert Plain.facts == records
+    assert [type(told) for told in (*Plain.facts, *records)] == [tuple, Record]
 
 
 @pytest.mark.parametrize("error", [ValueError("on purpose"), SystemExit(3), KeyboardInterrupt()])

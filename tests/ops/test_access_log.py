@@ -88,7 +88,7 @@ def globally_logged() -> Iterator[list[LogEvent]]:
 def logged_one(log: AccessLog, disk: Disk, record: Record = RECORD) -> None:
     """Hand over a record and wait until the disk was asked to take it."""
     disk.wrote.clear()
-    log(record)
+    log.observe_facts(record)
     assert disk.wrote.wait(10)
 
 
@@ -140,7 +140,7 @@ def test_each_line_has_its_own_time(quick: None) -> None:
     disk = Disk()
     log = AccessLog(disk)
     for when in (1.0, 1.9, 2.0, 1.5):
-        log(RECORD._replace(finished=when))
+        log.observe_facts(RECORD._replace(finished=when))
     assert log.close()
     times = [line.split("[")[1].split("]")[0] for line in b"".join(disk.writes).decode().splitlines()]
     assert times == [format_time(second) for second in (1, 1, 2, 1)]
@@ -152,7 +152,7 @@ def test_whole_lines_are_written_at_once_where_there_are_many(monkeypatch: pytes
     disk = Disk()
     log = AccessLog(disk)
     log._waiting += b"x" * 299 + b"\n" + b"y" * 1999 + b"\n" + b"z" * 299 + b"\n"
-    log(RECORD)
+    log.observe_facts(RECORD)
     end = time.monotonic() + 10
     while len(disk.writes) < 2 and time.monotonic() < end:
         time.sleep(0.001)
@@ -167,7 +167,7 @@ def test_many_records_are_one_write(monkeypatch: pytest.MonkeyPatch) -> None:
     disk = Disk()
     log = AccessLog(disk)
     for number in range(100):
-        log(RECORD._replace(octets=number + 1))
+        log.observe_facts(RECORD._replace(octets=number + 1))
     assert log.close()
     assert len(disk.writes) == 1
     assert [int(line.split()[9]) for line in disk.writes[0].splitlines()] == list(range(1, 101))
@@ -179,7 +179,7 @@ def test_close_writes_all_that_came_before(quick: None) -> None:
     log = AccessLog(disk)
     total = 3007
     for number in range(total):
-        log(RECORD._replace(octets=number + 1))
+        log.observe_facts(RECORD._replace(octets=number + 1))
     assert log.close()
     numbers = sorted(int(line.split()[9]) for line in b"".join(disk.writes).splitlines())
     assert numbers == list(range(1, total + 1))
@@ -196,7 +196,7 @@ def test_a_file_is_appended_to(tmp_path: Path) -> None:
     path = tmp_path / "access.log"
     for _ in range(2):
         log = AccessLog(str(path))
-        log(RECORD)
+        log.observe_facts(RECORD)
         assert log.close()
     assert len(path.read_text().splitlines()) == 2
 
@@ -209,7 +209,7 @@ def test_a_path_that_can_not_be_opened_is_said_at_once(tmp_path: Path) -> None:
 def test_a_dash_is_the_real_standard_output(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(access_log, "_standard_output", lambda: 1)
     log = AccessLog("-")
-    log(RECORD)
+    log.observe_facts(RECORD)
     assert log.close()
     assert COMBINED.fullmatch(capfd.readouterr().out)
     os.fstat(1)  # It is not ours to close: this would raise.
@@ -220,7 +220,7 @@ def test_after_a_rotation_lines_go_to_the_new_file(tmp_path: Path) -> None:
     log = AccessLog(str(path))
     path.rename(tmp_path / "access.log.1")
     log.reopen()
-    log(RECORD)
+    log.observe_facts(RECORD)
     assert log.close()
     assert (tmp_path / "access.log.1").read_text() == ""
     assert COMBINED.fullmatch(path.read_text())
@@ -233,7 +233,7 @@ def test_a_rotation_that_fails_keeps_the_old_file(tmp_path: Path) -> None:
     log = AccessLog(str(directory / "access.log"), say=said.append)
     directory.rename(tmp_path / "moved")
     log.reopen()
-    log(RECORD)
+    log.observe_facts(RECORD)
     assert log.close()
     assert COMBINED.fullmatch((tmp_path / "moved" / "access.log").read_text())
     assert len(said) == 1
@@ -274,7 +274,7 @@ def test_lost_lines_are_told_at_the_end_too(quick: None) -> None:
     disk, said = Disk(), []
     log = AccessLog(disk, say=said.append)
     disk.error = OSError(errno.EIO, "Input/output error")
-    log(RECORD)
+    log.observe_facts(RECORD)
     assert log.close()
     assert said[-1] == "the access log is closed; 1 line of it was lost"
 
@@ -284,10 +284,10 @@ def test_a_stalled_disk_holds_neither_callers_nor_close(quick: None, monkeypatch
     disk, said = Disk(), []
     disk.gate.clear()
     log = AccessLog(disk, say=said.append)
-    log(RECORD)
+    log.observe_facts(RECORD)
     assert disk.entered.wait(10)
     for _ in range(100):
-        log(RECORD)
+        log.observe_facts(RECORD)
     assert not log.close(timeout=0.01)
     disk.gate.set()
     assert log.close(timeout=10)
@@ -299,7 +299,7 @@ def test_a_stalled_disk_holds_neither_callers_nor_close(quick: None, monkeypatch
 def test_records_from_many_threads_are_all_there() -> None:
     disk = Disk()
     log = AccessLog(disk)
-    threads = [threading.Thread(target=lambda: [log(RECORD) for _ in range(200)]) for _ in range(8)]
+    threads = [threading.Thread(target=lambda: [log.observe_facts(RECORD) for _ in range(200)]) for _ in range(8)]
     for each in threads:
         each.start()
     for each in threads:
@@ -322,7 +322,7 @@ def test_who_brings_a_record_makes_no_more_lines_than_its_share(monkeypatch: pyt
     monkeypatch.setattr(access_log, "format_line", format_slowly)
     monkeypatch.setattr(log, "_wake", lambda: None)
     for _ in range(access_log.TOGETHER):
-        log(RECORD)
+        log.observe_facts(RECORD)
     assert len(made) == access_log.TOGETHER
 
 
@@ -339,11 +339,11 @@ def test_lines_that_another_thread_is_making_are_waited_for(quick: None, monkeyp
     disk = Disk()
     log = AccessLog(disk)
     log._asleep = False  # the writer does not come for the first
-    caller = threading.Thread(target=lambda: [log(RECORD) for _ in range(access_log.TOGETHER)])
+    caller = threading.Thread(target=lambda: [log.observe_facts(RECORD) for _ in range(access_log.TOGETHER)])
     caller.start()
     assert making.wait(10)
     log._asleep = True
-    log(RECORD)  # it comes for this one
+    log.observe_facts(RECORD)  # it comes for this one
     assert not log.close(timeout=0.05)
     go_on.set()
     caller.join(10)
@@ -369,7 +369,7 @@ def test_lines_that_were_being_made_when_the_writer_fell_asleep_wake_it(
 
     monkeypatch.setattr(log, "_add", add_late)
     log._records.extend([RECORD] * (access_log.TOGETHER - 1))
-    log(RECORD)
+    log.observe_facts(RECORD)
     assert disk.wrote.wait(10)
     assert log.close()
     assert len(b"".join(disk.writes).splitlines()) == 1 + access_log.TOGETHER
@@ -384,15 +384,15 @@ def test_a_record_that_is_none_costs_no_other_its_line(quick: None, together: bo
         if together:
             log._records.extend([RECORD, wrong, *[RECORD] * access_log.TOGETHER])
             with pytest.raises(ValueError, match="NaN"):
-                log(RECORD)
+                log.observe_facts(RECORD)
         else:
-            log(wrong)
+            log.observe_facts(wrong)
             end = time.monotonic() + 10
             while not events and time.monotonic() < end:
                 time.sleep(0.001)
             assert "not all of it was written" in str(events)
             for _ in range(access_log.TOGETHER + 2):
-                log(RECORD)
+                log.observe_facts(RECORD)
         assert log.close()
     assert len(b"".join(disk.writes).splitlines()) == access_log.TOGETHER + 2
 
@@ -431,7 +431,7 @@ def test_an_old_file_that_can_not_be_closed_does_not_end_the_log(tmp_path: Path)
     log._sink = Full()
     log.reopen()
     path.unlink()
-    log(RECORD)
+    log.observe_facts(RECORD)
     assert log.close()
     assert COMBINED.fullmatch(path.read_text())
 
@@ -440,10 +440,10 @@ def test_an_old_file_that_can_not_be_closed_does_not_end_the_log(tmp_path: Path)
 def test_what_comes_after_the_end_does_not_pile_up(begun: bool) -> None:
     log = AccessLog(Disk())
     if begun:
-        log(RECORD)
+        log.observe_facts(RECORD)
     assert log.close()
     for _ in range(100):
-        log(RECORD)
+        log.observe_facts(RECORD)
     assert len(log._records) < access_log.TOGETHER
     assert not log._waiting
 
@@ -457,7 +457,7 @@ def test_a_thread_that_can_not_be_started_is_started_with_the_next_line(monkeypa
             raise RuntimeError("can't start new thread")
 
         full.setattr(threading.Thread, "start", refuse)
-        log(RECORD)
-    log(RECORD)
+        log.observe_facts(RECORD)
+    log.observe_facts(RECORD)
     assert log.close()
     assert b"".join(disk.writes).count(b"\n") == 2

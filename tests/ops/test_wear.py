@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 
+from twisted_wsgiref._ops.record import Record
 from twisted_wsgiref._ops.stacks import describe_threads, requests_of
 from twisted_wsgiref._ops.wear import Wear, resident
+
+RECORD = Record.refused(None, 400, 0.0)
 
 
 @pytest.mark.parametrize(("part", "limit"), [(0.9, 90), (1.0, 100), (1.1, 110)])
@@ -17,9 +20,9 @@ def test_requests_are_counted_to_a_limit_that_is_spread(part: float, limit: int)
     asked: list[tuple[float, float]] = []
     wear = Wear(100, 0, spread=lambda low, high: asked.append((low, high)) or part)  # type: ignore[func-returns-value]
     for _ in range(limit - 1):
-        wear(None)
+        wear.observe_facts(RECORD)
     assert wear.reason() == ""
-    wear(None)
+    wear.observe_facts(RECORD)
     assert wear.reason() == f"it has served {limit} requests"
     assert asked == [(0.9, 1.1)]
 
@@ -35,7 +38,7 @@ def test_memory_is_looked_at() -> None:
 def test_without_limits_nothing_wears_out() -> None:
     wear = Wear(0, 0)
     for _ in range(1000):
-        wear(None)
+        wear.observe_facts(RECORD)
     assert wear.reason() == ""
 
 
@@ -45,7 +48,7 @@ def test_the_memory_of_this_process_is_plausible() -> None:
 
 def test_the_smallest_limit_is_one_request() -> None:
     wear = Wear(1, 0, spread=lambda low, high: low)
-    wear(None)
+    wear.observe_facts(RECORD)
     assert wear.reason()
 
 

@@ -10,7 +10,7 @@ from time import time
 from traceback import format_exc
 from typing import IO, TYPE_CHECKING, Any, Final, NoReturn, Protocol
 
-from twisted_wsgiref._ops.record import Record
+from twisted_wsgiref._ops.record import Facts
 from twisted_wsgiref._wire.response import ServerFields, interim_answer
 
 from .fields import format_fields
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 # A client that has closed its sending half may still read: it is answered. One that did so and has waited this long,
 # in seconds, has closed the window: the work would be for nobody.
 _PATIENCE: Final = 1.0
-
-# What a named tuple's own constructor calls, with a call less.
-_make_record: Final[Callable[[type[Record], tuple[Any, ...]], Record]] = tuple.__new__
 
 
 class Connection(Protocol):
@@ -55,15 +52,15 @@ class Gateway:
     stamp: ServerFields
     multiprocess: bool
     clock: Callable[[], float]
-    observers: tuple[Callable[[Record], object], ...] = ()
+    observers: tuple[Callable[[Facts], object], ...] = ()
     # What makes an application one that can be interrupted. None: nobody asked for it.
     guard: Callable[[Exchange, WSGIApplication], WSGIApplication] | None = None
 
-    def tell(self, record: Record) -> None:
+    def tell(self, facts: Facts) -> None:
         """Tell the observers. What one of them raises is logged, and hurts neither the others nor a connection."""
         for observer in self.observers:
             try:
-                observer(record)
+                observer(facts)
             except BaseException:  # an answer is out, and its connection goes on, whatever it is
                 self.log_observer()
 
@@ -174,24 +171,21 @@ class Exchange:
             self._let_go()
         head = self.head
         field = head.fields.get
-        record = _make_record(
-            Record,
-            (
-                self._peer,
-                head.request_line,
-                self.status,
-                self.octets,
-                time(),
-                gateway.clock() - self.received,
-                field("HTTP_REFERER", ""),
-                field("HTTP_USER_AGENT", ""),
-                self._user,
-            ),
+        facts = (
+            self._peer,
+            head.request_line,
+            self.status,
+            self.octets,
+            time(),
+            gateway.clock() - self.received,
+            field("HTTP_REFERER", ""),
+            field("HTTP_USER_AGENT", ""),
+            self._user,
         )
         # As `Gateway.tell` does. A call that is made once a request, and so between others, costs 0.3 us.
         for observer in gateway.observers:
             try:
-                observer(record)
+                observer(facts)
             except BaseException:
                 gateway.log_observer()
 

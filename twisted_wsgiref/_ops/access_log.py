@@ -23,7 +23,7 @@ from typing import Protocol
 
 from twisted.logger import Logger
 
-from .record import Record
+from .record import Facts
 
 # Long enough to join the lines of a busy moment into one write, too short for someone who watches the file to notice.
 GATHER_SECONDS = 0.05
@@ -90,13 +90,13 @@ def format_time(seconds: int) -> str:
     )
 
 
-def format_line(record: Record, when: str) -> str:
-    """Return `record` as a line of the combined format: printable ASCII, all else and ``"`` and ``\\`` as ``\\xNN``.
+def format_line(facts: Facts, when: str) -> str:
+    """Return `facts` as a line of the combined format: printable ASCII, all else and ``"`` and ``\\`` as ``\\xNN``.
 
     Format: ``%h - %u [%t] "%r" %>s %b "%{Referer}i" "%{User-Agent}i"`` of Apache's mod_log_config. A client that
     left before its answer began has status 499, nginx's number for it, because tools expect three digits.
     """
-    peer, line, status, octets, _, _, referer, agent, user = record
+    peer, line, status, octets, _, _, referer, agent, user = facts
     # A call of `_quoted` less for most lines.
     if not (line and line.isascii() and line.isprintable() and '"' not in line and "\\" not in line):
         line = _quoted(line)
@@ -104,7 +104,7 @@ def format_line(record: Record, when: str) -> str:
 
 
 class AccessLog:
-    """An observer that keeps `Record` after `Record` as lines in a file.
+    """An observer that keeps what is told of each exchange as a line in a file.
 
     `target` is a path, ``-`` for standard output, or a `Sink`. Raises `OSError` where a path can not be opened.
     Lines that can not be written are counted, and `say` is told once when it begins and once when it is well again.
@@ -117,7 +117,7 @@ class AccessLog:
         self._path = None if not isinstance(target, str) or target == "-" else os.path.abspath(target)
         self._say = say or _say
         # What has come. Added to by any thread, emptied by whoever makes lines of it.
-        self._records: deque[Record] = deque()
+        self._records: deque[Facts] = deque()
         # As long as the number of threads that have taken records and not yet added their lines.
         self._making: list[None] = []
         # Lines. Added to by any thread, emptied by the writer.
@@ -147,10 +147,10 @@ class AccessLog:
 
     # ---- Any thread ----------------------------------------------------------------------------------------------
 
-    def __call__(self, record: Record) -> None:
-        """Have `record` written soon. Called by any thread; never waits."""
+    def observe_facts(self, facts: Facts) -> None:
+        """Have `facts` written soon. Called by any thread; never waits."""
         records = self._records
-        records.append(record)
+        records.append(facts)
         try:
             if len(records) >= TOGETHER:
                 self._make_lines(TOGETHER)
@@ -171,12 +171,13 @@ class AccessLog:
             start, end, when = self._second
             for _ in range(most):
                 try:
-                    record = records.popleft()
+                    facts = records.popleft()
                 except IndexError:  # other threads were faster
                     break
-                if not start <= record.finished < end:
-                    start, end, when = self._begin_second(record.finished)
-                lines.append(format_line(record, when))
+                finished = facts[4]
+                if not start <= finished < end:
+                    start, end, when = self._begin_second(finished)
+                lines.append(format_line(facts, when))
         finally:
             self._add(lines)
             self._making.pop()

@@ -9,7 +9,9 @@ import os
 import random
 from collections.abc import Callable
 from itertools import count
-from typing import Any, Final
+from typing import Final
+
+from .record import Facts
 
 try:
     import resource
@@ -38,7 +40,7 @@ class Wear:
         self._next = count(1).__next__
         self._served = 0
 
-    def __call__(self, record: Any) -> None:
+    def observe_facts(self, facts: Facts) -> None:
         """Count one. Called in any thread."""
         self._served = self._next()
 
