@@ -35,7 +35,7 @@ from .factory import LAST_SWEEP, SWEEP, Rules, WSGIFactory
 from .gather import make_gather
 from .proxy import ProxiedReactor
 from .settings import SettingError, Settings
-from .transports import stop_accepting
+from .transports import send_unpaced, stop_accepting
 from .util import FileWrapper
 
 try:
@@ -255,6 +255,7 @@ class WSGIService(Service):
         sock = getattr(port, "socket", None)
         if sock is not None:
             sock.listen(self._settings.backlog)
+            send_unpaced(sock)
         logger = getattr(port, "_logger", None)
         if logger is not None:
             # Without descriptors Twisted closes what it accepts, with a line for each: a flood of them is one line.

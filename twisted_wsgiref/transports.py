@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import select
 import socket
+from contextlib import suppress
+from ipaddress import ip_address
 from typing import Any, Final
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -20,6 +22,25 @@ except ImportError:  # Without pyOpenSSL there is no TLS.
 
 # As many turns of accepting as empty the queue of a busy server; who connects all the time does not hold up the end.
 _MOST_TURNS: Final = 256
+_CONGESTION: Final = getattr(socket, "TCP_CONGESTION", None)
+# What the kernel calls an algorithm takes so many octets at the most: TCP_CA_NAME_MAX.
+_LONGEST_NAME: Final = 16
+
+
+def send_unpaced(listener: socket.socket) -> None:
+    """Have the kernel send what goes to clients of a loopback address as fast as they read.
+
+    Where BBR is the system's congestion control, it spreads what is sent in time, for a network that is not there. Only
+    the listening socket can say so: what a connection has begun with stays. Does nothing elsewhere, where another
+    algorithm is used, or where it is forbidden.
+    """
+    if _CONGESTION is None or listener.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    with suppress(OSError):
+        if listener.getsockopt(socket.IPPROTO_TCP, _CONGESTION, _LONGEST_NAME).startswith(b"bbr"):
+            address = ip_address(listener.getsockname()[0])
+            if (getattr(address, "ipv4_mapped", None) or address).is_loopback:
+                listener.setsockopt(socket.IPPROTO_TCP, _CONGESTION, b"reno")
 
 
 def stop_accepting(port: Any) -> Deferred[Any]:

@@ -21,6 +21,7 @@ from twisted.trial.unittest import TestCase
 from twisted.web.client import Agent, HTTPConnectionPool
 
 from tests.support import TEXT, checked, hello
+from twisted_wsgiref import service as service_module
 from twisted_wsgiref.service import ListenError, WSGIService, parse_endpoint
 from twisted_wsgiref.settings import Settings
 
@@ -194,6 +195,15 @@ class ServiceTests(TestCase):
             with pytest.raises(Exception, match=r"."):
                 await answer
             go.set()
+
+        return defer.ensureDeferred(run())
+
+    def test_every_listener_on_this_machine_is_told_to_send_unpaced(self) -> Any:
+        async def run() -> None:
+            told: list[Any] = []
+            self.patch(service_module, "send_unpaced", told.append)
+            service, _ = await self.serve(hello, LOOPBACK, LOOPBACK)
+            assert told == [port.socket for port in await service.whenListening]
 
         return defer.ensureDeferred(run())
 
