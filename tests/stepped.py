@@ -31,7 +31,7 @@ class SteppedPool:
         self, name: str, *, minimum: int, limit: int = 1024, failed: Callable[[BaseException], None], **_: Any
     ) -> None:
         self.name = name
-        self.minimum = minimum
+        self.minimum = self.size = minimum
         self.limit = limit
         self.jobs: deque[Any] = deque()
         self.done = 0

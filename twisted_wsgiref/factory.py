@@ -136,8 +136,7 @@ class WSGIFactory(Factory):
             Phase.FRESH: rules.linger,
             Phase.HANDSHAKE: min(rules.linger, rules.tls_timeout),
         }
-        self.stuck = 0  # threads that run a request whose time is over
-        self._unfit = False  # and that was said
+        self._unfit = False  # every thread is stuck, and that was said
         self._pool = pool
         self._precedence = Precedence()
         self._disk = disk
@@ -261,8 +260,7 @@ class WSGIFactory(Factory):
     def sweep(self) -> None:
         """Keep the deadlines of all connections."""
         now = self.clock()
-        if self.stuck:
-            self._judge()
+        self._judge()
         for connection in list(self.connections):
             try:
                 connection.sweep(now)
@@ -276,17 +274,21 @@ class WSGIFactory(Factory):
         """Log why a request was refused; floods of one kind are counted and summed up."""
         self._tally.note(f"refused with {status}: {reason}" if status else reason)
 
+    @property
+    def stuck(self) -> int:
+        """How many threads run a request whose time is over."""
+        return sum(job.expired for _, job in self._pool.running())  # type: ignore[attr-defined]
+
     def note_stuck(self, exchange: Exchange) -> None:
         """Count and log what holds up `exchange`, whose time is over."""
-        self.stuck += 1
         self._describe(exchange, "a request took too long and was given up")
         if self.gateway.guard is None:
             self._judge()  # else at the next sweep: an exception is on its way that may free the thread
 
     def _judge(self) -> None:
         """Say so, once, where no thread is left for others."""
-        if self.stuck == self._pool.size and not self._unfit:
-            self._unfit = True
+        unfit, self._unfit = self._unfit, self.stuck >= self._pool.size
+        if self._unfit and not unfit:
             self._say("every thread is stuck")
             self.on_unfit()
 
@@ -301,11 +303,6 @@ class WSGIFactory(Factory):
             if not exchange.watched and now - exchange.received > LONG:
                 exchange.watched = True
                 self._describe(exchange, f"a request has been running for {now - exchange.received:.0f} s")
-
-    def note_unstuck(self) -> None:
-        """Count a thread in that has come back after all."""
-        self.stuck -= 1
-        self._unfit = False
 
     def log_trouble(self, what: str, error: BaseException) -> None:
         """Log what the server itself could not do."""

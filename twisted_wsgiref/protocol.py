@@ -108,7 +108,9 @@ class WSGIProtocol(Protocol):
             return
         self._reader.feed(data)
         if self._exchange is None:
-            self._take_request()
+            # Looked at again: a worker may have ended its exchange meanwhile, and with it the connection.
+            if not self._closing:
+                self._take_request()
         elif self._intake.pipe is not None:
             self._take_upload()
         else:
@@ -125,6 +127,8 @@ class WSGIProtocol(Protocol):
                 self._go_on()
 
     def _take_request(self) -> None:
+        if self._reading.waits & SPILLING:
+            return  # TLS gives what it has, also when it is told to pause; `_spilled` comes back to it
         intake = self._intake
         try:
             request = intake.take()
@@ -350,8 +354,6 @@ class WSGIProtocol(Protocol):
             return
         exchange.report()
         self._exchange = None
-        if exchange.expired:
-            self.factory.note_unstuck()
         if self._lost:
             self._let_go()
         elif self._closing:
@@ -378,6 +380,8 @@ class WSGIProtocol(Protocol):
             ahead = len(self._reader.buffer) + TRANSPORT_READ > self._most
             if self._exchange is None or self._intake.pipe is not None or not ahead:
                 self._reading.resume(PIPELINED)
+        else:
+            self._reading.resume(self._reading.waits)  # as `_linger` does
         if self._half_closed and self._exchange is None:
             self.transport.loseConnection()
 
@@ -458,9 +462,10 @@ class WSGIProtocol(Protocol):
             return Phase.QUEUED, 0
         if self._outlet.pending or self._drain.busy:
             return Phase.SENDING, self._drain.sent
-        if self._intake.pipe is not None:
+        if self._intake.pipe is not None and not self._reading.waits & PIPE_FULL:
             return Phase.BODY, self._intake.progress
-        return Phase.RUNNING, self._drain.sent
+        # What a worker sends by itself is the first block.
+        return Phase.RUNNING, self._drain.sent + self._outlet.begun
 
     def _give_up(self, phase: Phase) -> None:
         """End what has been waited for too long."""

@@ -552,7 +552,7 @@ def test_the_client_is_answered_and_the_thread_is_free() -> None:
         wait_for(application.begun)
         server.advance(4, work=False)
         assert client.received == b""
-        server.advance(3, work=False)
+        server.advance(2, work=False)
         server.settle_while(thread)
         assert [answer.status for answer in client.answers()] == [504]
         assert [type(each) for each in application.met] == [RequestExpired]

@@ -58,6 +58,20 @@ def test_what_comes_behind_a_body_that_is_still_being_written_is_the_next_reques
 
 
 @kinds
+def test_what_is_wrong_behind_a_body_that_is_still_being_written_is_refused_after_that(kind: str) -> None:
+    head = request(method="POST", fields="Transfer-Encoding: chunked")
+    with serving(echo, body_memory=1000) as server:
+        client = server.connect(kind)
+        client.protocol.dataReceived(head + b"%x\r\n%s\r\n" % (len(BODY), BODY))
+        client.protocol.dataReceived(b"nonsense\r\n")  # as TLS does
+        settle_without_disk(server)
+        assert client.received == b""
+        server.settle()
+        assert [answer.status for answer in client.answers()] == [400]
+        assert "bug" not in server.logged()
+
+
+@kinds
 def test_a_client_that_leaves_while_its_body_is_being_written_leaves_nothing(kind: str) -> None:
     with serving(digest, body_memory=100_000) as server:
         before = len(os.listdir("/proc/self/fd"))
@@ -188,6 +202,22 @@ def test_an_answer_without_reading_refuses_the_upload(kind: str) -> None:
         client.send(GET * 10)
         server.settle()
         assert len(client.answers()) == 1
+
+
+def test_an_upload_that_nobody_reads_is_dropped_until_the_client_has_its_answer() -> None:
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("401 Unauthorized", [*TEXT])
+        return [b"who are you?"]
+
+    with serving(app, stream_input=True, body_memory=65536) as server:
+        client = server.connect().send(request(method="POST", body=BODY * 10))
+        run_job(server)
+        assert [answer.status for answer in client.answers()] == [401]
+        assert client.unsent == 0
+        client.leave()
+        server.settle()
+        assert not client.reset
+        assert server.factory.connections == set()
 
 
 @kinds

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.support import GET, KINDS, TEXT, echo, request, serving
+from tests.support import GET, KINDS, PATIENCE, TEXT, Server, echo, request, serving
 from twisted_wsgiref._gateway.deadlines import Deadlines, Phase
 
 kinds = pytest.mark.parametrize("kind", KINDS)
@@ -251,3 +252,80 @@ def test_sweeping_one_connection_does_not_disturb_the_others() -> None:
         assert not first.ended
         assert "on purpose" in server.logged()
         server.log.clear()
+
+
+# ---- The application's ---------------------------------------------------------------------------------------------
+
+
+class Waits:
+    """An application that yields a block each time it is let go on, as often as it is `blocks`."""
+
+    def __init__(self, blocks: int = 0) -> None:
+        self.blocks = blocks
+        self.begun = threading.Event()
+        self.go_on = threading.Semaphore(0)
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", [*TEXT])
+        self.begun.set()
+        for _ in range(self.blocks):
+            assert self.go_on.acquire(timeout=PATIENCE)
+            yield b"block"
+        assert self.go_on.acquire(timeout=PATIENCE)
+
+    def start(self, server: Server) -> threading.Thread:
+        """Have the next request answered by a thread of its own, and come back when it is at it."""
+        server.settle(work=False)
+        thread = server.step_in_thread()
+        assert self.begun.wait(PATIENCE)
+        return thread
+
+
+@kinds
+def test_an_application_that_takes_nothing_of_an_upload_has_its_deadline(kind: str) -> None:
+    app = Waits()
+    with serving(app, stream_input=True, body_memory=65536, request_timeout=5, validated=False) as server:
+        client = server.connect(kind).send(request(method="POST", body=bytes(3_000_000)))
+        thread = app.start(server)
+        server.advance(7, work=False)
+        assert [answer.status for answer in client.answers()] == [504]
+        app.go_on.release()
+        server.settle_while(thread)
+
+
+@kinds
+def test_an_application_has_its_whole_time_again_after_each_block(kind: str) -> None:
+    app = Waits(blocks=3)
+    with serving(app, request_timeout=10, validated=False) as server:
+        client = server.connect(kind).send(GET)
+        thread = app.start(server)
+        for number in (1, 2, 3):
+            server.advance(8, work=False)
+            app.go_on.release()
+            server.wait_until(lambda number=number: client.received.count(b"block") == number)  # type: ignore[misc]
+        server.advance(8, work=False)
+        app.go_on.release()
+        server.settle_while(thread)
+        assert [answer.body for answer in client.answers()] == [b"block" * 3]
+
+
+def test_a_thread_that_comes_back_while_it_is_given_up_is_not_counted_as_stuck() -> None:
+    app = Waits()
+    with serving(app, request_timeout=5, validated=False) as server:
+        unfit: list[bool] = []
+        server.service.call_when_unfit(lambda: unfit.append(True))
+        server.pool.size = 1
+        client = server.connect().send(GET)
+        thread = app.start(server)
+
+        def comes_back(exchange: object, what: str) -> None:
+            app.go_on.release()
+            thread.join(PATIENCE)
+
+        server.factory._describe = comes_back  # type: ignore[method-assign]
+        server.advance(7, work=False)
+        assert not thread.is_alive()
+        assert [answer.status for answer in client.answers()] == [200]
+        server.advance(3)
+        assert server.factory.stuck == 0
+        assert unfit == []

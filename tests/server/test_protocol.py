@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support import GET, KINDS, TEXT, echo, hello, request, serving
+from twisted_wsgiref._wire.reader import HeadReader
 
 kinds = pytest.mark.parametrize("kind", KINDS)
 
@@ -480,3 +481,20 @@ def test_an_observer_that_fails_is_logged_and_hurts_nobody(kind: str) -> None:
         assert seen == [200, 200, 400]
         assert server.logged().count("an observer failed") == 3
         assert "on purpose" in server.logged()
+
+
+def test_what_comes_in_the_moment_of_a_last_answer_is_no_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(hello) as server:
+        client = server.connect().send(request(fields="Connection: close"))
+        server.settle(work=False)
+        feed = HeadReader.feed
+
+        def feed_while_a_worker_ends(reader: HeadReader, octets: bytes) -> None:
+            feed(reader, octets)
+            server.pool.step()
+
+        monkeypatch.setattr(HeadReader, "feed", feed_while_a_worker_ends)
+        client.protocol.dataReceived(GET)
+        assert not server.pool.jobs
+        server.settle()
+        assert len(client.answers()) == 1
