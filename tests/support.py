@@ -9,14 +9,18 @@ jobs run in the test's own thread. `Client` is the other end of a connection: ov
 from __future__ import annotations
 
 import errno
+import os
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import BufferedRandom, FileIO
 from typing import Any
 from unittest import mock
 
+import pytest
 from twisted.internet import tcp
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionDone, ConnectionLost
@@ -27,6 +31,7 @@ from twisted.python.failure import Failure
 from tests.answers import Answer, read_answers
 from tests.stepped import SteppedPool, SteppedReactor
 from twisted_wsgiref import service as service_module
+from twisted_wsgiref._gateway import request_body
 from twisted_wsgiref.service import WSGIService
 from twisted_wsgiref.settings import Settings
 from twisted_wsgiref.util import FileWrapper
@@ -71,6 +76,35 @@ def checked(application: Any) -> Any:
         return wrapped
 
     return outer
+
+
+class _FileOnFullDisk(FileIO):
+    """A real file without a name, of which the disk takes no more than `room` octets."""
+
+    def __init__(self, room: int) -> None:
+        descriptor, path = tempfile.mkstemp()
+        os.unlink(path)
+        super().__init__(descriptor, "r+b")
+        self._room = room
+
+    def write(self, octets: Any) -> int:
+        fitting = memoryview(octets)[: max(0, self._room - self.tell())]
+        if not fitting:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return super().write(fitting)
+
+
+class FullDisk:
+    """A disk for the bodies of requests that has room for `room` octets of each; ``files`` is what was put there."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, room: int) -> None:
+        self.files: list[BufferedRandom] = []
+
+        def open_file(**_: Any) -> BufferedRandom:
+            self.files.append(BufferedRandom(_FileOnFullDisk(room)))
+            return self.files[-1]
+
+        monkeypatch.setattr(request_body, "TemporaryFile", open_file)
 
 
 class _Recorded:

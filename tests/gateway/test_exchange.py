@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -19,8 +21,11 @@ from twisted_wsgiref._wire.response import ServerFields
 class Ended:
     """The connection of an exchange."""
 
+    def __init__(self) -> None:
+        self.ended = 0
+
     def exchange_ended(self) -> None:
-        """Do nothing."""
+        self.ended += 1
 
     def refuse_exchange(self, status: int) -> None:
         raise RuntimeError("nobody refuses here")
@@ -109,3 +114,37 @@ def test_no_observer_keeps_an_exchange_from_its_end(error: BaseException) -> Non
     exchange.report()
     exchange.gateway.tell(records[0])
     assert len(records) == 2
+
+
+@pytest.mark.parametrize("where", ["flush", "close"])
+def test_whatever_fails_at_its_end_an_exchange_gives_its_connection_back(where: str) -> None:
+    class Fails:
+        """The log, or the body, of an exchange."""
+
+        def write(self, text: str) -> None:
+            raise RuntimeError("nothing is written")
+
+        def flush(self) -> None:
+            if where == "flush":
+                raise ValueError("on purpose")
+
+        def open(self) -> Any:
+            return BytesIO()
+
+        def close(self) -> None:
+            if where == "close":
+                raise ValueError("on purpose")
+
+    def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("200 OK", [])
+        return [b"whole"]
+
+    outlet = RecordingOutlet()
+    fails: Any = Fails()
+    exchange = make(application, outlet)
+    exchange.gateway = replace(exchange.gateway, errors=fails)
+    exchange.body = fails
+    with pytest.raises(ValueError, match="on purpose"):
+        exchange.run()
+    assert outlet.octets.endswith(b"whole")
+    assert exchange.connection.ended == 1  # type: ignore[attr-defined]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import pytest
 
+from tests.support import FullDisk
 from twisted_wsgiref._gateway.request_body import RequestBody
 
 
@@ -77,3 +79,25 @@ def test_closing_gives_everything_back_at_any_moment() -> None:
     body = collect([b"x" * 100], 10)
     body.close()
     body.close()
+
+
+@pytest.mark.parametrize("size", [5000, 10_001])
+def test_a_full_disk_keeps_no_descriptor_and_no_body_from_its_end(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = FullDisk(monkeypatch, size - 1)
+    before = len(os.listdir("/proc/self/fd"))
+    body = collect([b"x" * size], 10)
+    body.write(b"y")
+    with pytest.raises(OSError, match="No space left"):
+        body.open()
+    body.close()
+    body.close()
+    assert [file.closed for file in disk.files] == [True]
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_an_application_may_take_the_file_away() -> None:
+    body = collect([b"x" * 100], 10)
+    stream: Any = body.open()
+    with stream.detach() as raw:
+        body.close()
+        assert raw.read() == b"x" * 100

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support import GET, KINDS, TEXT, Server, echo, request, serving
+from tests.support import GET, KINDS, TEXT, FullDisk, Server, echo, request, serving
 from twisted_wsgiref._gateway.request_body import RequestBody
 
 kinds = pytest.mark.parametrize("kind", KINDS)
@@ -111,6 +111,45 @@ def test_a_disk_that_is_full_at_the_very_end_is_500(kind: str, monkeypatch: pyte
         client = server.ask(request(method="POST", body=b"x"), kind)
         assert client.answers()[0].status == 500
         assert "No space left" in server.logged()
+
+
+@kinds
+@pytest.mark.parametrize("room", [0, 50_000, 100_000, 150_000])
+def test_a_body_that_a_disk_takes_a_part_of_is_an_answer_and_an_end(
+    kind: str, room: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = FullDisk(monkeypatch, room)
+    with serving(digest, body_memory=1000) as server:
+        head, body = request(method="POST", fields=f"Content-Length: {len(BODY)}"), BODY
+        client = server.connect(kind).send(head)
+        server.settle()
+        while body and not client.ended:
+            client.send(body[:7001])
+            body = body[7001:]
+            server.settle()
+        assert client.answers()[0].status == 500
+        assert client.ended
+        assert "No space left" in server.logged()
+        client.leave()
+        server.settle()
+        assert server.factory.connections == set()
+        assert [file.closed for file in disk.files] == [True]
+
+
+@kinds
+def test_after_a_body_whose_end_finds_no_room_the_connection_goes_on(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = FullDisk(monkeypatch, 1000)
+    with serving(digest, body_memory=1000) as server:
+        client = server.ask(request(method="POST", body=BODY[:1500])[:-10], kind)
+        assert len(disk.files) == 1
+        client.send(BODY[1490:1500] + GET)
+        server.settle()
+        assert [answer.status for answer in client.answers()] == [500, 200]
+        assert "No space left" in server.logged()
+        assert [record.status for record in server.records] == [500, 200]
+        assert [file.closed for file in disk.files] == [True]
 
 
 # ---- A pipe: --stream-input ----------------------------------------------------------------------------------------

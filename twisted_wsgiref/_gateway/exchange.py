@@ -219,11 +219,13 @@ class Exchange:
             self.cut = self.ends_by_close = True
             raise
         finally:
-            self._let_go()
-            self.gateway.errors.flush()
-            if self.body is not None:
-                self.body.close()
-            self.connection.exchange_ended()
+            try:
+                self._let_go()
+                self.gateway.errors.flush()
+                if self.body is not None:
+                    self.body.close()
+            finally:  # else its client would wait for ever
+                self.connection.exchange_ended()
 
     def _run_handler(self, environ: dict[str, Any]) -> None:
         gateway = self.gateway

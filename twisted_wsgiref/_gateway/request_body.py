@@ -6,6 +6,7 @@ thread that writes to it, never the reactor.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from io import BytesIO
 from tempfile import TemporaryFile
 from typing import IO
@@ -75,7 +76,10 @@ class RequestBody:
         return self._file
 
     def close(self) -> None:
-        """Give everything back. Called when nothing is spilling."""
+        """Give everything back. Raises nothing. Called when nothing is spilling."""
         self._parts = self._leaving = []
         if self._file is not None:
-            self._file.close()
+            # A full disk does not take what is left to be written, which nobody needs any more: the file is closed all
+            # the same. And an application may have detached it.
+            with suppress(OSError, ValueError):
+                self._file.close()
