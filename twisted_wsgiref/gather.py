@@ -16,8 +16,12 @@ from typing import Any, Final
 
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
 from twisted.internet.tcp import Connection
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
+
+_log = Logger()
+_BUG: Final = "reading failed: this is a bug in twisted_wsgiref"
 
 # Connections that are read before the reactor may do something else: a few milliseconds' worth.
 _MOST: Final = 256
@@ -129,7 +133,7 @@ class Gather:
         return -1 if self._epoll is None else int(self._epoll.fileno())
 
     def doRead(self) -> None:
-        """Read what can be read."""
+        """Read what can be read. Raises nothing: a reactor forgets whose read does, and so would all connections be."""
         readers = self._readers
         self._has_read = True
         self.turning = True
@@ -137,13 +141,23 @@ class Gather:
             for descriptor, _ in self._epoll.poll(0, _MOST):
                 read = readers.get(descriptor)  # one that was read before it may have closed it
                 if read is not None:
-                    read()
+                    try:
+                        read()
+                    except BaseException:
+                        _log.failure(_BUG)
         finally:
             self.turning = False
-        self._turned()
+        try:
+            self._turned()
+        except BaseException:
+            _log.failure(_BUG)
 
     def connectionLost(self, reason: Failure) -> None:
-        """Do nothing: the reactor is ending, and tells every connection itself."""
+        """Do nothing: the reactor is ending.
+
+        It knows none of our sockets, so it tells no connection of its end. A service that is stopped before, as
+        services are, has ended them all; else the kernel does when the process is over.
+        """
 
     def logPrefix(self) -> str:
         """Return what log lines of these reads begin with."""
