@@ -241,8 +241,8 @@ class WSGIProtocol(Protocol):
         if self._exchange is None:
             self._let_go()
         else:
-            if self._hold is not None:
-                sever(self._hold)
+            if self._sock is not None:
+                sever(self._sock)
             self._drain.pump()
 
     def _let_go(self) -> None:

@@ -1,4 +1,7 @@
-"""What is asked of a transport, whatever kind it is. Keeps no state; all is called in the reactor's thread."""
+"""What is asked of a transport, whatever kind it is. Keeps no state but one descriptor.
+
+All is called in the reactor's thread.
+"""
 
 from __future__ import annotations
 
@@ -106,19 +109,50 @@ def close(transport: Any) -> None:
         transport.transport.loseConnection()
 
 
-def sever(hold: socket.SocketIO) -> None:
-    """Have the connection under `hold`, which its transport has closed, really closed, though the descriptor stays.
+class _DeadEnd:
+    """A socket whose other end is closed: every send on it fails at once, `sendfile` too, as on no file or device.
+
+    Made before it is needed, since it is needed most where no descriptor is left: many clients leave then.
+    """
+
+    def __init__(self) -> None:
+        self._make()
+
+    def _make(self) -> None:
+        ours, theirs = socket.socketpair()
+        theirs.close()
+        self._status = os.fstat(ours.fileno())
+        self._descriptor = ours.detach()
+
+    def fileno(self) -> int:
+        """Return its descriptor. Raises `OSError` where it was closed, and no other can be made."""
+        # A program that becomes a daemon may close all that it finds, and the number be somebody else's by now.
+        try:
+            ours = os.path.samestat(os.fstat(self._descriptor), self._status)
+        except OSError:
+            ours = False
+        if not ours:
+            self._make()
+        return self._descriptor
+
+
+_dead_end: Final = _DeadEnd() if os.name == "posix" else None
+
+
+def sever(sock: socket.socket) -> None:
+    """Have the connection of `sock`, which its transport has closed, really closed, though a file holds the descriptor.
 
     A worker may be sending on the descriptor, so nobody else must get it; but as long as it is the connection's, the
-    other end sees nothing of the close, not even of a reset, until that worker is through.
+    other end sees nothing of the close, not even of a reset, until that worker is through. So a dead end takes its
+    place, and what the worker still sends fails. Raises nothing.
     """
-    if os.name != "posix":
+    if _dead_end is None:
         return
-    nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     try:
-        os.dup2(nothing, hold.fileno(), inheritable=False)
-    finally:
-        os.close(nothing)
+        os.dup2(_dead_end.fileno(), sock.fileno(), inheritable=False)
+    except OSError:  # then at least nothing more is sent
+        with suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)
 
 
 def abort(transport: Any) -> None:
