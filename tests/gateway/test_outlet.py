@@ -738,3 +738,82 @@ def test_a_head_that_is_out_has_begun_an_answer_also_when_the_client_leaves_then
     with pytest.raises(ClientGone):
         outlet.write_whole(b"head", b"body")
     assert outlet.begun
+
+
+# ---- A client that leaves while the first block is sent ------------------------------------------------------------
+
+
+def lose_while_a_worker_waits(outlet: Outlet, reactor: Reactor, *, pieces: int = 0) -> None:
+    """Have a first block written that is larger than the mark, and the client leave after so many `pieces` of it."""
+    worker = Worker(lambda: outlet.write(b"x" * 1_000_000))
+    until(lambda: outlet._room is not None)
+    reactor.turn(outlet, pieces)
+    outlet.lose()
+    worker.end()
+    assert type(worker.raised) is ClientGone
+
+
+def test_a_first_block_of_which_a_part_went_straight_has_begun_an_answer(pair: Any) -> None:
+    outlet, reactor = begun(pair[0])
+    lose_while_a_worker_waits(outlet, reactor)
+    assert outlet.begun
+
+
+@pytest.mark.parametrize("pieces", [0, 1])
+@pytest.mark.parametrize("straight", [True, False])
+def test_a_first_block_that_is_queued_begins_an_answer_once_the_reactor_takes_of_it(
+    pair: Any, straight: bool, pieces: int
+) -> None:
+    outlet, reactor = begun(pair[0] if straight else None)
+    fill(pair[0])
+    lose_while_a_worker_waits(outlet, reactor, pieces=pieces)
+    assert outlet.begun is bool(pieces)
+
+
+@pytest.mark.parametrize("sent", [0, 3])
+def test_a_block_that_was_kept_has_begun_an_answer_where_a_part_of_it_is_out(sent: int) -> None:
+    outlet: Outlet
+
+    class Leaving:
+        """Takes a part of what was kept, and is gone."""
+
+        def send(self, octets: bytes, flags: int) -> int:
+            outlet.lose()
+            return sent
+
+    sock: Any = Leaving()
+    outlet, _ = held(sock)
+    outlet.write(b"answer")
+    with pytest.raises(ClientGone):
+        outlet.send_kept()
+    assert outlet.begun is bool(sent)
+
+
+@pytest.mark.parametrize("taken", [False, True])
+def test_an_answer_in_two_parts_has_begun_once_the_reactor_is_at_the_first(taken: bool) -> None:
+    outlet: Outlet
+
+    def wake() -> None:
+        if taken:
+            reactor.turn(outlet)
+        outlet.lose()
+
+    reactor = Reactor()
+    outlet = Outlet(None, wake, 1000, reactor.departures)
+    with pytest.raises(ClientGone):
+        outlet.write_whole(b"head", b"body")
+    assert outlet.begun is taken
+    assert reactor.octets == (b"head" if taken else b"")
+
+
+def test_the_next_answer_has_not_begun_because_the_one_before_had(pair: Any) -> None:
+    outlet, reactor = begun(pair[0])
+    outlet.write(b"x" * 1_000_000, wait=False)
+    outlet.finish()
+    while not reactor.ends:
+        reactor.turn(outlet, 1)
+    outlet.begin()
+    pair[1].close()
+    with pytest.raises(ClientGone):
+        outlet.write(b"x")
+    assert not outlet.begun

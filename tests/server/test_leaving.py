@@ -268,3 +268,21 @@ def test_an_answer_of_which_nothing_could_be_sent_is_recorded_as_none() -> None:
         (record,) = server.records
         assert (record.status, record.octets) == (0, 0)
         assert server.factory.connections == set()
+
+
+@pytest.mark.parametrize("kind", ["socket", "opaque"])
+def test_an_answer_whose_client_leaves_within_its_first_block_is_recorded_as_begun(kind: str) -> None:
+    def app(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", [*TEXT])
+        yield b"x" * 10_000_000
+
+    with serving(app) as server:
+        client = server.connect(kind).send(GET)
+        client.reading = False
+        server.settle(work=False)
+        worker = server.step_in_thread()
+        server.wait_until(lambda: client.protocol._drain.busy)
+        client.leave()
+        server.settle_while(worker)
+        (record,) = server.records
+        assert (record.status, record.octets) == (200, 10_000_000)

@@ -74,6 +74,7 @@ class Outlet:
         "_scheduled",
         "_sock",
         "_token",
+        "_under_way",
         "_wake",
         "gone",
         "kept",
@@ -93,6 +94,7 @@ class Outlet:
         self._pending = 0  # octets in the queue, and the blocks' own cost
         self._room: threading.Lock | None = None  # what a worker waits for
         self._begun = False  # the first block is out: later ones are queued
+        self._under_way = False  # a part of what this exchange gave is sent, or the reactor is at it
         self._token: Token = [None]  # whose answer it is: taken once, by the worker or by `seize`
         self._handed = False  # the reactor alone sends
         self._scheduled = False  # the reactor knows that there is something to take
@@ -134,7 +136,7 @@ class Outlet:
             try:
                 self.send(octets, flags, wait=wait)
             except ClientGone:
-                self._begun = False  # nothing of it has left
+                self._begun = self._under_way  # where nothing of it has left, no answer has begun
                 raise
 
     def write_whole(self, head: bytes, body: bytes) -> None:
@@ -164,7 +166,7 @@ class Outlet:
                 self.queue(memoryview(head)[sent:], wait=False)
             self.queue(memoryview(body)[max(0, sent - len(head)) :], wait=False)
         except ClientGone:
-            self._begun = sent > 0
+            self._begun = sent > 0 or self._under_way
             raise
 
     def send_kept(self) -> None:
@@ -176,7 +178,7 @@ class Outlet:
         try:
             self.send(octets, wait=False)
         except ClientGone:
-            self._begun = False
+            self._begun = self._under_way
             raise
 
     def flush(self) -> None:
@@ -204,6 +206,7 @@ class Outlet:
                 raise ClientGone from error
             if sent == len(octets):
                 return
+            self._under_way = sent > 0
             block = memoryview(octets)[sent:]
         self.queue(block, wait=wait)
 
@@ -280,6 +283,7 @@ class Outlet:
         if self._begun:
             self._token.append(None)
             self._begun = False
+        self._under_way = False
         self._handed = False
         self._ended = False
 
@@ -315,6 +319,7 @@ class Outlet:
             if not blocks:
                 self._scheduled = False
                 return END if self._ended else None
+            self._under_way = True
             block = blocks.popleft()
             if isinstance(block, FileSpan):
                 self._pending -= _BLOCK_COST
