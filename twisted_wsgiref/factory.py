@@ -329,6 +329,11 @@ class WSGIFactory(Factory):
         self._drained = drained
         self.check_drained()
 
+    def resume(self) -> None:
+        """Take requests as before `retire`; what `drain` was given is not called any more."""
+        self.draining = False
+        self._drained = None
+
     def check_drained(self) -> None:
         """Call what `drain` was given if the last connection is gone."""
         if self._drained is not None and not self.connections:

@@ -14,7 +14,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.internet.task import LoopingCall
@@ -87,18 +87,18 @@ class WSGIService(Service):
         if reactor is None:
             # Late, so that a program may still choose its reactor after it imported us.
             from twisted.internet import reactor
-        settings = settings or Settings()
+        self._settings = settings = settings or Settings()
         if settings.proxy_protocol and not all(isinstance(endpoint, str) for endpoint in endpoints):
             raise SettingError("proxy_protocol is on: it needs endpoints given as text, to be read before all else")
         self._reactor: Any = reactor
-        self._settings = settings
         self._endpoints = tuple(endpoints)
-        self._name = name or f"wsgi-{next(_numbers)}"
         self._ports: list[Any] = []
         self._listens = False
+        self._closed: Deferred[Any] = succeed(None)  # the ports of the life before
+        self._end_stop: Callable[[], None] | None = None  # of the stop that is under way
         self.whenListening: Deferred[list[IListeningPort]] = Deferred()
         wake = Wake(reactor.callFromThread, _log_bug)
-        self._pool, self._disk = _make_pools(self._name, settings)
+        self._pool, self._disk = _make_pools(name or f"wsgi-{next(_numbers)}", settings)
         gateway = Gateway(
             application,
             handler_class,
@@ -139,25 +139,28 @@ class WSGIService(Service):
     def startService(self) -> None:
         """Start the threads, and listen if that has not been done yet."""
         super().startService()  # type: ignore[no-untyped-call]
-        self._factory.draining = False  # it may have been stopped before
+        self._factory.resume()
+        if self._end_stop is not None:
+            self._end_stop()
         self._pool.start()
         self._disk.start()
         if self._factory.gather is not None:
             self._factory.gather.open()
-        if not self._sweep.running:
-            self._start_sweep(SWEEP)
+        self._sweep_every(SWEEP)
         self._listen()
 
     def stopService(self) -> Deferred[None]:
-        """Accept no more, answer what is in flight, and end; fires at the latest after the grace of the settings."""
+        """Accept no more, answer what is in flight, and end; fires at the latest after the grace, or a new start."""
         super().stopService()  # type: ignore[no-untyped-call]
         stopped: Deferred[None] = Deferred()
-        closed = DeferredList([stop_accepting(port) for port in self._ports])
-        closed.addErrback(_log_failure)
-        self._ports = []
-        self._listens = False
+        self._closed = closed = DeferredList([self._closed, *map(stop_accepting, self._ports)])
+        self._ports, self._listens = [], False
+        earlier = self._end_stop
 
         def end() -> None:
+            self._end_stop = None
+            if earlier is not None:
+                earlier()
             if late.active():
                 late.cancel()
             if not self.running:  # else it was started again meanwhile
@@ -172,13 +175,13 @@ class WSGIService(Service):
             _log.warn("{count} connections are cut off at the end of the grace", count=len(self._factory.connections))
             self._factory.abandon()
 
+        self._end_stop = end
         late = self._reactor.callLater(self._settings.grace, give_up)
-        if self._sweep.running:
-            self._sweep.stop()
-            self._start_sweep(LAST_SWEEP)
+        self._sweep_every(LAST_SWEEP)
         self._factory.retire()
         # Not before the last connection is accepted: with none it would be over at once.
-        closed.addBoth(lambda _: self._factory.drain(end))
+        closed.addCallback(lambda _: self._factory.drain(end) if self._end_stop is end else None)
+        closed.addErrback(_log_failure)
         return stopped
 
     # ---- What it does now --------------------------------------------------------------------------------------
@@ -196,7 +199,9 @@ class WSGIService(Service):
         """Have `call` called when no thread is left for others: each runs a request whose time is over."""
         self._factory.on_unfit = call
 
-    def _start_sweep(self, seconds: float) -> None:
+    def _sweep_every(self, seconds: float) -> None:
+        if self._sweep.running:
+            self._sweep.stop()
         self._sweep.start(seconds, now=False).addErrback(_log_failure)
 
     # ---- Listening ---------------------------------------------------------------------------------------------
@@ -207,9 +212,12 @@ class WSGIService(Service):
         self._listens = True
         if self.whenListening.called:
             self.whenListening = Deferred()
-        listening = DeferredList(
-            [self._listen_on(endpoint) for endpoint in self._endpoints], fireOnOneErrback=True, consumeErrors=True
-        )
+        closed = self._closed
+        # A port that is still being closed would be in the way; and who was stopped meanwhile listens no more.
+        closed.addCallback(lambda _: self._bind() if self._closed is closed else None)
+
+    def _bind(self) -> None:
+        listening = DeferredList(map(self._listen_on, self._endpoints), fireOnOneErrback=True, consumeErrors=True)
 
         def listens(results: Any) -> None:
             self._announce(lambda: self.whenListening.callback([port for _, port in results]))

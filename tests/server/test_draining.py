@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from itertools import groupby
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -168,6 +170,73 @@ def test_a_service_can_be_started_again(kind: str) -> None:
             assert not client.ended  # an idle connection is kept again
             client.leave()
             server.settle()
+
+
+@kinds
+def test_a_start_takes_back_a_stop_that_is_under_way(kind: str) -> None:
+    with serving(grace=5, keep_alive=60) as server:
+        server.connect(kind).send(GET)
+        server.settle(work=False)
+        done = stopping(server)
+        server.settle(work=False)
+        assert done == []
+        server.service.startService()
+        assert done == [None]
+        client = server.ask(GET + GET, kind)
+        server.advance(30)  # the grace of that stop is long over
+        assert not client.ended
+        client.send(GET)
+        server.settle()
+        assert [(answer.status, answer.field("Connection")) for answer in client.answers()] == [(200, None)] * 3
+        client.leave()
+        server.settle()
+
+
+def test_a_start_takes_back_a_stop_that_was_asked_for_twice() -> None:
+    with serving(grace=5) as server:
+        server.connect().send(GET)
+        server.settle(work=False)
+        done = [stopping(server), stopping(server)]
+        server.settle(work=False)
+        assert done == [[], []]
+        server.service.startService()
+        assert done == [[None], [None]]
+        client = server.ask(GET)
+        server.advance(10)
+        assert not client.ended
+        client.leave()
+
+
+def test_deadlines_are_looked_at_as_often_as_before_once_a_stop_is_taken_back() -> None:
+    with serving() as server:
+        server.connect().send(GET)
+        server.settle(work=False)
+        looks: list[object] = []
+        for step in (lambda: None, lambda: stopping(server), server.service.startService):
+            step()
+            with mock.patch.object(server.factory, "_watch_ages", looks.append):
+                for _ in range(20):
+                    server.reactor.clock.now += 0.25
+                    server.turn()
+            looks.append(None)
+        assert [len(list(each)) for wait, each in groupby(looks, lambda look: look is None) if not wait] == [5, 20, 5]
+
+
+@pytest.mark.parametrize("stops", [1, 2])
+def test_a_stop_may_be_taken_back_before_its_ports_are_closed(stops: int) -> None:
+    listen = "tcp:0:interface=127.0.0.1"
+    with serving(service={"endpoints": [listen]}, grace=5) as server:
+        done = []
+        for _ in range(stops):
+            done.append(stopping(server))
+            server.service.startService()
+        server.settle()
+        assert done == [[None]] * stops
+        client = server.ask(GET + GET)
+        assert [(answer.status, answer.field("Connection")) for answer in client.answers()] == [(200, None)] * 2
+        server.advance(10)
+        assert not client.ended
+        client.leave()
 
 
 @kinds

@@ -222,6 +222,37 @@ class ServiceTests(TestCase):
 
         return defer.ensureDeferred(run())
 
+    def test_it_starts_again_on_the_same_address_while_it_stops(self) -> Any:
+        async def run() -> None:
+            folder = tempfile.TemporaryDirectory()
+            self.addCleanup(folder.cleanup)
+            with socket.socket() as free:
+                free.bind(("127.0.0.1", 0))
+                port = free.getsockname()[1]
+            listen = [f"tcp:{port}:interface=127.0.0.1", f"unix:{folder.name}/socket"]
+            service, _ = await self.serve(hello, *listen)
+            for _ in range(3):
+                stopped = service.stopService()
+                service.startService()
+                await service.whenListening
+                await stopped
+                assert await self.get(port) == (200, b"hello")
+            await service.stopService()
+
+        return defer.ensureDeferred(run())
+
+    def test_it_ends_when_it_is_stopped_started_and_stopped_at_once(self) -> Any:
+        async def run() -> None:
+            service, port = await self.serve(hello)
+            first = service.stopService()
+            service.startService()
+            await service.stopService()
+            await first
+            with pytest.raises(Exception, match=r"."):
+                await self.get(port)
+
+        return defer.ensureDeferred(run())
+
     def test_no_thread_is_left(self) -> Any:
         async def run() -> None:
             service, port = await self.serve(hello, name="ended")
