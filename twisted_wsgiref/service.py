@@ -111,7 +111,7 @@ class WSGIService(Service):
         )
         environ = service_environ(
             software=settings.server_header or "twisted_wsgiref",
-            script_name=settings.script_name,
+            script_name=settings.mount,
             multiprocess=multiprocess,
             errors=gateway.errors,
             file_wrapper=FileWrapper,
@@ -137,7 +137,7 @@ class WSGIService(Service):
         self._listen()
 
     def startService(self) -> None:
-        """Start the threads, and listen if that has not been done yet."""
+        """Start the threads, and listen if that has not been done yet. A stop that is under way is taken back."""
         super().startService()  # type: ignore[no-untyped-call]
         self._factory.resume()
         if self._end_stop is not None:

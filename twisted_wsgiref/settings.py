@@ -237,6 +237,11 @@ class Settings:
         if any(not " " <= character <= "~" for character in self.server_header):
             raise SettingError(f"server_header is {self.server_header!r}: it has to be printable ASCII")
 
+    @property
+    def mount(self) -> str:
+        """`script_name` as PEP 3333 has paths: octets as latin-1; also such as were no UTF-8 on the command line."""
+        return self.script_name.encode("utf-8", "surrogateescape").decode("latin-1")
+
 
 def knobs() -> dict[str, Knob]:
     """Return what there is to set: the name of each field of `Settings`, in order, and its `Knob`."""

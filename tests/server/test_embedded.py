@@ -54,6 +54,17 @@ class EmbeddedService(TestCase):
         self.assertEqual((yield self.get(two)), "/two says hello")
 
     @inlineCallbacks
+    def test_a_mount_outside_ascii_is_cut_off_the_path(self) -> Generator[Any, Any, None]:
+        def told(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            return [f"{environ['SCRIPT_NAME']} {environ['PATH_INFO']}".encode("latin-1")]
+
+        for name in ("/m\xfcller", "/\u65e5\u672c"):
+            port = yield self.serve(validator(told), script_name=name)
+            answer = yield treq.get(f"http://127.0.0.1:{port}{name}/x", agent=self.agent)
+            self.assertEqual((yield answer.content()), f"{name} /x".encode())
+
+    @inlineCallbacks
     def test_an_application_may_ask_the_reactor_for_something_and_wait(self) -> Generator[Any, Any, None]:
         def asking(environ: dict[str, Any], start_response: Any) -> list[bytes]:
             answer = blockingCallFromThread(reactor, deferLater, reactor, 0.01, lambda: b"from the reactor")
