@@ -45,12 +45,13 @@ _make_record: Final[Callable[[type[Record], tuple[Any, ...]], Record]] = tuple._
 
 def told_facts(observer: Callable[[Record], object] | FactsObserver) -> Callable[[Facts], object]:
     """Return what to call with `Facts` so that `observer` learns of them, as a `Record` unless it does without."""
-    plain: Callable[[Facts], object] | None = getattr(observer, "observe_facts", None)
-    if plain is not None:
+    given: Any = observer
+    # Not of the object itself: a `Mock` has every attribute.
+    if hasattr(type(observer), "observe_facts"):
+        plain: Callable[[Facts], object] = given.observe_facts
         return plain
-    named: Any = observer
 
     def tell(facts: Facts) -> None:
-        named(_make_record(Record, facts))
+        given(_make_record(Record, facts))
 
     return tell
