@@ -78,6 +78,14 @@ def test_a_sweep_that_comes_a_moment_early_is_in_time() -> None:
     assert deadlines.is_late(Phase.RUNNING, 15.0)
 
 
+@pytest.mark.parametrize("limit", [0.01, 0.05, 0.1])
+def test_a_short_limit_is_not_over_before_half_of_it_is(limit: float) -> None:
+    deadlines = Deadlines({Phase.CLOSING: limit}, rate=0)
+    assert not deadlines.is_late(Phase.CLOSING, 10.0)
+    assert not deadlines.is_late(Phase.CLOSING, 10.0 + 0.4 * limit)
+    assert deadlines.is_late(Phase.CLOSING, 10.0 + 1.1 * limit)
+
+
 @kinds
 def test_the_head_of_a_later_request_has_the_head_s_deadline(kind: str) -> None:
     with serving(keep_alive=65, head_timeout=5) as server:

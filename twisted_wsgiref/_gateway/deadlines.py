@@ -74,7 +74,8 @@ class Deadlines:
             self._progress = progress
             self.since = now
         limit = self._limits.get(phase)
-        return limit is not None and now - self.since > limit - _JITTER
+        # A limit as short as the jitter still lasts: half of it.
+        return limit is not None and now - self.since > max(limit / 2, limit - _JITTER)
 
     def _is_slow(self, now: float, progress: int) -> bool:
         elapsed = now - self.since
