@@ -14,15 +14,17 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from math import nan
 from pathlib import Path
 from statistics import median, quantiles
 
 from compare import SERVER_CORE, client_core, named, positive
 from environment import CHECKOUT, Environment, prepare
 from peers import OURS, SERVERS
-from serving import Running, free_port, pinned
+from serving import Running, ServerFailed, free_port, pinned
 from workloads import WORKLOADS, Workload
 from wrk import drive, require_wrk
 
@@ -55,12 +57,16 @@ class Start:
     @property
     def cost(self) -> float:
         """Microseconds of CPU time for each request."""
-        return self.cpu / self.requests * 1e6
+        return _by(self.cpu, self.requests) * 1e6
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Measure and print as `words` say; return 1 if a server gave errors."""
+    """Measure and print as `words` say; return 1 if a server gave errors.
+
+    Raises `SystemExit` where one gave nothing else.
+    """
     options = _options(words)
+    _check_labels(options.variants)
     require_wrk()
     environment = prepare(options.environment, options.python)
     clean = True
@@ -85,26 +91,37 @@ def _measure(
     options: argparse.Namespace,
     folder: Path,
 ) -> dict[str, Start]:
-    """Start all variants, drive them in turn, and end them."""
+    """Start all variants, drive them in turn, and end them. Raises `SystemExit`, naming the one that failed."""
     core = client_core()
     found = {variant.label: Start() for variant in variants}
     with contextlib.ExitStack() as stack:
         running = {
             variant.label: stack.enter_context(_start(environment, variant, workload, folder)) for variant in variants
         }
-        for process in running.values():
-            process.wait_until_ready(workload.length, workload.variant.tls, workload.body)
-            drive(workload, process.port, 1, core, folder)  # warms up; the figures are dropped
+        for label, process in running.items():
+            with _named(label):
+                process.wait_until_ready(workload.length, workload.variant.tls, workload.body)
+                drive(workload, process.port, 1, core, folder)  # warms up; the figures are dropped
         for _ in range(options.rounds):
             for label, process in random.sample(list(running.items()), len(running)):
-                before = process.usage().cpu
-                figures = drive(workload, process.port, options.duration, core, folder)
                 start = found[label]
-                start.cpu += process.usage().cpu - before
+                with _named(label):
+                    before = process.usage().cpu
+                    figures = drive(workload, process.port, options.duration, core, folder)
+                    start.cpu += process.usage().cpu - before
                 start.requests += figures.requests
                 start.rates.append(figures.rate)
                 start.errors += figures.errors
     return found
+
+
+@contextlib.contextmanager
+def _named(label: str) -> Iterator[None]:
+    """Make one line of a server's failure."""
+    try:
+        yield
+    except ServerFailed as error:
+        raise SystemExit(f"{label}: {error}") from None
 
 
 def _start(environment: Environment, variant: Variant, workload: Workload, folder: Path) -> Running:
@@ -117,6 +134,13 @@ def _start(environment: Environment, variant: Variant, workload: Workload, folde
         folder / f"{variant.label}.log",
         {"PYTHONPATH": f"{variant.tree}:{here}", "BENCH_FILE": str(environment.file)},
     )
+
+
+def _check_labels(words: Sequence[str]) -> None:
+    """Do nothing if each variant has a label of its own. Raises `SystemExit`."""
+    for label, times in Counter(word.partition("=")[0] for word in words).items():
+        if times > 1:
+            raise SystemExit(f"{label!r} is the label of {times} variants: their figures would be one")
 
 
 def _variant(word: str, folder: Path) -> Variant:
@@ -168,13 +192,18 @@ def _table(workload: Workload, starts: dict[str, list[Start]]) -> str:
     ]
     first = next(iter(starts.values()))
     for label, each in starts.items():
-        rates = [own.rate / its.rate for own, its in zip(each, first, strict=True)]
-        costs = [own.cost / its.cost for own, its in zip(each, first, strict=True)]
+        rates = [_by(own.rate, its.rate) for own, its in zip(each, first, strict=True)]
+        costs = [_by(own.cost, its.cost) for own, its in zip(each, first, strict=True)]
         lines.append(
             f"| {label} | {median(start.rate for start in each):,.0f} | {median(start.cost for start in each):.2f} "
             f"| {_spread(rates)} | {_spread(costs)} | {sum(start.errors for start in each)} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def _by(figure: float, other: float) -> float:
+    """Return `figure` by `other`; not a number where there is nothing to compare with."""
+    return figure / other if other else nan
 
 
 def _spread(ratios: list[float]) -> str:
