@@ -25,10 +25,11 @@ _HEAD = """\
 
 <!-- Made by docs/make_settings.py from twisted_wsgiref/settings.py. Change that, and run it. -->
 
-Each is an option of `twistd wsgiref`, `twist wsgiref` and `python -m twisted_wsgiref`, and a field of
-`twisted_wsgiref.settings.Settings`, with `_` for `-`. Sizes are in octets and take `k`, `m` and `g`; times are in
-seconds and may be fractions. What makes no sense is refused at the start, in one line that names the setting and the
-place that it came from.
+Each is an option of `twistd wsgiref`, `twist wsgiref` and `python -m twisted_wsgiref`. Each but those of the first
+table is also a field of `twisted_wsgiref.settings.Settings`, with `_` for `-`. An embedded `WSGIService` ignores
+`access_log`, `switch_interval` and all under "Processes": these are for a process of ours. Sizes are in octets and take
+`k`, `m` and `g`; times are in seconds and may be fractions. What makes no sense is refused at the start, in one line
+that names the setting and the place that it came from.
 
 ## Where a setting may be given
 
@@ -123,8 +124,10 @@ def page() -> str:
             parts.append(
                 f"\n## {section}\n\n| option | default | what it is | why this default |\n| --- | --- | --- | --- |\n"
             )
-        default = written(getattr(Settings(), name), knob.unit)
-        cells = (f"`{option(name)}`", f"{default} {knob.unit}".rstrip(), knob.text, reason.text)
+        default = f"{written(getattr(Settings(), name), knob.unit)} {knob.unit}".rstrip()
+        if name == "access_log":
+            default += "; `off` for a daemon"  # the command line decides that
+        cells = (f"`{option(name)}`", default, knob.text, reason.text)
         parts.append(f"| {' | '.join(cell(each) for each in cells)} |\n")
     return "".join(parts)
 

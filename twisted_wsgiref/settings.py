@@ -145,7 +145,7 @@ class Settings:
     max_body: int = _knob(1024 * MIB, "largest request body before 413", parse_size, "octets")
     # The larger part of forms and API calls fits; 1,000 bodies at once are 256 MiB at most.
     body_memory: int = _knob(256 * KIB, "request body kept in memory; beyond it goes to a file", parse_size, "octets")
-    # Ten times what waitress takes; one costs a few KiB. Descriptors are usually limited to 1024 or far more.
+    # A hundred times what waitress takes; one costs a few KiB. Descriptors are usually limited to 1024 or far more.
     max_connections: int = _knob(10000, "most connections; beyond it the oldest idle one goes", _number)
     # One read: a body of 64 KiB, as clients like to send, together with its head. Less than 64 KiB is read as 64 KiB.
     max_pipelined: int = _knob(96 * KIB, "unanswered pipelined input kept", parse_size, "octets")
@@ -177,6 +177,7 @@ class Settings:
     high_water: int = _knob(256 * KIB, "unsent answer at which an application is made to wait", parse_size, "octets")
     # Naming versions helps only attackers.
     server_header: str = _knob("twisted_wsgiref", "value of the Server field; empty: none", str)
+    # In the foreground and in a container standard output is where logs belong; a daemon has none.
     access_log: str = _knob("-", "file for the access log, - for standard output, off for none", str)
 
     # ---- Whom to believe, and how the application is called ----------------------------------------------------
