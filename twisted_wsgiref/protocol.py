@@ -341,8 +341,9 @@ class WSGIProtocol(Protocol):
         try:
             self._outlet.send_kept()
         except ClientGone:
-            exchange: Any = self._exchange
-            exchange.status = exchange.octets = 0
+            if not self._outlet.begun:
+                exchange: Any = self._exchange
+                exchange.status = exchange.octets = 0
         self.exchange_ended()
 
     # ---- The end of an exchange, and of the connection ---------------------------------------------------------
