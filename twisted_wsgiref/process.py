@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from twisted.application.service import Service
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
@@ -29,6 +29,10 @@ from ._ops.stacks import describe_threads, requests_of
 from ._ops.supervisor import CUT_SHORT
 from .service import WSGIService
 from .settings import Settings
+
+if TYPE_CHECKING:
+    from ._ops.identity import Identity
+    from ._ops.parent import ParentService
 
 _log = Logger()
 
@@ -157,13 +161,6 @@ class CommandLineService(Service):
         if self._said and self._takes_signals:
             self._notifier.ready(self._said)
 
-    def reloading(self, now: bool) -> None:
-        """Tell the service manager that a reload begins, or is over, well or not."""
-        if now:
-            self._notifier.reloading()
-        else:
-            self._tell_ready()
-
     def _not_listening(self, failure: Failure) -> None:
         line = failure.getErrorMessage()
         if self._starting or not self._reactor.running:
@@ -175,6 +172,43 @@ class CommandLineService(Service):
         if self._access_log is not None:
             self._access_log.close()
         return result
+
+
+class ParentProcess(CommandLineService):
+    """A `ParentService` as a process of its own, which becomes `identity` as soon as the endpoints are bound."""
+
+    def __init__(
+        self,
+        service: ParentService,
+        options: Told,
+        ending: Ending,
+        reactor: Any,
+        notifier: Notifier,
+        identity: Identity | None,
+    ) -> None:
+        super().__init__(service, options, None, ending, reactor, notifier)
+        self._identity = identity
+        service.host = self
+
+    def bound(self) -> None:
+        """Become somebody else, if that was asked for, before there are children."""
+        if self._identity is not None:
+            self._identity.take()
+
+    def reloading(self, now: bool) -> None:
+        """Tell the service manager that a reload begins, or is over, well or not."""
+        if now:
+            self._notifier.reloading()
+        else:
+            self._tell_ready()
+
+    def ended(self, status: int) -> None:
+        """Note the status to end with."""
+        self._ending.end_with(status)
+
+    def leave(self) -> None:
+        """End the reactor, and with it the process."""
+        self._ending.stop()
 
 
 class ServingService(CommandLineService):

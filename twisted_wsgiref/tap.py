@@ -33,7 +33,7 @@ from ._ops.signals import Ending
 from ._ops.supervisor import Patience
 from ._ops.watching import Watch, check_installed
 from ._ops.words import FLAGS, PARAMETERS, joined, nearest, option
-from .process import CommandLineService, ServingService
+from .process import CommandLineService, ParentProcess, ServingService
 from .service import ListenError, WSGIService, check_settings, parse_endpoint
 from .settings import SettingError, Settings
 
@@ -317,18 +317,13 @@ def _make_parent(options: Options, ending: Ending, reactor: Any, notifier: Notif
         workers=settings.workers,
         patience=Patience(start=settings.start_timeout, beat=settings.watchdog, grace=settings.grace),
         relay=options.relayed,
-        ended=ending.end_with,
-        leave=ending.stop,
-        bound=identity.take if identity is not None else lambda: None,
-        reloading=lambda now: whole.reloading(now),  # noqa: PLW0108 - it is made below
     )
     if found.reload:
         reload = partial(reactor.callFromThread, service.supervisor.reload)
         watch = Watch(os.getcwd(), found.reload_include, reload)
         reactor.callWhenRunning(watch.start)
         reactor.addSystemEventTrigger("before", "shutdown", watch.stop)
-    whole = CommandLineService(service, options, None, ending, reactor, notifier)
-    return whole
+    return ParentProcess(service, options, ending, reactor, notifier, identity)
 
 
 def _reactor_name(reactor: Any) -> str:

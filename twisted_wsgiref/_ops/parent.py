@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
@@ -43,16 +43,32 @@ LAST_WORDS: Final = 0.1
 WORKER: Final = "twisted_wsgiref.worker"
 
 
+class Host(Protocol):
+    """The process that a `ParentService` runs in. Called in the reactor's thread."""
+
+    def bound(self) -> None:
+        """Learn that the endpoints are bound; no child is started yet."""
+
+    def reloading(self, now: bool) -> None:
+        """Learn that a reload begins, or is over, well or not."""
+
+    def ended(self, status: int) -> None:
+        """Learn that it is over, with a status that is not 0."""
+
+    def leave(self) -> None:
+        """End: there is nothing left to do."""
+
+
 class ParentService(Service):
     """Keeps `workers` processes serving on the sockets of `listeners`.
 
-    `orders` is what every child is told; its number, slot and sockets are filled in. `ended` is told of a status that
-    is not 0; `leave` ends this process. `bound` is called once the endpoints are bound and before any child is started,
-    `reloading` when a reload begins and when it is over. What children write on the descriptors `relay`, of 1 and 2,
-    goes into our log.
+    `orders` is what every child is told; its number, slot and sockets are filled in. What children write on the
+    descriptors `relay`, of 1 and 2, goes into our log. ``host`` has to be set before the service is started.
 
     ``whenListening`` fires with the ports once all workers serve for the first time, or fails as `listeners` do.
     """
+
+    host: Host
 
     def __init__(
         self,
@@ -63,19 +79,12 @@ class ParentService(Service):
         workers: int,
         patience: Patience,
         relay: frozenset[int],
-        ended: Callable[[int], None],
-        leave: Callable[[], None],
-        bound: Callable[[], None] = lambda: None,
-        reloading: Callable[[bool], None] = lambda now: None,
     ) -> None:
         self.whenListening: Deferred[list[Any]] = Deferred()
         self._reactor = reactor
         self._listeners = listeners
         self._orders = orders
         self._relay = relay
-        self._ended = ended
-        self._leave = leave
-        self._when_bound = bound
         self._bound = False
         self._children: dict[int, _Process] = {}
         self._ports: list[Any] | None = None
@@ -94,7 +103,7 @@ class ParentService(Service):
             say=_say,
             done=self._done,
             ready=lambda: self.whenListening.callback(self._ports or []),
-            reloading=reloading,
+            reloading=self._reloading,
         )
 
     # ---- IService ----------------------------------------------------------------------------------------------
@@ -127,7 +136,7 @@ class ParentService(Service):
 
         def listens(ports: list[Any]) -> None:
             self._ports = ports
-            self._when_bound()
+            self.host.bound()
             self._bound = True
             self._begin()
 
@@ -156,11 +165,14 @@ class ParentService(Service):
     def _done(self, status: int) -> None:
         self._over = True
         if status:
-            self._ended(status)
+            self.host.ended(status)
         if self._stopped is not None:
             self._finish()
         else:
-            self._leave()
+            self.host.leave()
+
+    def _reloading(self, now: bool) -> None:
+        self.host.reloading(now)
 
     def _finish(self) -> None:
         if self._tick.running:
