@@ -41,6 +41,7 @@ class SteppedPool:
         self.now: Any = None
         self.sparing = False
         self.looks = 0
+        self.grows = 0
         SteppedPool.made.append(self)
 
     def start(self) -> None:
@@ -63,7 +64,7 @@ class SteppedPool:
         return self._low is not None
 
     def grow(self) -> None:
-        pass
+        self.grows += 1
 
     def look(self) -> bool:
         self.looks += 1

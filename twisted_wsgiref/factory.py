@@ -95,7 +95,7 @@ class _Spill:
         """Write it. Called in the disk's thread."""
         try:
             self._body.spill()
-        except OSError as error:
+        except Exception as error:  # whatever it is: the connection waits for this
             self._error = error
         self._wake(self._finish)
 
@@ -267,6 +267,7 @@ class WSGIFactory(Factory):
             except Exception:
                 _log.failure("a sweep failed: this is a bug in twisted_wsgiref")
         self._pool.grow()
+        self._disk.grow()
         self._watch_ages(now)
         self._tally.sum_up()
 
@@ -333,6 +334,8 @@ class WSGIFactory(Factory):
         """Take requests as before `retire`; what `drain` was given is not called any more."""
         self.draining = False
         self._drained = None
+        for connection in self.connections:
+            connection.resume()
 
     def check_drained(self) -> None:
         """Call what `drain` was given if the last connection is gone."""

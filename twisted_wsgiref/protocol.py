@@ -206,6 +206,8 @@ class WSGIProtocol(Protocol):
         else:
             if pipe is not None and pipe.full:
                 self._reading.pause(PIPE_FULL)
+                if self._exchange is None:
+                    self._go_on()
 
     def _room_in_pipe(self) -> None:
         self._reading.resume(PIPE_FULL)
@@ -223,6 +225,8 @@ class WSGIProtocol(Protocol):
         elif self._intake.phase is Phase.BODY and not self._closing:
             # RFC 9112, section 8: an incomplete body is never taken for a whole one.
             self._refuse(400, "the body ended too early")
+        elif self._reader.buffer and not self._closing:
+            self._go_on()  # a worker has just ended its exchange, and what came behind it is not looked at yet
         elif not self._drain.busy:
             self.transport.loseConnection()
 
@@ -435,9 +439,15 @@ class WSGIProtocol(Protocol):
 
     def retire(self) -> None:
         """Make the answer that is being made, or the next that is on its way, the last one of this connection."""
-        self._deadlines.shorten(self.factory.last_limits)
+        self._deadlines.change(self.factory.last_limits)
         if self._exchange is not None:
             self._exchange.last = True
+
+    def resume(self) -> None:
+        """Take further requests after all, where no answer has said that none will be."""
+        self._deadlines.change(self.factory.limits)
+        if self._exchange is not None:
+            self._exchange.last = False
 
     def sweep(self, now: float) -> None:
         """Keep the deadlines; `now` is by the factory's clock. Called about once a second."""

@@ -128,7 +128,6 @@ class WSGIService(Service):
         )
         self._factory.gather = make_gather(reactor, self._factory.flush, self._factory.released)
         self._sweep = LoopingCall(self._factory.sweep)
-        self._sweep.clock = reactor
 
     # ---- IService ----------------------------------------------------------------------------------------------
 
@@ -202,6 +201,9 @@ class WSGIService(Service):
     def _sweep_every(self, seconds: float) -> None:
         if self._sweep.running:
             self._sweep.stop()
+        # Anew: one that is told to stop and to start while it runs, as by `call_when_unfit`, would go on twice.
+        self._sweep = LoopingCall(self._factory.sweep)
+        self._sweep.clock = self._reactor
         self._sweep.start(seconds, now=False).addErrback(_log_failure)
 
     # ---- Listening ---------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import pytest
 
 from tests.support import GET, KINDS, TEXT, FullDisk, Server, echo, request, serving
 from twisted_wsgiref._gateway.request_body import RequestBody
+from twisted_wsgiref.reading import PIPE_FULL, Reading
 
 kinds = pytest.mark.parametrize("kind", KINDS)
 BODY = os.urandom(300_000)
@@ -88,10 +89,19 @@ def test_a_client_that_leaves_while_its_body_is_being_written_leaves_nothing(kin
         assert len(os.listdir("/proc/self/fd")) == before
 
 
+def test_the_thread_that_waits_for_disks_is_started_again_where_it_could_not_be() -> None:
+    with serving() as server:
+        server.advance(1)
+        assert server.disk.grows == 1
+
+
 @kinds
-def test_a_disk_that_is_full_is_an_answer_and_a_line_in_the_log(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), MemoryError("No space left")])
+def test_a_disk_that_is_full_is_an_answer_and_a_line_in_the_log(
+    kind: str, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(self: RequestBody) -> None:
-        raise OSError(28, "No space left on device")
+        raise error
 
     monkeypatch.setattr(RequestBody, "spill", full)
     with serving(digest, body_memory=1000) as server:
@@ -257,6 +267,35 @@ def test_an_upload_that_nobody_reads_is_dropped_until_the_client_has_its_answer(
         server.settle()
         assert not client.reset
         assert server.factory.connections == set()
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_an_upload_that_fills_its_pipe_as_its_worker_ends_is_read_on(
+    keep: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("200 OK", [*TEXT])
+        return [b"unread"]
+
+    pause = Reading.pause
+
+    def pause_once_the_worker_is_through(self: Reading, reason: int) -> None:
+        if reason == PIPE_FULL and server.pool.jobs:
+            server.pool.step()
+        pause(self, reason)
+
+    monkeypatch.setattr(Reading, "pause", pause_once_the_worker_is_through)
+    size = 5_000 if keep else 3_000_000
+    with serving(app, stream_input=True, body_memory=1000, validated=False) as server:
+        client = server.connect().send(request(method="POST", fields=f"Content-Length: {size}"))
+        server.settle(work=False)
+        client.send(bytes(size))
+        server.settle(work=False)
+        assert client.unsent == 0
+        if keep:
+            client.send(GET)
+            server.settle()
+        assert [answer.body for answer in client.answers()] == [b"unread"] * (1 + keep)
 
 
 @kinds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections.abc import Iterator
@@ -337,3 +338,18 @@ def test_a_thread_that_comes_back_while_it_is_given_up_is_not_counted_as_stuck()
         server.advance(3)
         assert server.factory.stuck == 0
         assert unfit == []
+
+
+def test_a_service_may_be_stopped_by_its_own_sweep() -> None:
+    app = Waits()
+    with serving(app, request_timeout=5, grace=3, validated=False) as server:
+        server.service.call_when_unfit(server.service.stopService)
+        server.pool.size = 1
+        server.connect().send(GET)
+        thread = app.start(server)
+        server.advance(15, work=False)
+        app.go_on.release()
+        server.settle_while(thread)
+        assert not server.service._sweep.running
+        gc.collect()  # of a Deferred with an error that nobody has seen
+        assert "Unhandled" not in server.logged()

@@ -207,6 +207,21 @@ def test_a_start_takes_back_a_stop_that_was_asked_for_twice() -> None:
         client.leave()
 
 
+@kinds
+def test_connections_are_kept_as_long_as_before_once_a_stop_is_taken_back(kind: str) -> None:
+    with serving(grace=30, keep_alive=20, linger=2) as server:
+        clients = [server.ask(GET, kind), server.connect(kind).send(GET)]
+        server.settle(work=False)  # one is idle, one is served
+        stopping(server)
+        server.service.startService()
+        server.settle()
+        server.advance(15)
+        assert [client.ended for client in clients] == [False, False]
+        assert [client.answers()[0].field("Connection") for client in clients] == [None, None]
+        server.advance(7)
+        assert [client.ended for client in clients] == [True, True]
+
+
 def test_deadlines_are_looked_at_as_often_as_before_once_a_stop_is_taken_back() -> None:
     with serving() as server:
         server.connect().send(GET)

@@ -96,6 +96,18 @@ def test_all_that_was_pipelined_before_a_half_close_is_answered(kind: str) -> No
         assert server.factory.connections == set()
 
 
+def test_what_was_pipelined_is_answered_also_if_the_half_close_comes_before_the_worker_s_wake() -> None:
+    with serving(echo) as server:
+        client = server.connect().send(request(method="POST", body=b"one") + request(method="POST", body=b"two"))
+        server.settle(work=False)
+        server.pool.step()
+        client.half_close()
+        client.protocol.readConnectionLost()
+        server.settle()
+        assert [each.body for each in client.answers()] == [b"one", b"two"]
+        assert client.ended
+
+
 @kinds
 def test_the_window_that_was_closed_long_ago_is_not_worked_for(kind: str) -> None:
     with serving(never) as server:

@@ -59,7 +59,7 @@ class Deadlines:
         """Measure nothing until somebody looks again."""
         self.phase = None
 
-    def shorten(self, limits: Mapping[Phase, float]) -> None:
+    def change(self, limits: Mapping[Phase, float]) -> None:
         """Go on with other limits; what waits for a request waits anew."""
         self._limits = limits
         if self.phase in (Phase.IDLE, Phase.FRESH):
