@@ -19,7 +19,7 @@ from traceback import print_exception, walk_tb
 from typing import TYPE_CHECKING, Any
 
 from twisted_wsgiref._cgi_environ import read_environ
-from twisted_wsgiref._head_checks import check_fields, check_status
+from twisted_wsgiref._head_checks import check_fields, check_lines, check_status
 from twisted_wsgiref.headers import Headers
 from twisted_wsgiref.util import FileWrapper, guess_scheme
 
@@ -245,9 +245,11 @@ class BaseHandler:
 
     def send_headers(self) -> None:
         """Status line and headers are with the transport. Raises ValueError for control characters."""
-        self.cleanup_headers()
         # Again, for Headers wraps the application's own list, which may have changed since.
         check_fields(self._require_headers().items())
+        self.cleanup_headers()
+        # What a server's own class adds may be about the connection.
+        check_lines(self._require_headers().items())
         self.headers_sent = True
         if not self.origin_server or self.client_is_modern():
             self.send_preamble()

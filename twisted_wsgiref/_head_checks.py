@@ -40,9 +40,18 @@ def check_fields(fields: Iterable[tuple[str, str]]) -> None:
     ValueError for a character that may not stand in a field line (RFC 9112 section 5).
     """
     for name, value in fields:
+        check_lines([(name, value)])
+        if is_hop_by_hop(name):
+            raise AssertionError(f"{name!r} is about the connection, which is the server's: leave that header out")
+
+
+def check_lines(fields: Iterable[tuple[str, str]]) -> None:
+    """Each of *fields*, pairs of name and value, can be sent as one line, by a server too.
+
+    Raises AssertionError for a wrong type, ValueError for a character that may not stand in a field line.
+    """
+    for name, value in fields:
         if type(name) is not str or type(value) is not str:
             raise AssertionError(f"name and value of a header have to be str, not {name!r} and {value!r}")
         if _NOT_IN_NAME.search(name) or _NOT_IN_LINE.search(value):
             raise ValueError(f"header {name!r}: {value!r} has a control or non-latin-1 character: remove it")
-        if is_hop_by_hop(name):
-            raise AssertionError(f"{name!r} is about the connection, which is the server's: leave that header out")

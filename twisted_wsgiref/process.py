@@ -281,9 +281,12 @@ class ServingService(CommandLineService):
 
     def _cut_short(self, stuck: Sequence[Any]) -> None:
         """End the process though threads run: nothing else would, and one that is stuck would keep it for ever."""
-        text = describe_threads(requests_of(stuck), only=True)
-        number = f"{len(stuck)} request{'' if len(stuck) == 1 else 's'}"
-        _log.critical("{number} still run at the end of the grace and are given up\n{text}", number=number, text=text)
+        if stuck:
+            text = describe_threads(requests_of(stuck), only=True)
+            number = f"{len(stuck)} request{'' if len(stuck) == 1 else 's'}"
+            _log.critical(
+                "{number} still run at the end of the grace and are given up\n{text}", number=number, text=text
+            )
         super()._close_access_log(None)
         disarm()
         self._ending.leave_now(CUT_SHORT)

@@ -295,7 +295,7 @@ def _make_parent(options: Options, ending: Ending, reactor: Any, notifier: Notif
             check_installed()
     except SettingError as error:
         refuse(options, str(error))
-    if identity is None:
+    if identity is None and not options.told_another:
         access_log = _open_access_log(options, settings.access_log)
         if access_log is not None:
             access_log.close()  # Each worker opens its own; this one was to find a mistake before it is a daemon.

@@ -17,6 +17,8 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.tcp import Port
 
+from ._wire.address import unmapped
+
 try:
     from twisted.protocols.tls import TLSMemoryBIOProtocol
 except ImportError:  # Without pyOpenSSL there is no TLS.
@@ -40,10 +42,9 @@ def send_unpaced(listener: socket.socket) -> None:
     if _CONGESTION is None or listener.family not in (socket.AF_INET, socket.AF_INET6):
         return
     with suppress(OSError):
-        if listener.getsockopt(socket.IPPROTO_TCP, _CONGESTION, _LONGEST_NAME).startswith(b"bbr"):
-            address = ip_address(listener.getsockname()[0])
-            if (getattr(address, "ipv4_mapped", None) or address).is_loopback:
-                listener.setsockopt(socket.IPPROTO_TCP, _CONGESTION, b"reno")
+        algorithm = listener.getsockopt(socket.IPPROTO_TCP, _CONGESTION, _LONGEST_NAME)
+        if algorithm.startswith(b"bbr") and unmapped(ip_address(listener.getsockname()[0])).is_loopback:
+            listener.setsockopt(socket.IPPROTO_TCP, _CONGESTION, b"reno")
 
 
 def stop_accepting(port: Any) -> Deferred[Any]:
@@ -92,8 +93,14 @@ def is_secure(transport: Any) -> bool:
 
 
 def host_and_port(address: Any) -> tuple[str, int] | None:
-    """Return the two of an IP address; None for a UNIX socket's, which has neither."""
-    return (address.host, address.port) if isinstance(address, IPv4Address | IPv6Address) else None
+    """Return the two of an IP address; None for a UNIX socket's, which has neither.
+
+    An IPv4 client of a socket that takes both kinds has the name that it has elsewhere, too.
+    """
+    if not isinstance(address, IPv4Address | IPv6Address):
+        return None
+    host = address.host
+    return str(unmapped(ip_address(host))) if host.startswith("::ffff:") else host, address.port
 
 
 def close(transport: Any) -> None:

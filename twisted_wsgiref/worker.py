@@ -75,6 +75,7 @@ class WorkerService(ServingService):
         self._wear = wear
         self._share = share
         self._asked = False
+        self._is_hurried = False  # the service's own grace is longer than an orphan's
         service.call_when_unfit(self._unfit)
         super().__init__(service, told, access_log, ending, reactor)
 
@@ -110,6 +111,7 @@ class WorkerService(ServingService):
         """Finish, since the parent is gone."""
         if self.running:
             _log.critical("the parent is gone: answering the requests in flight, then ending")
+            self._is_hurried = self._grace > ORPHAN_GRACE
             self._grace = min(self._grace, ORPHAN_GRACE)
         self._ending.stop()
 
@@ -117,8 +119,7 @@ class WorkerService(ServingService):
         """Drain."""
         self._share.give_up()
         stopped = super().stopService()
-        if self._grace == ORPHAN_GRACE:
-            # The service's own grace is longer.
+        if self._is_hurried:
             self._reactor.callLater(ORPHAN_GRACE, lambda: self._cut_short(self._service.threads_at_work()))
         return stopped
 
@@ -209,7 +210,7 @@ def _load(orders: Orders, settings: Settings, sock: socket.socket) -> tuple[Any,
         # Words that name nothing are wrong for every worker; code that fails may be mended.
         _end_with(sock, "failed" if error.traceback else "hopeless", str(error), error.traceback)
     except OSError as error:
-        _end_with(sock, "failed", f"--access-log is {settings.access_log!r}: {error.strerror or error}")
+        _end_with(sock, "hopeless", f"--access-log is {settings.access_log!r}: {error.strerror or error}")
     loaded.set()
     return application, access_log
 

@@ -121,7 +121,7 @@ def test_a_unix_socket_without_a_host() -> None:
 
 def test_an_ipv6_connection() -> None:
     made = environ(addresses=(("2001:db8::1", 80), ("2001:db8::2", 5)))
-    assert (made["REMOTE_ADDR"], made["SERVER_NAME"]) == ("2001:db8::2", "2001:db8::1")
+    assert (made["REMOTE_ADDR"], made["SERVER_NAME"]) == ("2001:db8::2", "[2001:db8::1]")
 
 
 @pytest.mark.parametrize(

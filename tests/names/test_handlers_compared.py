@@ -301,6 +301,12 @@ def environ_page(self: Any, environ: Any, start_response: Any) -> Any:
     return [b"short ", b"stout"]
 
 
+def closes_the_connection(self: Any) -> None:
+    if "Content-Length" not in self.headers:
+        self.set_content_length()
+    self.headers["Connection"] = "close"
+
+
 SETTINGS: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
     "plain": ({}, {}),
     "HEAD": ({"REQUEST_METHOD": "HEAD"}, {}),
@@ -310,6 +316,7 @@ SETTINGS: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
     "gateway for 0.9": ({"SERVER_PROTOCOL": "HTTP/0.9"}, {"origin_server": False}),
     "sendfile did it": ({}, {"sendfile": file_sent}),
     "sendfile did not": ({}, {"sendfile": file_not_sent}),
+    "the server closes": ({}, {"cleanup_headers": closes_the_connection}),
     "no file wrapper": ({}, {"wsgi_file_wrapper": None}),
     "own error page": ({"PATH_INFO": "/tea"}, {"error_output": environ_page}),
     "own error texts": (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import select
 import threading
 import time
 from collections.abc import Iterator
@@ -134,6 +135,27 @@ def test_no_text_breaks_or_forges_a_line(text: str, written: str) -> None:
     assert found[3] == written.replace(" ", r"\x20")
     assert line.rstrip("\n").isprintable()
     assert line.isascii()
+
+
+def test_lines_in_a_pipe_are_whole_whoever_else_writes(quick: None) -> None:
+    reader, writer = os.pipe()
+
+    class Pipe(Disk):
+        def fileno(self) -> int:
+            return writer
+
+    try:
+        pipe = Pipe()
+        log = AccessLog(pipe)
+        for _ in range(1000):
+            log.observe_facts(RECORD)
+        assert log.close()
+        assert max(map(len, pipe.writes)) <= select.PIPE_BUF
+        assert all(each.endswith(b"\n") for each in pipe.writes)
+        assert b"".join(pipe.writes).count(b"\n") == 1000
+    finally:
+        os.close(reader)
+        os.close(writer)
 
 
 def test_each_line_has_its_own_time(quick: None) -> None:

@@ -41,6 +41,16 @@ def test_a_group_may_be_another() -> None:
     assert alone == Identity(os.getuid(), other.gr_gid, (other.gr_gid,))
 
 
+def test_a_group_that_is_named_is_the_only_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.getgrouplist", lambda user, gid: [gid, 4, 999])
+    other = next(each for each in grp.getgrall() if each.gr_gid != OTHER.pw_gid)
+    named, unnamed = (identity_of(OTHER.pw_name, group, root=True) for group in (other.gr_name, ""))
+    assert named is not None
+    assert unnamed is not None
+    assert named.groups == (other.gr_gid,)
+    assert unnamed.groups == (OTHER.pw_gid, 4, 999)
+
+
 def test_a_number_that_no_user_has_needs_a_group() -> None:
     assert identity_of("54321", "54322", root=True) == Identity(54321, 54322, (54322,))
 

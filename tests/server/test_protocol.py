@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import weakref
 from collections.abc import Iterator
+from ipaddress import ip_address
 from typing import Any
 
 import pytest
+from twisted.internet.address import IPv6Address
 
 from tests.support import GET, KINDS, TEXT, echo, hello, request, serving
 from twisted_wsgiref._wire.reader import HeadReader
+from twisted_wsgiref.transports import host_and_port
 
 kinds = pytest.mark.parametrize("kind", KINDS)
 
@@ -498,3 +501,12 @@ def test_what_comes_in_the_moment_of_a_last_answer_is_no_request(monkeypatch: py
         assert not server.pool.jobs
         server.settle()
         assert len(client.answers()) == 1
+
+
+@pytest.mark.parametrize(
+    ("told", "name"),
+    [("::ffff:192.0.2.7", "192.0.2.7"), ("2001:db8::7", "2001:db8::7"), ("::ffff:0:192.0.2.7", "::ffff:0:192.0.2.7")],
+)
+def test_an_ipv4_client_of_a_socket_for_both_kinds_has_one_name(told: str, name: str) -> None:
+    host, port = host_and_port(IPv6Address("TCP", told, 8000)) or ("", 0)
+    assert (ip_address(host), port) == (ip_address(name), 8000)

@@ -59,7 +59,8 @@ class ConnectionEnviron:
         if scheme == "https":
             common["HTTPS"] = "on"
         if server is not None:
-            common["SERVER_NAME"] = server[0]
+            # RFC 3875, section 4.1.14.
+            common["SERVER_NAME"] = f"[{server[0]}]" if ":" in server[0] else server[0]
             common["SERVER_PORT"] = str(server[1])
         if peer is not None:
             common["REMOTE_ADDR"] = peer[0]

@@ -11,6 +11,8 @@ from __future__ import annotations
 import errno
 import os
 import re
+import select
+import stat
 import sys
 import threading
 import time
@@ -325,6 +327,15 @@ def _open(path: str) -> Sink:
     return open(path, "ab", buffering=0)
 
 
+def _most_at_once(sink: Sink) -> int:
+    """Return how many octets `sink` takes as a whole, whoever else writes to it: a pipe, few."""
+    try:
+        is_pipe = stat.S_ISFIFO(os.fstat(sink.fileno()).st_mode)  # type: ignore[attr-defined]
+    except (AttributeError, OSError, ValueError):
+        return sys.maxsize
+    return getattr(select, "PIPE_BUF", 512) if is_pipe else sys.maxsize  # 512: POSIX's least
+
+
 def _standard_output() -> int:
     """Return the descriptor, not `sys.stdout`, which Twisted replaces by its own log."""
     return sys.__stdout__.fileno() if sys.__stdout__ is not None else 1
@@ -332,17 +343,21 @@ def _standard_output() -> int:
 
 def _write_all(sink: Sink, data: bytes) -> tuple[bytes, OSError | None]:
     """Write `data`, in one call unless the sink takes only a part; return what is left, and what stopped it."""
+    most, start = _most_at_once(sink), 0
     try:
-        while data:
-            taken = sink.write(data)
+        while start < len(data):
+            end = len(data)
+            if end - start > most:
+                end = data.rfind(b"\n", start, start + most) + 1 or data.find(b"\n", start) + 1 or end
+            taken = sink.write(data[start:end])
             if not taken:
-                return data, BlockingIOError(errno.EAGAIN, "nothing is taken now")
-            data = data[taken:]
+                return data[start:], BlockingIOError(errno.EAGAIN, "nothing is taken now")
+            start += taken
     except OSError as error:
-        return data, error
+        return data[start:], error
     except Exception as error:  # of a closed file, or of a sink of somebody else's
-        return data, OSError(errno.EBADF, str(error))
-    return data, None
+        return data[start:], OSError(errno.EBADF, str(error))
+    return b"", None
 
 
 _log = Logger()

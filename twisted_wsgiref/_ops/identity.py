@@ -69,7 +69,7 @@ def identity_of(user: str, group: str, *, root: bool) -> Identity | None:
             raise SettingError(f"--user is {user!r}: a number that no user has, so --group has to be given too")
     if group:
         gid = _group(group)
-    groups = os.getgrouplist(environ[1][1], gid) if environ else [gid]
+    groups = os.getgrouplist(environ[1][1], gid) if environ and not group else [gid]
     found = Identity(uid, gid, tuple(groups), tuple(environ))
     if not root and not found.is_current():
         named = "--user" if user else "--group"

@@ -40,6 +40,8 @@ _log = Logger()
 TICK: Final = 0.25
 # What a child said just before its end is read first, in seconds; a process that it left behind may hold the line open.
 LAST_WORDS: Final = 0.1
+# What a child writes is a line from so many octets on, too.
+LONGEST_LINE: Final = 64 * 1024
 WORKER: Final = "twisted_wsgiref.worker"
 
 
@@ -289,14 +291,25 @@ class _Process(ProcessProtocol):
         """Log what a child of a daemon wrote, line by line."""
         *lines, self._texts[childFD] = (self._texts[childFD] + data).split(b"\n")
         for line in lines:
-            _log.info("worker {number}: {line}", number=self.number, line=line.decode("utf-8", "replace"))
+            self._log(line)
+        if len(self._texts[childFD]) > LONGEST_LINE:
+            self.childConnectionLost(childFD)
+
+    def childConnectionLost(self, childFD: int) -> None:
+        """Log what has come of a line that has no end."""
+        text, self._texts[childFD] = self._texts.get(childFD, b""), b""
+        if text:
+            self._log(text)
+
+    def _log(self, line: bytes) -> None:
+        _log.info("worker {number}: {line}", number=self.number, line=line.decode("utf-8", "replace"))
 
     def processExited(self, reason: Failure) -> None:
         """Note how the child ended; it counts when its last words have been read."""
         value: Any = reason.value
         number = getattr(value, "signal", None)
         status = getattr(value, "exitCode", None)
-        how = signal.Signals(number).name if number else f"status {status or 0}"
+        how = _name_of_signal(number) if number else f"status {status or 0}"
         self._end = (how, not number and not status)
         if self._line_open:
             self._parent._reactor.callLater(LAST_WORDS, self._is_gone)
@@ -312,6 +325,13 @@ class _Process(ProcessProtocol):
         if self._end is not None:
             how, well = self._end
             self._parent.gone(self, how, well=well)
+
+
+def _name_of_signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # most real-time signals have none
+        return f"signal {number}"
 
 
 def _command(app: str | None) -> list[str]:

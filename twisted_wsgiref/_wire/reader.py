@@ -1,8 +1,9 @@
 """Where a head ends: the octets of one connection, kept until they are a whole head, and what came after it.
 
 A head is parsed once, when its last octet is there: that every split of the same octets gives the same message is
-true by construction. Of an incomplete head only its limits are watched, and mistakes that no further octet could
-mend, so that a client that will never finish is not waited for.
+true by construction; what is wrong in two ways is refused for the one or the other. Of an incomplete head only its
+limits are watched, and mistakes that no further octet could mend, so that a client that will never finish is not waited
+for.
 """
 
 from __future__ import annotations

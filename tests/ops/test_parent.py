@@ -1,0 +1,59 @@
+"""Does the parent hear all that its children say, and see how each ends?"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from twisted.internet.error import ProcessTerminated
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+
+from twisted_wsgiref._ops import parent as parent_module
+from twisted_wsgiref._ops.parent import LAST_WORDS, LONGEST_LINE, _Process
+
+
+class Parent:
+    """What a child's process tells its parent."""
+
+    def __init__(self) -> None:
+        self._reactor = Clock()
+        self.ends: list[tuple[str, bool]] = []
+
+    def gone(self, child: Any, how: str, *, well: bool) -> None:
+        self.ends.append((how, well))
+
+
+@pytest.fixture
+def logged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    lines: list[str] = []
+    log = SimpleNamespace(info=lambda text, **values: lines.append(text.format(**values)))
+    monkeypatch.setattr(parent_module, "_log", log)
+    return lines
+
+
+@pytest.mark.parametrize(("number", "how"), [(9, "SIGKILL"), (40, "signal 40")])
+def test_every_signal_is_an_end(number: int, how: str) -> None:
+    parent: Any = Parent()
+    child = _Process(parent, 1, 0)
+    child.processExited(Failure(ProcessTerminated(signal=number)))
+    parent._reactor.advance(LAST_WORDS)
+    assert parent.ends == [(how, False)]
+
+
+def test_last_words_without_an_end_of_line_are_logged(logged: list[str]) -> None:
+    child = _Process(Parent(), 7, 0)  # type: ignore[arg-type]
+    child.childDataReceived(2, b"one\ntwo, and no")
+    child.childDataReceived(2, b" more")
+    assert logged == ["worker 7: one"]
+    for descriptor in (1, 2, 3):
+        child.childConnectionLost(descriptor)
+    assert logged == ["worker 7: one", "worker 7: two, and no more"]
+
+
+def test_a_line_without_an_end_is_not_kept_for_ever(logged: list[str]) -> None:
+    child = _Process(Parent(), 7, 0)  # type: ignore[arg-type]
+    for _ in range(10):
+        child.childDataReceived(1, b"." * 16 * 1024)
+    assert sum(line.count(".") for line in logged) >= 160 * 1024 - LONGEST_LINE
