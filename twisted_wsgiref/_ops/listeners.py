@@ -11,9 +11,10 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from twisted.internet import endpoints
+from twisted.internet import endpoints, tcp
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.protocol import Factory
+from twisted.python.failure import Failure
 from twisted.python.systemd import ListenFDs
 from zope.interface import directlyProvides, providedBy
 
@@ -135,7 +136,17 @@ class Listeners:
     def close(self) -> Deferred[Any]:
         """Close all: from now on clients are refused, and the paths of UNIX sockets are gone."""
         ports, self._reactor.bound = self._reactor.bound, []
-        return DeferredList([maybeDeferred(port.stopListening) for _, port in ports], consumeErrors=True)
+        return DeferredList([_close(port) for _, port in ports], consumeErrors=True)
+
+
+def _close(port: Any) -> Deferred[Any]:
+    def close_all_the_same(failure: Failure) -> None:
+        # A UNIX socket's path that this user may not remove is where Twisted gives up, before it closes the socket:
+        # clients would still be let in, and wait for nobody.
+        failure.trap(OSError)  # type: ignore[no-untyped-call]
+        tcp.Port.connectionLost(port, failure)  # type: ignore[no-untyped-call]
+
+    return maybeDeferred(port.stopListening).addErrback(close_all_the_same)
 
 
 def has_descriptors() -> bool:
