@@ -101,7 +101,12 @@ def test_the_ends_are_named_where_they_have_names(name: str, tmp_path: Path) -> 
     if name == "unix":
         expected |= {"SERVER_NAME": "localhost", "SERVER_PORT": "80"}  # the client's Host: PEP 3333 wants some name
     else:
-        expected |= {"REMOTE_ADDR": at, "REMOTE_PORT": str(port), "SERVER_NAME": at, "SERVER_PORT": found["port"]}
+        expected |= {
+            "REMOTE_ADDR": at,
+            "REMOTE_PORT": str(port),
+            "SERVER_NAME": f"[{at}]" if ":" in at else at,
+            "SERVER_PORT": found["port"],
+        }
     if name == "tls":
         expected["HTTPS"] = "on"
     assert told == expected

@@ -126,7 +126,7 @@ def test_workers_serve_and_stop_with_status_0(command: str, folder: Path) -> Non
 
 
 def test_the_parent_imports_no_application(folder: Path) -> None:
-    (folder / "demo.py").write_text("import os\nprint('imported by', os.getppid(), flush=True)\n" + DEMO)
+    (folder / "demo.py").write_text("import os\nos.write(1, b'imported by %d\\n' % os.getppid())\n" + DEMO)
     with house(folder) as child:
         child.wait_for(re.compile(r"imported by \d+\n"))
         child.port()
