@@ -39,8 +39,9 @@ def check_fields(fields: Iterable[tuple[str, str]]) -> None:
     Raises AssertionError for a wrong type or a hop-by-hop field (PEP 3333, "Other HTTP Features"),
     ValueError for a character that may not stand in a field line (RFC 9112 section 5).
     """
-    for name, value in fields:
-        check_lines([(name, value)])
+    pairs = list(fields)
+    check_lines(pairs)
+    for name, _ in pairs:
         if is_hop_by_hop(name):
             raise AssertionError(f"{name!r} is about the connection, which is the server's: leave that header out")
 
