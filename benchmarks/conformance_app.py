@@ -5,7 +5,6 @@ It tells what reached it in a file, one JSON value a line, so that the questions
 
 from __future__ import annotations
 
-import contextvars
 import hashlib
 import json
 import os
@@ -23,8 +22,6 @@ SLOW_SECONDS = 1.5
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
 TEXT = ("Content-Type", "text/plain")
-
-_seen: contextvars.ContextVar[str] = contextvars.ContextVar("_seen", default="nothing")
 
 
 def note(kind: str, **facts: object) -> None:
@@ -144,14 +141,6 @@ def slow(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     return hello(environ, start_response)
 
 
-def context(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-    """Say what an earlier request left in a context variable, and leave something there."""
-    said = _seen.get().encode()
-    _seen.set("left behind")
-    start_response("200 OK", [TEXT, ("Content-Length", str(len(said)))])
-    return [said]
-
-
 class Blocks:
     """Blocks of 64 KiB, slowly where `pause` says so, and a note when closed."""
 
@@ -214,7 +203,6 @@ PATHS: dict[str, Callable[[Environ, StartResponse], Iterable[bytes]]] = {
     "/hop-by-hop": hop_by_hop,
     "/read": read_all,
     "/slow": slow,
-    "/context": context,
     "/big": big,
     "/big-list": big_list,
     "/big-file": big_file,

@@ -218,15 +218,6 @@ def proxy_is_not_passed(subject: Subject) -> Verdict:
     return Verdict(not passed, "passed" if passed else "dropped")
 
 
-def contexts_do_not_leak(subject: Subject) -> Verdict:
-    """A context variable that a request sets is not seen by later ones"""
-    seen = set()
-    for _ in range(24):
-        answer = ask(subject.port, request("/context", lines=CLOSE))
-        seen.add(answer.body.decode() if answer is not None else "no answer")
-    return Verdict(seen == {"nothing"}, ", ".join(sorted(seen)))
-
-
 def half_closed_is_answered(subject: Subject) -> Verdict:
     """A client that has closed its sending half is answered"""
     with Client(subject.port) as client:
@@ -256,6 +247,5 @@ QUESTIONS: tuple[Question, ...] = (
     absolute_form_is_understood,
     underscores_shadow_nothing,
     proxy_is_not_passed,
-    contexts_do_not_leak,
     half_closed_is_answered,
 )

@@ -108,6 +108,7 @@ class WSGIService(Service):
             clock,
             tuple(told_facts(observer) for observer in observers),
             _guard(settings),
+            settings.context == "request",
         )
         environ = service_environ(
             software=settings.server_header or "twisted_wsgiref",

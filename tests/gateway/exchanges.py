@@ -123,6 +123,7 @@ class Run:
         software: str = "tests",
         validated: bool = True,
         script_name: str = "",
+        isolated: bool = False,
     ) -> None:
         self.log: list[str] = []
         self.errors = ErrorStream(self.log.append)
@@ -134,6 +135,7 @@ class Run:
             handler_class=handler_class,
             errors=self.errors,
             stamp=ServerFields(software),
+            isolated=isolated,
         )
         lines = [f"{method} /path?query HTTP/1.{minor}", "Host: h", *filter(None, fields.split("\n"))]
         head = HeadParser(LIMITS).parse("\r\n".join(lines).encode("latin-1"))

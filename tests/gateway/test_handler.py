@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from typing import Any
 
 import pytest
@@ -356,7 +356,8 @@ def test_a_refused_start_response_changes_nothing() -> None:
 # ---- Contexts ------------------------------------------------------------------------------------------------------
 
 
-def test_a_context_variable_is_not_seen_by_the_next_request() -> None:
+@pytest.mark.parametrize("isolated", [False, True])
+def test_a_context_variable_is_seen_by_later_requests_of_its_thread_unless_each_is_isolated(isolated: bool) -> None:
     variable: ContextVar[str] = ContextVar("variable", default="unset")
     seen: list[str] = []
 
@@ -370,7 +371,11 @@ def test_a_context_variable_is_not_seen_by_the_next_request() -> None:
         start_response("200 OK", [*TEXT])
         return Closing([b"x"])
 
-    Run(app)
-    Run(app)
-    assert seen == ["unset", "closing: set"] * 2
+    def worker() -> None:
+        for _ in range(2):
+            Run(app, isolated=isolated)
+
+    # As a thread of the pool does: in its own context, from beginning to end.
+    Context().run(worker)
+    assert seen == ["unset", "closing: set", "unset" if isolated else "set", "closing: set"]
     assert variable.get() == "unset"

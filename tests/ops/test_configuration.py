@@ -194,6 +194,7 @@ def test_what_is_no_toml_is_one_line() -> None:
         ("linger = inf", "site.toml: linger is 'inf': not a number of seconds"),
         ("linger = 2020-01-01", "site.toml: linger is 2020-01-01: a number of seconds is wanted"),
         ("stream_input = 1", "site.toml: stream_input is 1: true or false is wanted"),
+        ("context = 'view'", "site.toml: context is 'view': neither thread nor request"),
         ("stream_input = 'maybe'", "site.toml: stream_input is 'maybe': neither yes nor no"),
         ("reload = 'maybe'", "site.toml: reload is 'maybe': neither yes nor no"),
         ("server_header = 5", "site.toml: server_header is 5: text, in quotes, is wanted"),

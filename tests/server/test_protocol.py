@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import weakref
 from collections.abc import Iterator
+from contextvars import Context, ContextVar
 from ipaddress import ip_address
 from typing import Any
 
@@ -510,3 +511,21 @@ def test_what_comes_in_the_moment_of_a_last_answer_is_no_request(monkeypatch: py
 def test_an_ipv4_client_of_a_socket_for_both_kinds_has_one_name(told: str, name: str) -> None:
     host, port = host_and_port(IPv6Address("TCP", told, 8000)) or ("", 0)
     assert (ip_address(host), port) == (ip_address(name), 8000)
+
+
+@pytest.mark.parametrize(("context", "second"), [("thread", "set"), ("request", "unset")])
+def test_a_request_sees_the_context_that_the_setting_says(context: str, second: str) -> None:
+    variable: ContextVar[str] = ContextVar("variable", default="unset")
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("200 OK", [*TEXT])
+        seen = variable.get().encode()
+        variable.set("set")
+        return [seen]
+
+    def exchange() -> list[bytes]:
+        with serving(app, context=context) as server:
+            return [answer.body for answer in server.ask(GET * 2).answers()]
+
+    # The tests' pool works in the thread of the test.
+    assert Context().run(exchange) == [b"unset", second.encode()]

@@ -55,6 +55,8 @@ class Gateway:
     observers: tuple[Callable[[Facts], object], ...] = ()
     # What makes an application one that can be interrupted. None: nobody asked for it.
     guard: Callable[[Exchange, WSGIApplication], WSGIApplication] | None = None
+    # Whether each request has an empty context of its own, and not that of its thread.
+    isolated: bool = False
 
     def tell(self, facts: Facts) -> None:
         """Tell the observers. What one of them raises is logged, and hurts neither the others nor a connection."""
@@ -255,8 +257,10 @@ class Exchange:
             gateway.multiprocess,
         )
         handler.exchange = self
-        # A context of its own: what one request sets in a ContextVar, the next on this thread must not see.
-        Context().run(handler.run, application)
+        if gateway.isolated:
+            Context().run(handler.run, application)
+        else:
+            handler.run(application)
 
     def send_early_hints(self, headers: list[tuple[str, str]]) -> None:
         """Send 103 (Early Hints) with `headers`, if the client knows of it and no answer has begun. RFC 8297.
