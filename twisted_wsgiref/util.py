@@ -42,7 +42,8 @@ class FileWrapper:
     """A file-like object as an iterable of blocks of `blksize` octets, ended by the first empty one.
 
     ``close`` is there if the file-like object has one, and calls it. PEP 3333, "Optional Platform-Specific File
-    Handling".
+    Handling". So are ``seekable``, ``seek`` and ``tell``: a framework that answers with a range of a file asks for
+    them, and without them reads the file from its start.
     """
 
     def __init__(self, filelike: Any, blksize: int = 8192) -> None:
@@ -51,6 +52,12 @@ class FileWrapper:
         close = getattr(filelike, "close", None)
         if close is not None:
             self.close = close
+
+    def __getattr__(self, name: str) -> Any:
+        # Asked for what is not there otherwise, so that a wrapper that nobody seeks in costs no more to make.
+        if name in ("seekable", "seek", "tell"):
+            return getattr(self.filelike, name)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
 
     def __getitem__(self, key: int) -> Any:
         """Return the next block, whatever `key` is: the old sequence protocol. Raises `IndexError` at the end."""

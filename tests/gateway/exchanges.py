@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +11,7 @@ from tests.support import TEXT, checked
 from twisted_wsgiref._gateway.environ import ConnectionEnviron, service_environ
 from twisted_wsgiref._gateway.error_stream import ErrorStream
 from twisted_wsgiref._gateway.exchange import Exchange, Gateway
+from twisted_wsgiref._gateway.file_span import FileSpan
 from twisted_wsgiref._gateway.handler import WSGIHandler
 from twisted_wsgiref._gateway.outlet import ClientGone
 from twisted_wsgiref._gateway.request_body import RequestBody
@@ -38,7 +38,7 @@ class RecordingOutlet:
     def __init__(self, leaves: int | None = None) -> None:
         self.blocks: list[bytes] = []
         self.waits: list[bool] = []
-        self.files: list[tuple[int, int, int]] = []
+        self.files: list[int] = []
         self.gone = False
         self.begun = False
         self.taken = self.pending = 0
@@ -65,9 +65,10 @@ class RecordingOutlet:
         self.write(head, wait=False)
         self.write(body, wait=False)
 
-    def send_file(self, descriptor: int, position: int, octets: int) -> None:
-        self.files.append((descriptor, position, octets))
-        self.write(os.pread(descriptor, octets, position), wait=False)
+    def send_file(self, span: FileSpan) -> None:
+        self.files.append(span.remaining)
+        while span.remaining:
+            self.write(span.read(span.remaining), wait=False)
 
     def flush(self) -> None:
         pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import tempfile
@@ -128,3 +129,55 @@ def test_a_file_after_write_is_iterated(path: Path) -> None:
         return environ["wsgi.file_wrapper"](path.open("rb"))
 
     assert Run(app).answer.body == b"first" + path.read_bytes()
+
+
+@pytest.mark.parametrize("path", ["/proc/version", "/sys/kernel/address_bits"])
+@pytest.mark.parametrize("buffering", [-1, 0])
+def test_a_file_whose_size_says_nothing_is_read(path: str, buffering: int) -> None:
+    if not Path(path).exists():
+        pytest.skip("needs /proc and /sys")
+    with open(path, "rb", buffering=buffering) as file:
+        run = Run(file_app(file))
+        assert run.answer.body == Path(path).read_bytes() != b""
+        assert run.answer.framing == "chunked"
+        assert file.closed
+        assert not run.log
+
+
+def test_an_empty_file_is_an_empty_answer_of_a_known_length(tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    with (tmp_path / "empty").open("rb") as file:
+        run = Run(file_app(file))
+        assert (run.answer.body, run.answer.field("Content-Length")) == (b"", "0")
+
+
+def test_a_file_that_can_not_be_read_at_a_place_is_read_from_its_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    def pread(*_: int) -> bytes:
+        raise OSError(errno.ESPIPE, os.strerror(errno.ESPIPE))
+
+    monkeypatch.setattr("os.pread", pread)
+    with tempfile.TemporaryFile() as file:
+        file.write(b"x" * 100)
+        file.seek(0)
+        assert Run(file_app(file)).answer.body == b"x" * 100
+
+
+def test_without_a_descriptor_for_its_duplicate_a_file_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def dup(descriptor: int) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr("os.dup", dup)
+    (tmp_path / "large").write_bytes(b"x" * 100_000)
+    with (tmp_path / "large").open("rb") as file:
+        run = Run(file_app(file))
+        assert run.answer.body == b"x" * 100_000
+        assert run.outlet.files == []
+        assert not run.exchange.cut
+
+
+def test_no_duplicate_is_left_of_a_file_whose_client_is_gone(tmp_path: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    (tmp_path / "large").write_bytes(b"x" * 100_000)
+    with (tmp_path / "large").open("rb") as file:
+        Run(file_app(file), leaves=0)
+    assert len(os.listdir("/proc/self/fd")) == before

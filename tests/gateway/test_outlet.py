@@ -410,7 +410,7 @@ def test_a_file_goes_straight_behind_its_head(pair: Any, file: Any) -> None:
     before = descriptors()
     outlet, reactor = begun(pair[0])
     outlet.write(b"head")
-    outlet.send_file(file.fileno(), 10, 500)
+    outlet.send_file(FileSpan(file.fileno(), 10, 500))
     assert outlet.finish() is True
     assert pair[1].recv(10_000) == b"head" + (bytes(range(250)) * 4)[10:510]
     assert reactor.wakes == 0
@@ -422,7 +422,7 @@ def test_a_file_is_the_reactor_s_where_the_socket_is_full(pair: Any, file: Any) 
     outlet, reactor = begun(pair[0])
     fill(pair[0])
     outlet.write(b"head")
-    outlet.send_file(file.fileno(), 0, 1000)
+    outlet.send_file(FileSpan(file.fileno(), 0, 1000))
     outlet.write(b"tail")
     file.close()
     outlet.finish()
@@ -463,7 +463,7 @@ def test_a_file_is_not_tried_again_where_the_socket_has_just_been_filled(
     monkeypatch.setattr("os.sendfile", sendfile)
     outlet, reactor = begun(pair[0])
     outlet.write(b"head")
-    outlet.send_file(file.fileno(), 0, 1000)
+    outlet.send_file(FileSpan(file.fileno(), 0, 1000))
     assert tried == [1000]
     assert reactor.wakes == 1
     span = outlet.take()
@@ -478,19 +478,19 @@ def test_no_descriptor_is_left_when_the_client_is_gone(pair: Any, file: Any, whe
     outlet, _ = begun(None)
     outlet.write(b"head")
     if when == "queued":
-        outlet.send_file(file.fileno(), 0, 1000)
+        outlet.send_file(FileSpan(file.fileno(), 0, 1000))
         outlet.lose()
     else:
         outlet.lose()
         with pytest.raises(ClientGone):
-            outlet.send_file(file.fileno(), 0, 1000)
+            outlet.send_file(FileSpan(file.fileno(), 0, 1000))
     assert descriptors() == before
 
 
 def test_a_span_that_is_put_back_after_the_connection_is_lost_is_closed(file: Any) -> None:
     before = descriptors()
     outlet, _ = begun(None)
-    outlet.send_file(file.fileno(), 0, 1000)
+    outlet.send_file(FileSpan(file.fileno(), 0, 1000))
     span = outlet.take()
     outlet.lose()
     outlet.put_back(span)  # type: ignore[arg-type]

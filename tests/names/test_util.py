@@ -372,6 +372,19 @@ class TestFileWrapper:
     def test_no_close_where_the_file_has_none(self) -> None:
         assert not hasattr(util.FileWrapper(WithoutClose()), "close")
 
+    def test_it_seeks_where_the_file_does(self) -> None:
+        wrapper = util.FileWrapper(io.BytesIO(b"0123456789"), 4)
+        assert wrapper.seekable()
+        wrapper.seek(7)
+        assert wrapper.tell() == 7
+        assert list(wrapper) == [b"789"]
+
+    @pytest.mark.parametrize("name", ["seekable", "seek", "tell"])
+    def test_it_says_that_it_does_not_where_the_file_does_not(self, name: str) -> None:
+        assert not hasattr(util.FileWrapper(WithoutClose()), name)
+        with pytest.raises(AttributeError, match="no attribute 'read'"):
+            _ = util.FileWrapper(io.BytesIO()).read
+
     def test_the_end_of_the_iteration_leaves_the_file_open(self) -> None:
         filelike = io.BytesIO(b"data")
         list(util.FileWrapper(filelike))

@@ -22,6 +22,7 @@ from twisted_wsgiref._wire.response import LAST_CHUNK, chunk, make_head
 from twisted_wsgiref.handlers import SimpleHandler
 
 from .fields import Fields, check_status, format_fields
+from .file_span import FileSpan
 from .outlet import ClientGone
 
 if TYPE_CHECKING:
@@ -224,16 +225,17 @@ class WSGIHandler(SimpleHandler):
             raise ValueError(f"the application gave {self._remaining} octets fewer than its Content-Length says")
 
     def sendfile(self) -> bool:
-        """Send a real file from the kernel's hands; return False where there is none, so that it is iterated.
+        """Send a real file from the kernel's hands; return False if there is none, so that it is iterated.
 
-        From the file's position, as far as the Content-Length goes, or to its end. The thread is free at once.
+        From the file's position, as far as the Content-Length goes, or to its end. The thread is free at once. A file
+        is iterated, too, if its size says nothing (0 in /proc, a whole page in /sys), or if no descriptor is left.
         """
         file = _real_file(getattr(self.result, "filelike", None))
         if file is None:
             return False
         descriptor = file.fileno()
         status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
+        if not (stat.S_ISREG(status.st_mode) and status.st_size):
             return False
         position = file.tell()
         octets = max(0, status.st_size - position)
@@ -242,20 +244,32 @@ class WSGIHandler(SimpleHandler):
         given = self._fields.length
         if given is not None and given < octets:
             octets = given
-        head = self._make_head(octets)
+        small = octets <= _SMALL_FILE
+        body = b""
+        try:
+            if small and octets:
+                body = os.pread(descriptor, octets, position)
+                if len(body) < octets:
+                    return False
+            head = self._make_head(octets)
+            # Its duplicate of the descriptor is made before the head is out: nothing is promised that is not at hand.
+            span = None if small or self._bodyless else FileSpan(descriptor, position, octets)
+        except OSError:
+            return False  # whoever reads the file next meets the error, if it is one of the file's
         self.headers_sent = True
         self._remaining = None
-        if self._bodyless or not octets:
-            self.stdout.write(head)
-            return True
+        if self._bodyless:
+            octets, body = 0, b""
         self.bytes_sent = octets
-        if octets <= _SMALL_FILE:
-            body = os.pread(descriptor, octets, position)
-            if len(body) == octets:
-                self.stdout.write(head + body, wait=False)
-                return True
-        self.stdout.write(head, MSG_MORE, wait=False)
-        self.stdout.send_file(descriptor, position, octets)
+        if span is None:
+            self.stdout.write(head + body, wait=False)
+        else:
+            try:
+                self.stdout.write(head, MSG_MORE, wait=False)
+            except BaseException:
+                span.close()
+                raise
+            self.stdout.send_file(span)
         return True
 
     def _make_head(self, known: int | None) -> bytes:

@@ -220,9 +220,8 @@ class Outlet:
         if wait and self._pending > self._high_water:
             self._wait_for_room()
 
-    def send_file(self, descriptor: int, position: int, octets: int) -> None:
+    def send_file(self, span: FileSpan) -> None:
         """Send a part of a file, the rest from the reactor; comes back at once. Raises `ClientGone`, `OSError`."""
-        span = FileSpan(descriptor, position, octets)
         sock = self._sock
         if sock is not None and not self._handed:
             try:
