@@ -63,6 +63,7 @@ class Rules:
     request_timeout: float
     high_water: int
     stream_input: bool
+    stream_chunked: bool
     trusted: TrustedPeers | None  # None: nobody was asked to be believed, so fields pass as they came
 
 

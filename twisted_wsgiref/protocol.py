@@ -58,7 +58,11 @@ class WSGIProtocol(Protocol):
         self.factory = factory
         self._rules = rules
         self._intake = Intake(
-            rules.limits, rules.max_body, rules.body_memory, self._open_pipe if rules.stream_input else None
+            rules.limits,
+            rules.max_body,
+            rules.body_memory,
+            self._open_pipe if rules.stream_input else None,
+            rules.stream_chunked,
         )
         self._reader = self._intake.reader
         self._most = max(TRANSPORT_READ, rules.max_pipelined)  # octets that are kept of requests that wait

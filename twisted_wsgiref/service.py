@@ -352,6 +352,7 @@ def _rules(settings: Settings) -> Rules:
         request_timeout=settings.request_timeout,
         high_water=settings.high_water,
         stream_input=settings.stream_input,
+        stream_chunked=settings.stream_chunked,
         trusted=_trusted(settings),
     )
 

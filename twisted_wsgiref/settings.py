@@ -198,6 +198,11 @@ class Settings:
     )
     proxy_protocol: bool = _knob(False, "each connection starts with a PROXY header from a trusted proxy", parse_truth)
     stream_input: bool = _knob(False, "call the application before the body has come", parse_truth)
+    # Django and Bottle read as much as CONTENT_LENGTH says, which nobody knows here: nothing, with status 200.
+    # Flask and Pyramid ask for wsgi.input_terminated.
+    stream_chunked: bool = _knob(
+        False, "with --stream-input, also a body in chunks: the application knows wsgi.input_terminated", parse_truth
+    )
     # Libraries keep a connection for each thread in context variables, Django's caches among them: with a context for
     # each request they open one for each. The other servers have one for each thread.
     context: str = _knob(
@@ -252,6 +257,8 @@ class Settings:
             raise SettingError(f"context is {self.context!r}: it has to be thread or request")
         if self.proxy_protocol and not self.trusted_proxy:
             raise SettingError("proxy_protocol is on: trusted_proxy has to name the proxies that may send the header")
+        if self.stream_chunked and not self.stream_input:
+            raise SettingError("stream_chunked is on: stream_input has to be on, too")
         if self.request_interrupt and (sys.implementation.name != "cpython" or find_spec("_ctypes") is None):
             raise SettingError("request_interrupt is on: only CPython, with ctypes, can do that; it has to be off here")
         if any(not " " <= character <= "~" for character in self.server_header):

@@ -165,6 +165,7 @@ def test_a_chunked_body_has_the_length_that_it_turned_out_to_have() -> None:
 def test_a_chunked_body_that_is_still_coming_has_no_length() -> None:
     made = environ(head("POST /", "Transfer-Encoding: chunked"), size=None)
     assert "CONTENT_LENGTH" not in made
+    assert "HTTP_TRANSFER_ENCODING" not in made
     assert made["wsgi.input_terminated"] is True
 
 

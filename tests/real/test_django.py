@@ -114,6 +114,17 @@ def test_a_file_of_50_mb_goes_there_and_back(shop: Client) -> None:
     assert shop.get("/where/").status == 200  # and the connection lives on
 
 
+def test_an_upload_in_chunks_is_whole_also_where_input_is_streamed(data: Path, tmp_path: Path) -> None:
+    words = [*COMMANDS["python -m"], "--app", "bookshop.wsgi:application", "--stream-input"]
+    with served(words, PROJECT, shop_environment(data), tmp_path) as server, client(server.wires["tcp"]) as shop:
+        for in_chunks in (True, False):
+            upload = Upload(1, {"note": "large"})
+            sent = {name: value for name, value in upload.fields.items() if name != "Content-Length"}
+            answer = shop.open("POST", "/upload/", upload, sent if in_chunks else upload.fields)
+            assert (answer.status, answer.headers["X-Digest"]) == (200, upload.digest)
+            assert read_digest(answer) == (MIB, upload.digest)
+
+
 def test_a_streaming_answer_comes_whole(shop: Client) -> None:
     answer = shop.get("/count/5000/")
     assert answer.fields["Transfer-Encoding"] == "chunked"

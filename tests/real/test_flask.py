@@ -147,7 +147,7 @@ def test_an_answer_that_fails_half_way_is_not_taken_for_whole(flask: Client) -> 
 
 
 def test_the_same_where_the_application_reads_the_body_as_it_comes(tmp_path: Path) -> None:
-    words = [*COMMANDS["twistd"], "--app", "tests.real.flask_app:app", "--stream-input"]
+    words = [*COMMANDS["twistd"], "--app", "tests.real.flask_app:app", "--stream-input", "--stream-chunked"]
     upload = Upload(50, {"note": "large"})
     with served(words, tmp_path, environment(LARGE_FILE=""), tmp_path) as server:
         for wire in server.wires.values():

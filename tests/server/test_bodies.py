@@ -180,10 +180,32 @@ def test_a_streamed_body_arrives_whole(kind: str, framing: str, size: int) -> No
     if framing == "chunked":
         octets = request(method="POST", fields="Transfer-Encoding: chunked")
         octets += (b"%x\r\n%s\r\n" % (size, body) if size else b"") + b"0\r\n\r\n"
-    with serving(digest, stream_input=True, body_memory=65536) as server:
+    with serving(digest, stream_input=True, stream_chunked=True, body_memory=65536) as server:
         client = server.connect(kind).send(octets)
         run_job(server)
         assert client.answers()[0].body == digest_of(body)
+
+
+@kinds
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("size", [0, 5, 300_000])
+def test_a_body_in_chunks_has_a_length_unless_it_is_known_to_need_none(kind: str, streamed: bool, size: int) -> None:
+    told: list[tuple[str | None, bool]] = []
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        told.append((environ.get("CONTENT_LENGTH"), "HTTP_TRANSFER_ENCODING" in environ))
+        return digest(environ, start_response)
+
+    head = request(method="POST", fields="Transfer-Encoding: chunked\nExpect: 100-continue")
+    with serving(app, stream_input=True, stream_chunked=streamed, body_memory=65536) as server:
+        client = server.connect(kind).send(head)
+        server.settle(work=False)
+        assert len(server.pool.jobs) == streamed
+        assert (b"100 Continue" in client.received) is not streamed
+        client.send((b"%x\r\n%s\r\n" % (size, BODY[:size]) if size else b"") + b"0\r\n\r\n")
+        run_job(server)
+        assert client.answers()[0].body == digest_of(BODY[:size])
+        assert told == [(None if streamed else str(size), False)]
 
 
 @kinds
@@ -324,7 +346,7 @@ def test_a_client_that_leaves_during_an_upload_frees_the_worker(kind: str) -> No
 
 @kinds
 def test_a_malformed_chunk_during_an_upload_frees_the_worker(kind: str) -> None:
-    with serving(echo, stream_input=True) as server:
+    with serving(echo, stream_input=True, stream_chunked=True) as server:
         client = server.connect(kind).send(
             request(method="POST", fields="Transfer-Encoding: chunked") + b"3\r\nabc\r\n"
         )
@@ -355,7 +377,7 @@ def test_an_upload_that_is_too_slow_frees_the_worker(kind: str) -> None:
 
 @kinds
 def test_a_streamed_body_that_is_too_large_frees_the_worker(kind: str) -> None:
-    with serving(echo, stream_input=True, max_body=1000) as server:
+    with serving(echo, stream_input=True, stream_chunked=True, max_body=1000) as server:
         client = server.connect(kind).send(
             request(method="POST", fields="Transfer-Encoding: chunked") + b"3\r\nabc\r\n"
         )

@@ -79,7 +79,8 @@ def test_every_knob_is_an_option_and_in_the_help(name: str) -> None:
 def test_every_knob_can_be_set_to_what_it_already_is(name: str) -> None:
     default = getattr(Settings(), name)
     if isinstance(default, bool):
-        others = ["--trusted-proxy=unix"] if name == "proxy_protocol" else []
+        needs = {"proxy_protocol": ["--trusted-proxy=unix"], "stream_chunked": ["--stream-input"]}
+        others = needs.get(name, [])
         assert getattr(settings(f"--{name.replace('_', '-')}", *others), name) is not default
     elif isinstance(default, tuple):
         assert settings(f"--{name.replace('_', '-')}={','.join(default)}") == Settings()

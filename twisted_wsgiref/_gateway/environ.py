@@ -89,10 +89,11 @@ class ConnectionEnviron:
         environ["QUERY_STRING"] = head.query
         environ["REQUEST_URI"] = environ["RAW_URI"] = head.target
         environ["SERVER_PROTOCOL"] = "HTTP/1.1" if head.minor else "HTTP/1.0"
-        if head.length == CHUNKED and size is not None:
-            # The coding is undone: what an application reads is as long as this says.
+        if head.length == CHUNKED:
+            # The coding is undone: whoever is told of it undoes it once more.
             del environ["HTTP_TRANSFER_ENCODING"]
-            environ["CONTENT_LENGTH"] = str(size)
+            if size is not None:
+                environ["CONTENT_LENGTH"] = str(size)
         if "SERVER_NAME" not in environ:
             _name_server_after_host(environ)
         script_name = environ["SCRIPT_NAME"]

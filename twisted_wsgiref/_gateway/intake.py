@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from twisted_wsgiref._wire.body import ChunkedBody, LengthBody, body_of
 from twisted_wsgiref._wire.errors import ProtocolError
+from twisted_wsgiref._wire.framing import CHUNKED
 from twisted_wsgiref._wire.head import RequestHead
 from twisted_wsgiref._wire.limits import Limits
 from twisted_wsgiref._wire.reader import HeadReader
@@ -26,7 +27,8 @@ class Intake:
     """Makes requests of octets, one at a time.
 
     A body of more than `max_body` octets is refused; `memory` octets of it are kept outside a file. With `open_pipe`
-    a request is ready at the end of its head, and its body follows through a pipe.
+    a request is ready at the end of its head, and its body follows through a pipe; but one in chunks, whose length no
+    environ can tell before its end, only with `pipe_chunks`.
     """
 
     __slots__ = (
@@ -36,6 +38,7 @@ class Intake:
         "_max_body",
         "_memory",
         "_open_pipe",
+        "_pipe_chunks",
         "body",
         "pipe",
         "progress",
@@ -49,11 +52,13 @@ class Intake:
         max_body: int,
         memory: int,
         open_pipe: Callable[[RequestHead], InputPipe] | None = None,
+        pipe_chunks: bool = False,
     ) -> None:
         self._limits = limits
         self._max_body = max_body
         self._memory = memory
         self._open_pipe = open_pipe
+        self._pipe_chunks = pipe_chunks
         #: The octets behind the request at hand.
         self.reader = HeadReader(limits)
         self._head: RequestHead | None = None
@@ -94,7 +99,7 @@ class Intake:
         self._head = head
         self.progress = 0
         begun = bool(self.reader.buffer)
-        if self._open_pipe is not None:
+        if self._open_pipe is not None and (head.length != CHUNKED or self._pipe_chunks):
             self.pipe = pipe = self._open_pipe(head)
             if begun:
                 self._take_body()  # may be all of it: then the pipe is the application's alone
