@@ -18,14 +18,15 @@ PACKAGE = ROOT / "twisted_wsgiref"
 # that lists it by name; what is in no list fails, so that a new module gets its place on the map.
 ROOMS: dict[str, set[str]] = {
     "front door": {"names", "settings", "protocol", "service", "record", "_gateway"},
-    "names": set(),
+    "tracebacks": set(),
+    "names": {"tracebacks"},
     "settings": set(),
-    "record": set(),
+    "record": {"tracebacks"},
     "_wire": set(),
-    "_gateway": {"names", "_wire", "record"},
-    "protocol": {"names", "settings", "_wire", "_gateway", "record"},
+    "_gateway": {"names", "_wire", "record", "tracebacks"},
+    "protocol": {"names", "settings", "_wire", "_gateway", "record", "tracebacks"},
     "service": {"names", "settings", "_wire", "_gateway", "protocol", "record"},
-    "_ops": {"settings", "record"},
+    "_ops": {"settings", "record", "tracebacks"},
     "tap": {"names", "settings", "protocol", "service", "_ops", "record"},
     "main": {"tap", "settings"},
 }
@@ -34,6 +35,7 @@ MODULES: dict[str, str] = {
     **dict.fromkeys(("util", "headers", "types", "handlers", "validate", "simple_server"), "names"),
     # Parts of the names, in files of their own.
     **dict.fromkeys(("_base_handler", "_cgi_environ", "_head_checks"), "names"),
+    "_tracebacks": "tracebacks",
     "settings": "settings",
     # A plain value that is told to _ops, and a counter that needs nothing: they have no room of their own.
     **dict.fromkeys(("_ops.record", "_ops.tally", "_ops.stacks"), "record"),

@@ -15,11 +15,12 @@ import sys
 import time
 from collections.abc import Iterable
 from email.utils import formatdate
-from traceback import print_exception, walk_tb
+from traceback import walk_tb
 from typing import TYPE_CHECKING, Any
 
 from twisted_wsgiref._cgi_environ import read_environ
 from twisted_wsgiref._head_checks import check_fields, check_lines, check_status
+from twisted_wsgiref._tracebacks import traceback_text
 from twisted_wsgiref.headers import Headers
 from twisted_wsgiref.util import FileWrapper, guess_scheme
 
@@ -123,7 +124,7 @@ class BaseHandler:
 
     def client_left(self, error: BaseException) -> bool:
         """True if *error* came out of our own transport and says that nobody listens any more."""
-        if not isinstance(error, CLIENT_LEFT):
+        if not issubclass(type(error), CLIENT_LEFT):  # isinstance would ask the error itself, too
             return False
         for frame, _ in walk_tb(error.__traceback__):
             code = frame.f_code
@@ -302,7 +303,7 @@ class BaseHandler:
         kind, value, trace = exc_info
         try:
             stream: Any = self.get_stderr()
-            print_exception(kind, value, trace, self.traceback_limit, stream)
+            stream.write(traceback_text(kind, value, trace, self.traceback_limit))
             stream.flush()
         finally:
             del exc_info, value, trace  # a traceback held by one of its own frames is a cycle

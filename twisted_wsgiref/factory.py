@@ -26,6 +26,7 @@ from ._gateway.request_body import RequestBody
 from ._gateway.wake import Wake
 from ._ops.stacks import describe_threads, requests_of
 from ._ops.tally import Tally
+from ._tracebacks import traceback_text
 from ._wire.forwarded import TrustedPeers
 from ._wire.limits import Limits
 from .gather import Gather
@@ -42,6 +43,14 @@ LONG: Final = 60.0
 # How long a request may wait behind another, in seconds, before idle threads are woken for it after all: as long as a
 # hold of `gather`.
 _LOOK: Final = 0.002
+
+
+def log_failure(what: str, error: BaseException) -> None:
+    """Log `what`, with the traceback of `error`, whatever formatting that does. Raises nothing. Any thread may call."""
+    try:
+        _log.failure(what, Failure(error))  # type: ignore[no-untyped-call]
+    except BaseException:  # twisted.logger lets pass whatever is no Exception
+        _log.critical("{text}", text=f"{what}\n{traceback_text(type(error), error, error.__traceback__)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,7 +321,7 @@ class WSGIFactory(Factory):
 
     def log_bug(self, error: BaseException) -> None:
         """Log what should not have been raised."""
-        _log.failure("this is a bug in twisted_wsgiref", Failure(error))  # type: ignore[no-untyped-call]
+        log_failure("this is a bug in twisted_wsgiref", error)
 
     def _say(self, text: str) -> None:
         _log.info("{text}", text=text)

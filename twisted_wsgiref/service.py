@@ -31,7 +31,7 @@ from ._ops.record import FactsObserver, Record, told_facts
 from ._wire.forwarded import TrustedPeers
 from ._wire.limits import Limits
 from ._wire.response import ServerFields
-from .factory import LAST_SWEEP, SWEEP, Rules, WSGIFactory
+from .factory import LAST_SWEEP, SWEEP, Rules, WSGIFactory, log_failure
 from .gather import make_gather
 from .proxy import ProxiedReactor
 from .settings import SettingError, Settings
@@ -393,7 +393,7 @@ def _log_errors(text: str) -> None:
 
 
 def _log_bug(error: BaseException) -> None:
-    _log.failure("this is a bug in twisted_wsgiref, unless no thread can be started", _failure(error))
+    log_failure("this is a bug in twisted_wsgiref, unless no thread can be started", error)
 
 
 def _log_failure(failure: Failure) -> None:

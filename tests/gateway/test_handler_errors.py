@@ -39,6 +39,39 @@ def test_an_error_of_the_application_is_logged_with_its_request(error: BaseExcep
     assert run.exchange.persistent
 
 
+@raised
+def test_an_error_whose_traceback_can_not_be_formatted_is_a_500_and_is_logged(error: BaseException) -> None:
+    class Unspeakable(Exception):
+        @property
+        def __notes__(self) -> list[str]:
+            raise error
+
+    def app(environ: dict[str, Any], start_response: Any) -> Any:
+        raise Unspeakable("the text")
+
+    run = Run(app)
+    assert run.answer.status == 500
+    assert not run.exchange.cut
+    assert len(run.log) == 1
+    assert "in app\n" in run.log[0]
+    assert "Unspeakable: the text" in run.log[0]
+
+
+def test_a_traceback_that_imports_what_failed_to_be_imported_is_a_500(monkeypatch: pytest.MonkeyPatch) -> None:
+    # As CPython 3.15 does, to suggest another name.
+    def format_exception(*given: Any, **also: Any) -> list[str]:
+        raise ModuleNotFoundError("No module named 'pk.wsgi'")
+
+    monkeypatch.setattr("traceback.format_exception", format_exception)
+
+    def app(environ: dict[str, Any], start_response: Any) -> Any:
+        raise ModuleNotFoundError("No module named 'pk.wsgi'", name="pk.wsgi")
+
+    run = Run(app, validated=False)
+    assert run.answer.status == 500
+    assert "No module named 'pk.wsgi'" in run.logged
+
+
 def test_endless_recursion_costs_one_answer() -> None:
     def app(environ: dict[str, Any], start_response: Any) -> Any:
         return app(environ, start_response)

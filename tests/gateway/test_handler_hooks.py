@@ -98,17 +98,12 @@ def test_a_log_exception_that_raises_holds_up_nobody(application: Any) -> None:
         def log_exception(self, exc_info: Any) -> None:
             raise KeyError("the log itself")
 
-    runs: list[Run] = []
-
-    class Kept(Run):
-        def exchange_ended(self) -> None:
-            super().exchange_ended()
-            runs.append(self)
-
-    with pytest.raises(KeyError):  # the pool's matter
-        Kept(application, handler_class=Handler)
-    assert runs[0].ended == 1
-    assert runs[0].exchange.cut
+    run = Run(application, handler_class=Handler)
+    assert run.answer.status == (500 if application is failing else 200)
+    assert (run.ended, run.exchange.cut) == (1, False)
+    assert len(run.log) == 1
+    assert "ValueError" in run.log[0]  # the context of what log_exception raised
+    assert "the log itself" in run.log[0]
 
 
 def test_a_handler_that_can_not_be_made_holds_up_nobody() -> None:

@@ -382,3 +382,28 @@ def test_the_traceback_is_cut_at_its_limit(limit: int | None) -> None:
     handler.run(lambda environ, start_response: deep(2))  # type: ignore[arg-type, return-value, func-returns-value]
     assert handler.log.count("in deep") == (3 if limit is None else 0)
     assert "ValueError: deep" in handler.log
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, MemoryError, ValueError])
+def test_an_error_whose_traceback_can_not_be_formatted_is_answered_and_logged(kind: type[BaseException]) -> None:
+    class Unspeakable(Exception):
+        @property
+        def __notes__(self) -> list[str]:
+            raise kind
+
+    handler = Kept()
+    handler.run(app_of(Result([Unspeakable("the text")])))
+    assert handler.sent.startswith(b"HTTP/1.0 500 ")
+    assert handler.sent.endswith(PAGE)
+    assert "Unspeakable: the text\n" in handler.log
+
+
+def test_an_error_that_answers_for_its_class_is_answered() -> None:
+    class Disguised(Exception):
+        @property
+        def __class__(self) -> type:  # type: ignore[override]
+            raise SystemExit
+
+    handler = Kept()
+    handler.run(app_of(Result([Disguised("the text")])))
+    assert handler.sent.startswith(b"HTTP/1.0 500 ")

@@ -233,3 +233,106 @@ def test_an_interrupt_is_not_swallowed(write: Callable[..., Path], tmp_path: Pat
     write("other.py", "raise KeyboardInterrupt")
     with pytest.raises(KeyboardInterrupt):
         load_application("other", str(tmp_path))
+
+
+UNSPEAKABLE = """
+class Mute(Exception):
+    def __str__(self):
+        raise SystemExit(3)
+
+class Noted(Exception):
+    @property
+    def __notes__(self):
+        raise SystemExit(4)
+
+class Ended(BaseException):
+    pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("raised", "text"),
+    [
+        ("Mute()", "Mute (its text is not known: __str__ raised SystemExit)"),
+        ("Noted('x')", "Noted: x"),
+        ("Ended('x')", "Ended: x"),
+        ("GeneratorExit", "GeneratorExit"),
+        ("ModuleNotFoundError('x', name=5)", "ModuleNotFoundError: x"),
+        ("SyntaxError(Mute())", "SyntaxError (its text is not known: __str__ raised SystemExit)"),
+    ],
+)
+def test_a_failure_gets_its_line_whatever_formatting_does(
+    write: Callable[..., Path], tmp_path: Path, raised: str, text: str
+) -> None:
+    file = write("other.py", f"{UNSPEAKABLE}\nraise {raised}\n")
+    with pytest.raises(LoadError) as caught:
+        load_application("other:app", str(tmp_path))
+    assert str(caught.value) == f"importing other failed: {text} at {file}:14"
+    assert str(file) in caught.value.traceback
+    assert "loading.py" not in caught.value.traceback
+
+
+@pytest.mark.parametrize(
+    ("spec", "line"),
+    [
+        ("other", "looking up other:application failed: Mute (its text is not known: __str__ raised SystemExit)"),
+        ("other:app", "looking up other:app failed: Mute (its text is not known: __str__ raised SystemExit)"),
+    ],
+)
+def test_a_lookup_that_fails_gets_its_line_whatever_it_raises(
+    write: Callable[..., Path], tmp_path: Path, spec: str, line: str
+) -> None:
+    file = write("other.py", f"{UNSPEAKABLE}\ndef __getattr__(name):\n    if name[0] != '_':\n        raise Mute\n")
+    with pytest.raises(LoadError) as caught:
+        load_application(spec, str(tmp_path))
+    assert str(caught.value) == f"{line} at {file}:16"
+
+
+def test_a_module_that_puts_something_else_in_its_place_is_served(write: Callable[..., Path], tmp_path: Path) -> None:
+    write("other.py", "import sys\nclass Site:\n    text = 'x'\nsys.modules[__name__] = Site()\n")
+    with pytest.raises(LoadError) as caught:
+        load_application("other:text", str(tmp_path))
+    assert str(caught.value) == "other:text is a str: a WSGI application has to be callable"
+
+
+def test_an_application_that_tells_nothing_of_its_arguments_is_believed(
+    write: Callable[..., Path], tmp_path: Path
+) -> None:
+    write(
+        "other.py",
+        "class Proxy:\n"
+        "    @property\n"
+        "    def __signature__(self):\n"
+        "        raise RuntimeError('outside of a request')\n"
+        "    def __call__(self, environ, start_response):\n"
+        "        return []\n"
+        "app = Proxy()\n",
+    )
+    assert load_application("other:app", str(tmp_path))({}, None) == []
+
+
+def test_arguments_that_can_not_be_shown_are_named(write: Callable[..., Path], tmp_path: Path) -> None:
+    write("other.py", "class Odd:\n    def __repr__(self):\n        raise ValueError\ndef app(one=Odd()): pass\n")
+    with pytest.raises(LoadError, match=r"^other:app takes \(one\): a WSGI application is called with environ"):
+        load_application("other:app", str(tmp_path))
+
+
+def test_names_that_can_not_be_listed_suggest_nothing(write: Callable[..., Path], tmp_path: Path) -> None:
+    write("other.py", "class Odd:\n    def __dir__(self):\n        raise ValueError\nodd = Odd()\n")
+    with pytest.raises(LoadError) as caught:
+        load_application("other:odd.app", str(tmp_path))
+    assert str(caught.value) == "other:odd has no attribute app"
+
+
+def test_a_current_directory_that_is_gone_is_no_second_failure(
+    write: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write("other.py", "1 / 0\n")
+
+    def gone(*given: str) -> str:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr("os.path.relpath", gone)
+    with pytest.raises(LoadError) as caught:
+        load_application("other:app", str(tmp_path))
+    assert str(caught.value) == f"importing other failed: ZeroDivisionError: division by zero at {file}:1"

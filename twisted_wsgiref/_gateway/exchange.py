@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from contextvars import Context
 from dataclasses import dataclass
 from io import BufferedReader, BytesIO
 from time import time
-from traceback import format_exc
 from typing import IO, TYPE_CHECKING, Any, Final, NoReturn, Protocol
 
 from twisted_wsgiref._ops.record import Facts
+from twisted_wsgiref._tracebacks import traceback_text
 from twisted_wsgiref._wire.response import ServerFields, interim_answer
 
 from .fields import format_fields
@@ -68,7 +69,7 @@ class Gateway:
 
     def log_observer(self) -> None:
         """Log what an observer has just raised."""
-        self.errors.write(f"an observer failed\n{format_exc()}")
+        self.errors.write(f"an observer failed\n{traceback_text(*sys.exc_info())}")
         self.errors.flush()
 
 

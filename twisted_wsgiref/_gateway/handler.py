@@ -15,9 +15,9 @@ from io import BufferedRandom, BufferedReader, FileIO
 from socket import MSG_MORE
 from tempfile import _TemporaryFileWrapper
 from time import time
-from traceback import format_exception
 from typing import IO, TYPE_CHECKING, Any, ClassVar, Final, NoReturn
 
+from twisted_wsgiref._tracebacks import traceback_text
 from twisted_wsgiref._wire.response import LAST_CHUNK, chunk, make_head
 from twisted_wsgiref.handlers import SimpleHandler
 
@@ -97,7 +97,7 @@ class WSGIHandler(SimpleHandler):
                     exchange.status = self.bytes_sent = 0
             except BaseException:
                 self._fail()
-        finally:  # a subclass's log_exception may raise, too
+        finally:
             exchange.octets = self.bytes_sent
             self.stdout = OVER
             self.close()
@@ -306,7 +306,7 @@ class WSGIHandler(SimpleHandler):
             pass
         except BaseException:
             self._cut()
-            self.log_exception(sys.exc_info())
+            self._log()
 
     def _cut(self) -> None:
         self.exchange.cut = True
@@ -314,7 +314,7 @@ class WSGIHandler(SimpleHandler):
 
     def handle_error(self) -> None:
         """Log the current exception; send the error page if no head is out, else have the connection cut."""
-        self.log_exception(sys.exc_info())
+        self._log()
         if self.headers_sent:
             self._cut()
             return
@@ -329,7 +329,7 @@ class WSGIHandler(SimpleHandler):
         """Write the traceback and the request line to ``wsgi.errors``, as one message."""
         kind, value, trace = exc_info
         try:
-            text = "".join(format_exception(kind, value, _below(trace, __file__), self.traceback_limit))
+            text = traceback_text(kind, value, _below(trace, __file__), self.traceback_limit)
             stream: Any = self.get_stderr()
             stream.write(f"{self.exchange.head.request_line} failed\n{text.rstrip()}\n")
             stream.flush()
@@ -346,7 +346,16 @@ class WSGIHandler(SimpleHandler):
             except ClientGone:
                 pass
             except BaseException:
-                self.log_exception(sys.exc_info())
+                self._log()
+
+    def _log(self) -> None:
+        """Log the current exception; if a subclass's `log_exception` raises, that one, and this as its context."""
+        try:
+            self.log_exception(sys.exc_info())
+        except BaseException:
+            errors = self.exchange.gateway.errors
+            errors.write(f"log_exception() failed\n{traceback_text(*sys.exc_info())}")
+            errors.flush()
 
 
 class _Over:

@@ -14,13 +14,18 @@ import inspect
 import os
 import pkgutil
 import sys
-import traceback
 from collections.abc import Iterable
+from traceback import walk_tb
 from types import ModuleType, TracebackType
 from typing import Any, NamedTuple
 
+from twisted_wsgiref._tracebacks import exception_line, traceback_text
+
 # The names tried when only a module is given: mod_wsgi's and uWSGI's, then what Flask's manual calls its object.
 DEFAULT_NAMES = ("application", "app")
+
+
+_IN_THE_SOURCE = (SyntaxError, IndentationError, TabError)
 
 
 class LoadError(Exception):
@@ -61,7 +66,7 @@ def load_application(spec: str, directory: str | None = ".") -> Any:
     if words.call is not None:
         found = _called(words, found)
     if not callable(found):
-        what = f"what {spec} returned" if words.call is not None else f"{module.__name__}:{'.'.join(words.attributes)}"
+        what = f"what {spec} returned" if words.call is not None else f"{words.module}:{'.'.join(words.attributes)}"
         if not words.attributes:
             what = spec
         raise LoadError(f"{what} is {_kind(found)}: a WSGI application has to be callable")
@@ -115,13 +120,17 @@ def _import(words: _Words, directory: str | None) -> ModuleType:
             near = _near(words.module, _modules_in(directory))
             raise LoadError(f"there is no module {error.name}{near}") from None
         raise _failure(f"importing {words.module}", error) from None
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise _failure(f"importing {words.module}", error) from None
 
 
 def _is_the_one_asked_for(error: ModuleNotFoundError, module: str) -> bool:
     """Say whether `module` itself, or a package that it is in, is missing, rather than something that it imports."""
-    name = error.name or ""
+    name = error.name
+    if type(name) is not str:
+        return False
     return (module == name or module.startswith(name + ".")) and _theirs(error.__traceback__) is None
 
 
@@ -132,7 +141,7 @@ def _modules_in(directory: str | None) -> list[str]:
 def _attribute(words: _Words, module: ModuleType) -> Any:
     attributes = words.attributes
     if not attributes:
-        name = next((each for each in DEFAULT_NAMES if hasattr(module, each)), None)
+        name = next((each for each in DEFAULT_NAMES if _has(words, module, each)), None)
         if name is None:
             raise LoadError(
                 f"module {words.module} has neither {' nor '.join(DEFAULT_NAMES)}: say which, as {words.module}:attr"
@@ -146,11 +155,30 @@ def _attribute(words: _Words, module: ModuleType) -> Any:
         except AttributeError as error:
             if _theirs(error.__traceback__) is not None:
                 raise _failure(f"looking up {words.text}", error) from None
-            raise LoadError(f"{where} has no attribute {name}{_near(name, dir(found))}") from None
-        except (Exception, SystemExit) as error:
+            raise LoadError(f"{where} has no attribute {name}{_near(name, _names_in(found))}") from None
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             raise _failure(f"looking up {words.text}", error) from None
         where = f"{words.module}:{'.'.join(attributes[:depth])}"
     return found
+
+
+def _has(words: _Words, module: ModuleType, name: str) -> bool:
+    """Say whether the module has that attribute; its own ``__getattr__`` may be asked, and raise anything."""
+    try:
+        return hasattr(module, name)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise _failure(f"looking up {words.module}:{name}", error) from None
+
+
+def _names_in(value: Any) -> list[str]:
+    try:
+        return [each for each in dir(value) if type(each) is str]
+    except Exception:
+        return []
 
 
 def _called(words: _Words, factory: Any) -> Any:
@@ -160,7 +188,9 @@ def _called(words: _Words, factory: Any) -> Any:
     arguments, keywords = words.call or ([], {})
     try:
         return factory(*arguments, **keywords)
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise _failure(f"calling {words.text}", error) from None
 
 
@@ -168,8 +198,8 @@ def _check_arguments(words: _Words, application: Any) -> None:
     """Refuse what surely can not be called as PEP 3333 says: a factory without parentheses, an ASGI application."""
     try:
         signature = inspect.signature(application, follow_wrapped=False)
-    except (ValueError, TypeError):
-        return  # Built in C, or stranger: only a call can tell.
+    except Exception:
+        return  # Built in C, or stranger (a proxy of something that a request brings): only a call can tell.
     try:
         signature.bind({}, None)
     except TypeError:
@@ -180,27 +210,32 @@ def _check_arguments(words: _Words, application: Any) -> None:
                 hint = f"; for a factory write {words.text}()"
             except TypeError:
                 pass
+        try:
+            taken = str(signature)
+        except Exception:  # the repr of a default
+            taken = f"({', '.join(signature.parameters)})"
         raise LoadError(
-            f"{words.text} takes {signature}: a WSGI application is called with environ and start_response{hint}"
+            f"{words.text} takes {taken}: a WSGI application is called with environ and start_response{hint}"
         ) from None
 
 
 def _failure(doing: str, error: BaseException) -> LoadError:
     """Return the error for `error`, raised by the application's own code or, without a frame of it, by the call."""
     theirs = _theirs(error.__traceback__)
-    text = " ".join(str(error).split())
-    shown = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    if isinstance(error, SyntaxError) and theirs is None:
-        shown = f"{type(error).__name__}: {error.msg}"
-        where = f" at {_short(error.filename or '?')}:{error.lineno}"
+    shown = exception_line(error)
+    if type(error) in _IN_THE_SOURCE and theirs is None:
+        # Raised by the compiler, which tells of its own what is wrong and where.
+        syntax: Any = error
+        shown = f"{type(error).__name__}: {syntax.msg}"
+        where = f" at {_short(syntax.filename or '?')}:{syntax.lineno}"
     elif theirs is None:
         return LoadError(f"{doing} failed: {shown}")
     else:
         # The innermost frame that is in a file: where it was raised, maybe in a library that theirs called.
-        frames = [each for each in traceback.extract_tb(theirs) if not each.filename.startswith("<frozen ")]
-        where = f" at {_short(frames[-1].filename)}:{frames[-1].lineno}"
-    lines = traceback.format_exception(type(error), error, theirs)
-    return LoadError(f"{doing} failed: {shown}{where}", "".join(lines))
+        frames = [(frame.f_code.co_filename, line) for frame, line in walk_tb(theirs)]
+        file, line = next((each for each in reversed(frames) if not each[0].startswith("<frozen ")), frames[-1])
+        where = f" at {_short(file)}:{line}"
+    return LoadError(f"{doing} failed: {shown}{where}", traceback_text(type(error), error, theirs))
 
 
 def _theirs(trace: TracebackType | None) -> TracebackType | None:
@@ -227,5 +262,8 @@ def _kind(value: Any) -> str:
 
 def _short(path: str) -> str:
     """Return `path` as a person in the current directory would write it."""
-    relative = os.path.relpath(path) if os.path.isabs(path) else path
+    try:
+        relative = os.path.relpath(path) if os.path.isabs(path) else path
+    except (OSError, ValueError):
+        return path  # the current directory is gone, or on another drive
     return path if relative.startswith("..") else relative

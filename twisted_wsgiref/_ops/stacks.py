@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import sys
 import threading
-import traceback
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+from twisted_wsgiref._tracebacks import stack_text
 
 
 def requests_of(running: Iterable[tuple[threading.Thread, Any]]) -> dict[int, str]:
@@ -31,8 +32,7 @@ def describe_threads(requests: Mapping[int, str], *, only: bool = False) -> str:
         if only and request is None:
             continue
         doing = f" runs {_printable(request)}" if request is not None else ""
-        stack = "".join(traceback.format_stack(frame)).rstrip()
-        parts.append(f"thread {names.get(ident, ident)}{doing}\n{stack}")
+        parts.append(f"thread {names.get(ident, ident)}{doing}\n{stack_text(frame)}")
     return "\n".join(parts)
 
 
