@@ -31,7 +31,7 @@ from ._ops.record import Record
 from ._wire.errors import ProtocolError
 from ._wire.forwarded import apply as read_forwarded
 from ._wire.head import RequestHead
-from ._wire.response import CONTINUE, error_answer
+from ._wire.response import CONTINUE, error_answer, error_octets
 from .drain import Drain
 from .reading import PIPE_FULL, PIPELINED, SPILLING, TRANSPORT_READ, Reading
 from .transports import abort, close, find_socket, host_and_port, is_secure, sever
@@ -224,6 +224,7 @@ class WSGIProtocol(Protocol):
         if exchange is not None:
             exchange.left = True
             if self._intake.pipe is not None:
+                self.factory.note_refusal(400, "the body ended too early")
                 self._intake.close()
                 self._lose_exchange(400)
         elif self._intake.phase is Phase.BODY and not self._closing:
@@ -298,8 +299,7 @@ class WSGIProtocol(Protocol):
         if exchange is not None:
             if exchange.body is not None:
                 exchange.body.close()
-            exchange.status = status
-            exchange.report()
+            self._report_refused(exchange, status)
             self._exchange = None
             self._answer_and_close(status, exchange.head.method)
 
@@ -309,11 +309,15 @@ class WSGIProtocol(Protocol):
         if exchange is not None:
             exchange.cut = True
             if self._outlet.seize():
-                exchange.status = status
-                exchange.report()
+                self._report_refused(exchange, status)
                 self._answer_and_close(status, exchange.head.method)
             else:
                 self.cut_off()
+
+    def _report_refused(self, exchange: Exchange, status: int) -> None:
+        exchange.status = status
+        exchange.octets = error_octets(status, exchange.head.method)
+        exchange.report()
 
     # ---- WORKER ------------------------------------------------------------------------------------------------
 
@@ -399,7 +403,7 @@ class WSGIProtocol(Protocol):
         self._intake.close()
         self.factory.note_refusal(status, reason)
         peer = host_and_port(self.transport.getPeer())
-        self.factory.gateway.tell(Record.refused(peer and peer[0], status, time()))
+        self.factory.gateway.tell(Record.refused(peer and peer[0], status, error_octets(status), time()))
         self._answer_and_close(status)
 
     def _answer_and_close(self, status: int, method: str = "") -> None:
@@ -487,6 +491,7 @@ class WSGIProtocol(Protocol):
         exchange = self._exchange
         if phase is Phase.QUEUED:
             if exchange is not None and exchange.claim():
+                self.factory.note_refusal(0, "a request was answered 503: no thread was free within queue_age")
                 self.refuse_exchange(503)
         elif phase is Phase.HEAD:
             self._refuse(408, "the request head did not arrive in time")
@@ -510,6 +515,7 @@ class WSGIProtocol(Protocol):
         if self._exchange is None:
             self._refuse(408, "the request body came too slowly")
         else:
+            self.factory.note_refusal(408, "the request body came too slowly")
             self._intake.close()
             self._lose_exchange(408)
 

@@ -12,7 +12,7 @@ from twisted_wsgiref._ops.record import Record
 from twisted_wsgiref._ops.stacks import describe_threads, requests_of
 from twisted_wsgiref._ops.wear import Wear, resident
 
-RECORD = Record.refused(None, 400, 0.0)
+RECORD = Record.refused(None, 400, 0, 0.0)
 
 
 @pytest.mark.parametrize(("part", "limit"), [(0.9, 90), (1.0, 100), (1.1, 110)])

@@ -360,6 +360,20 @@ def test_a_malformed_chunk_during_an_upload_frees_the_worker(kind: str) -> None:
 
 
 @kinds
+def test_an_upload_that_ends_too_early_leaves_a_line(kind: str) -> None:
+    with serving(echo, stream_input=True) as server:
+        client = server.connect(kind).send(request(method="POST", fields="Content-Length: 1000") + b"part")
+        server.settle(work=False)
+        worker = server.step_in_thread()
+        server.wait_until(lambda: server.pool.now is not None)
+        client.half_close()
+        server.settle_while(worker)
+        assert "refused with 400: the body ended too early" in server.logged()
+        assert [(each.status, each.body) for each in client.answers()] == [(400, b"The request is malformed.\n")]
+        assert [record.octets for record in server.records] == [26]
+
+
+@kinds
 def test_an_upload_that_is_too_slow_frees_the_worker(kind: str) -> None:
     with serving(echo, stream_input=True, body_rate=256) as server:
         client = server.connect(kind).send(request(method="POST", fields="Content-Length: 1000") + b"part")
@@ -372,6 +386,8 @@ def test_an_upload_that_is_too_slow_frees_the_worker(kind: str) -> None:
             server.turn()
         server.settle_while(worker)
         assert client.ended
+        assert "refused with 408: the request body came too slowly" in server.logged()
+        assert [(record.status, record.octets) for record in server.records] == [(408, len(client.answers()[0].body))]
         assert server.factory.connections == set() or client.transport.half_closed
 
 

@@ -61,7 +61,7 @@ def test_what_is_wrong_is_refused_and_the_connection_ends(kind: str, octets: byt
         assert len(answer.body) < 100
         assert client.ended
         assert not client.aborted
-        assert [record.status for record in server.records] == [status]
+        assert [(record.status, record.octets) for record in server.records] == [(status, len(answer.body))]
 
 
 @wrong
@@ -165,6 +165,8 @@ def test_a_full_queue_is_answered_503(kind: str) -> None:
         server.settle()
         assert [client.answers()[0].status for client in clients] == [200, 200, 503, 503]
         assert sorted(record.status for record in server.records) == [200, 200, 503, 503]
+        sizes = {len(client.answers()[0].body) for client in clients[2:]}
+        assert {record.octets for record in server.records if record.status == 503} == sizes
 
 
 @kinds
@@ -193,6 +195,7 @@ def test_a_request_that_waited_too_long_is_answered_503(kind: str) -> None:
         server.settle()  # its job runs, and has nothing to do any more
         assert len(client.answers()) == 1
         assert [record.status for record in server.records] == [503]
+        assert "a request was answered 503: no thread was free within queue_age" in server.logged()
 
 
 @kinds

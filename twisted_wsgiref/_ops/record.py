@@ -28,9 +28,9 @@ class Record(NamedTuple):
     user: str
 
     @classmethod
-    def refused(cls, peer: str | None, status: int, now: float) -> Record:
-        """Return the record of what never became a request."""
-        return cls(peer, "-", status, 0, now, 0.0, "", "", "")
+    def refused(cls, peer: str | None, status: int, octets: int, now: float) -> Record:
+        """Return the record of what never became a request; the body of its answer has so many `octets`."""
+        return cls(peer, "-", status, octets, now, 0.0, "", "", "")
 
 
 class FactsObserver(Protocol):

@@ -132,6 +132,11 @@ def error_answer(status: int, end: bytes, extra: str = "", *, head: bool = False
     return text.encode("latin-1") + end + (b"" if head else body)
 
 
+def error_octets(status: int, method: str = "") -> int:
+    """Return how many octets of content the `error_answer` to a request of `method` has."""
+    return 0 if method == "HEAD" else len(_ERROR_BODIES[status])
+
+
 class ServerFields:
     """What the server ends the head of an answer with; Date is formatted once a second."""
 
