@@ -62,3 +62,31 @@ def test_threads_are_not_mixed() -> None:
     for thread in threads:
         thread.join()
     assert sorted(lines) == sorted(["aaa", "bbb", "ccc", "ddd"] * 100)
+
+
+def test_a_line_without_an_end_is_logged_in_pieces() -> None:
+    lines: list[str] = []
+    stream = ErrorStream(lines.append)
+    for _ in range(100):
+        stream.write("x" * 10_000)
+    assert sum(map(len, lines)) >= 1_000_000 - 80_000  # the rest may wait for its end
+    assert max(map(len, lines)) <= 80_000
+    stream.write("\n")
+    assert "".join(lines) == "x" * 1_000_000
+
+
+def test_a_long_line_that_is_printed_is_one_message() -> None:
+    lines: list[str] = []
+    stream: Any = ErrorStream(lines.append)
+    print("x" * 1_000_000, file=stream)  # two writes: the text, and its end
+    print("y", file=stream)
+    assert lines == ["x" * 1_000_000, "y"]
+
+
+def test_letters_of_a_line_without_an_end_are_kept_up_to_a_bound() -> None:
+    lines: list[str] = []
+    stream = ErrorStream(lines.append)
+    for _ in range(200_000):
+        stream.write("x")
+    stream.flush()
+    assert [len(line) for line in lines] == [65_537, 65_537, 65_537, 3_389]

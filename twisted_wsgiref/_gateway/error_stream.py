@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
+from typing import Final
+
+# In characters. What is longer and still has no end is logged as it is: no line that tells something is as long, and
+# each write looks at what was begun once more.
+_LONGEST: Final = 64 * 1024
 
 
 class _Begun(threading.local):
@@ -15,6 +20,7 @@ class _Begun(threading.local):
 class ErrorStream:
     """A text stream whose whole lines go to `emit`, each thread's apart from the others'.
 
+    A line that is still without an end at 64 Ki characters goes in pieces, so that it is not kept for a whole request.
     One for a whole service. Called in any thread.
     """
 
@@ -26,7 +32,13 @@ class ErrorStream:
         """Keep `text` until its line is whole; return its length. Raises `TypeError` for what is not text."""
         if not isinstance(text, str):
             raise TypeError(f"wsgi.errors takes str, not {type(text).__name__}")
-        whole, newline, self._begun.line = (self._begun.line + text).rpartition("\n")
+        begun = self._begun
+        line = begun.line
+        if len(line) > _LONGEST and "\n" not in text:
+            begun.line = ""
+            self._emit(line)
+            line = ""
+        whole, newline, begun.line = (line + text).rpartition("\n")
         if newline:
             self._emit(whole)
         return len(text)
