@@ -24,7 +24,7 @@ from twisted.python.failure import Failure
 from ._ops.access_log import AccessLog
 from ._ops.adopt import AdoptingReactor
 from ._ops.fairness import Table, Turn, pace
-from ._ops.link import LINE, TABLE, Line, Orders, connect, read_orders
+from ._ops.link import LINE, TABLE, Line, Orders, connect, message, read_orders
 from ._ops.listeners import Bound, be_activated
 from ._ops.loading import LoadError, load_application
 from ._ops.pulse import disarm, end_within
@@ -259,7 +259,7 @@ def _end_with(sock: socket.socket, word: str, line: str, traceback: str = "") ->
     if traceback:
         sys.stderr.write(traceback)
         sys.stderr.flush()
-    sock.sendall(f"{word} {line}".replace("\n", " ").encode("utf-8", "replace") + b"\n")
+    sock.sendall(message(word, line))
     sys.exit(1)
 
 

@@ -11,7 +11,7 @@ import json
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.protocol import Factory
 from twisted.protocols.basic import LineOnlyReceiver
@@ -19,9 +19,11 @@ from twisted.protocols.basic import LineOnlyReceiver
 from .listeners import Bound
 
 # A child's numbers of what it inherits, after the three standard ones.
-LINE = 3
-TABLE = 4
-FIRST_SOCKET = 5
+LINE: Final = 3
+TABLE: Final = 4
+FIRST_SOCKET: Final = 5
+# Bytes of a child's message: the traceback is on standard error, the log line needs no more than this.
+LONGEST_MESSAGE: Final = 4096
 
 
 @dataclass(frozen=True)
@@ -61,11 +63,25 @@ def read_orders(sock: socket.socket) -> Orders:
     return Orders(**words)
 
 
+def message(*words: str) -> bytes:
+    """Return what a child says as one line of at most `LONGEST_MESSAGE` bytes; a longer one says how much is left out.
+
+    A line beyond what the parent reads would end the connection, and with it all that the child has to say.
+    """
+    line = " ".join(words).replace("\n", " ").encode("utf-8", "replace")
+    if len(line) >= LONGEST_MESSAGE:
+        kept = LONGEST_MESSAGE - 64  # room for the words below
+        left_out = f" ... ({len(line) - kept} bytes more)"
+        # A character that is cut in two goes, too.
+        line = line[:kept].decode("utf-8", "ignore").encode() + left_out.encode()
+    return line + b"\n"
+
+
 class Line(LineOnlyReceiver):
     """One end: `heard` is told of each line, `gone` of the end."""
 
     delimiter = b"\n"
-    MAX_LENGTH = 65536
+    MAX_LENGTH = 65536  # of what is heard: far above LONGEST_MESSAGE, so no child of ours can reach it
 
     def __init__(self, heard: Callable[[str], None], gone: Callable[[], None]) -> None:
         self._heard = heard
@@ -80,10 +96,14 @@ class Line(LineOnlyReceiver):
         self._gone()
 
     def say(self, *words: str) -> None:
-        """Send a line, if there still is somebody to hear it."""
+        """Send a child's message, if there still is somebody to hear it."""
         if self.transport is not None:
-            text = " ".join(words).replace("\n", " ")
-            self.sendLine(text.encode("utf-8", "replace"))  # type: ignore[no-untyped-call]
+            self.transport.write(message(*words))
+
+    def order(self, orders: Orders) -> None:
+        """Send the parent's only line."""
+        if self.transport is not None:
+            self.transport.write(orders.text().encode("ascii") + b"\n")
 
     def hang_up(self) -> None:
         """Close this end."""

@@ -240,7 +240,7 @@ class ParentService(Service):
             )
             connect(self._reactor, ours.dup(), child.line)
         _say(f"worker {child.number} starts: pid {child.process.pid}")
-        child.line.say(replace(orders, path=path, born=time.monotonic()).text())
+        child.line.order(replace(orders, path=path, born=time.monotonic()))
 
     def signal(self, number: int, signum: int) -> None:
         """Send a signal to the child `number`, if it is still there."""
