@@ -24,7 +24,8 @@ from ._ops.access_log import AccessLog
 from ._ops.memory import settle
 from ._ops.notify import Notifier
 from ._ops.pulse import Pulse, disarm, end_within
-from ._ops.signals import Ending, call_on_rotation
+from ._ops.rotation import call_on_rotation
+from ._ops.signals import Ending
 from ._ops.stacks import describe_threads, requests_of
 from ._ops.supervisor import CUT_SHORT
 from .service import WSGIService
@@ -143,9 +144,13 @@ class CommandLineService(Service):
         self._takes_signals = True
         self._tell_ready()
         self._notifier.keep_alive(self._reactor)
-        log = self._access_log
-        # Without a log too: a rotation that has nothing to do must not be the end of the process.
-        call_on_rotation(log.reopen if log is not None else lambda: None)
+        # Without an access log, too: a rotation that has nothing to do must not be the end of the process.
+        call_on_rotation(self._reopen_logs, self._reactor)
+
+    def _reopen_logs(self) -> None:
+        """Open anew what somebody has moved, twistd's own log aside. Called by a signal's handler."""
+        if self._access_log is not None:
+            self._access_log.reopen()
 
     def _listening(self, ports: Sequence[Any]) -> None:
         settings: Settings = self._options["settings"]
@@ -189,6 +194,9 @@ class ParentProcess(CommandLineService):
         super().__init__(service, options, None, ending, reactor, notifier)
         self._identity = identity
         service.host = self
+
+    def _reopen_logs(self) -> None:
+        self._service.reopen_logs()
 
     def bound(self) -> None:
         """Become somebody else, if that was asked for, before there are children."""

@@ -24,7 +24,7 @@ from twisted.python.failure import Failure
 from ._ops.access_log import AccessLog
 from ._ops.adopt import AdoptingReactor
 from ._ops.fairness import Table, Turn, pace
-from ._ops.link import LINE, TABLE, Line, Orders, connect, message, read_orders
+from ._ops.link import LINE, TABLE, Line, Orders, beginning, connect, message, read_orders
 from ._ops.listeners import Bound, be_activated
 from ._ops.loading import LoadError, load_application
 from ._ops.pulse import disarm, end_within
@@ -244,12 +244,14 @@ def _make_service(
 
 
 def _log_of(number: int) -> FileLogObserver:
-    """Return a log on standard error whose lines say which worker speaks."""
+    """Return a log on standard error each line of which begins with the worker's number."""
+
+    begin = beginning(number)
 
     def format_event(event: LogEvent) -> str | None:
-        level = getattr(event.get("log_level"), "name", "-")
-        system = event.get("log_system") or f"{event.get('log_namespace', '-')}#{level}"
-        return formatEventAsClassicLogText({**event, "log_system": f"worker {number} {system}"})
+        text = formatEventAsClassicLogText(event)
+        # Of a traceback every line, since other workers may write between two of them.
+        return text and "".join(f"{begin}{line}" for line in text.splitlines(keepends=True))
 
     return FileLogObserver(sys.stderr, format_event)
 

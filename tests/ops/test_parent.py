@@ -57,3 +57,9 @@ def test_a_line_without_an_end_is_not_kept_for_ever(logged: list[str]) -> None:
     for _ in range(10):
         child.childDataReceived(1, b"." * 16 * 1024)
     assert sum(line.count(".") for line in logged) >= 160 * 1024 - LONGEST_LINE
+
+
+def test_a_line_that_names_its_worker_is_not_given_the_name_twice(logged: list[str]) -> None:
+    child = _Process(Parent(), 7, 0)  # type: ignore[arg-type]
+    child.childDataReceived(2, b"worker 7: 2025-11-26T12:00:00+0000 [demo#info] said\nprinted\n")
+    assert logged == ["worker 7: 2025-11-26T12:00:00+0000 [demo#info] said", "worker 7: printed"]

@@ -17,7 +17,7 @@ from twisted.python.usage import UsageError
 from twisted.scripts.twistd import ServerOptions
 
 from twisted_wsgiref import tap
-from twisted_wsgiref._ops.signals import Ending, call_on_rotation
+from twisted_wsgiref._ops.signals import Ending
 from twisted_wsgiref.process import CannotStart, CommandLineService, address
 from twisted_wsgiref.settings import Settings, knobs
 from twisted_wsgiref.tap import Options
@@ -372,7 +372,7 @@ def test_stopping_drains_and_then_closes_the_access_log() -> None:
 
 @pytest.fixture
 def handlers() -> Any:
-    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+    numbers = (signal.SIGTERM, signal.SIGINT)
     before = [signal.getsignal(number) for number in numbers]
     yield
     for number, handler in zip(numbers, before, strict=True):
@@ -397,14 +397,6 @@ def test_a_signal_that_is_not_the_reactors_is_left_alone(handlers: None) -> None
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     Ending(FakeReactor(), register=lambda call: None).take_signals()
     assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
-
-
-def test_rotation_calls_twistd_too(handlers: None) -> None:
-    called: list[str] = []
-    signal.signal(signal.SIGUSR1, lambda number, frame: called.append("twistd"))
-    call_on_rotation(lambda: called.append("access log"))
-    signal.raise_signal(signal.SIGUSR1)
-    assert called == ["access log", "twistd"]
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,11 @@ def message(*words: str) -> bytes:
     return line + b"\n"
 
 
+def beginning(number: int) -> str:
+    """Return the words that each line of the log of the worker `number` begins with."""
+    return f"worker {number}: "
+
+
 class Line(LineOnlyReceiver):
     """One end: `heard` is told of each line, `gone` of the end."""
 

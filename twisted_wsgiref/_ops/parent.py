@@ -29,7 +29,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from .fairness import MOST_WORKERS, Table
-from .link import FIRST_SOCKET, LINE, TABLE, Line, Orders, connect
+from .link import FIRST_SOCKET, LINE, TABLE, Line, Orders, beginning, connect
 from .listeners import Bound, Listeners
 from .orphans import reap_strangers
 from .supervisor import Patience, Supervisor
@@ -191,19 +191,17 @@ class ParentService(Service):
         self._on_signal("SIGHUP", supervisor.reload)
         self._on_signal("SIGTTIN", supervisor.more)
         self._on_signal("SIGTTOU", supervisor.fewer)
-        self._on_signal("SIGUSR1", lambda: self._pass_on(signal.SIGUSR1), also=True)
         self._on_signal("SIGUSR2", lambda: self._pass_on(signal.SIGUSR2))
 
-    def _on_signal(self, name: str, call: Callable[[], None], *, also: bool = False) -> None:
-        number = getattr(signal, name)
-        before = signal.getsignal(number) if also else None
-
+    def _on_signal(self, name: str, call: Callable[[], None]) -> None:
         def take(number: int, frame: FrameType | None) -> None:
-            if callable(before):
-                before(number, frame)
             self._reactor.callFromThread(call)
 
-        signal.signal(number, take)
+        signal.signal(getattr(signal, name), take)
+
+    def reopen_logs(self) -> None:
+        """Have every worker open its access log anew. Called by a signal's handler."""
+        self._reactor.callFromThread(self._pass_on, signal.SIGUSR1)
 
     def _pass_on(self, number: int) -> None:
         for child in self.supervisor.children.values():
@@ -302,7 +300,9 @@ class _Process(ProcessProtocol):
             self._log(text)
 
     def _log(self, line: bytes) -> None:
-        _log.info("worker {number}: {line}", number=self.number, line=line.decode("utf-8", "replace"))
+        # Its log names it already; what the application prints does not.
+        begin, text = beginning(self.number), line.decode("utf-8", "replace")
+        _log.info("{line}", line=text if text.startswith(begin) else begin + text)
 
     def processExited(self, reason: Failure) -> None:
         """Note how the child ended; it counts when its last words have been read."""

@@ -101,18 +101,3 @@ def _flush() -> None:
                 stream.flush()
             except (OSError, ValueError):
                 pass  # Whoever read it is gone.
-
-
-def call_on_rotation(reopen: Callable[[], None]) -> None:
-    """Make SIGUSR1, which makes twistd rotate its own log, call `reopen` too. Called in the main thread."""
-    number = getattr(signal, "SIGUSR1", None)
-    if number is None:
-        return
-    before = signal.getsignal(number)
-
-    def rotate(number: int, frame: FrameType | None) -> None:
-        reopen()
-        if callable(before):
-            before(number, frame)
-
-    signal.signal(number, rotate)

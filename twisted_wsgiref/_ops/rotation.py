@@ -1,0 +1,82 @@
+"""Log files that somebody has moved: SIGUSR1 opens them anew.
+
+What lives here: the handler, and twistd's own log file, found and opened anew. What may not: the access log, whose own
+`reopen` is handed in. Called in the main thread, which is the reactor's.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import signal
+import stat
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from twisted.logger import Logger
+from twisted.python.logfile import BaseLogFile
+
+_log = Logger()
+
+
+def call_on_rotation(reopen: Callable[[], None], reactor: Any) -> None:
+    """Make SIGUSR1 call `reopen`, whatever it did before, and open twistd's own log file anew.
+
+    A handler of twistd's rotates its log file, which is wrong if logrotate has moved it: with ``create`` the fresh file
+    is moved as well, without it nothing happens at all. So its place is taken; any other handler is called as before.
+    """
+    number = getattr(signal, "SIGUSR1", None)
+    if number is None:
+        return
+    before = signal.getsignal(number)
+    files = _log_files_of(before)
+
+    def rotate(number: int, frame: FrameType | None) -> None:
+        reopen()
+        for file in files:
+            # As twistd does it: a handler may have interrupted a write to this very file.
+            reactor.callFromThread(renew, file)
+        if callable(before) and not files:
+            before(number, frame)
+
+    signal.signal(number, rotate)
+
+
+def _log_files_of(handler: Any) -> list[BaseLogFile]:
+    """Return the log files that twistd's `handler` would rotate; it is a function that knows its file by closure."""
+    if not inspect.isfunction(handler) or not handler.__module__.startswith("twisted."):
+        return []
+    return [each for each in inspect.getclosurevars(handler).nonlocals.values() if isinstance(each, BaseLogFile)]
+
+
+def renew(file: Any) -> None:
+    """Open `file` anew if somebody has moved or removed it since; else rotate it, as twistd does when it is asked to.
+
+    If it can not be opened, what is open stays so, and the log says why.
+    """
+    if not _is_moved(file):
+        file.rotate()
+        return
+    try:
+        # Its own `reopen` closes before it opens: a thread that logs meanwhile would meet no file, and if the path can
+        # not be opened, every later line would. So another file takes the place of this one below its descriptor.
+        with open(file.path, "a+b") as opened:
+            os.dup2(opened.fileno(), file._file.fileno(), inheritable=False)
+            status = os.fstat(opened.fileno())
+    except OSError as error:
+        _log.critical(
+            "{path} can not be opened anew, so the log goes on in the file that was moved: {error}",
+            path=file.path,
+            error=error.strerror or str(error),
+        )
+    else:
+        # The mode that logrotate's `create` has given is to stay, and twistd counts what it has written.
+        file.defaultMode, file.size = stat.S_IMODE(status.st_mode), status.st_size
+
+
+def _is_moved(file: Any) -> bool:
+    try:
+        return not os.path.samestat(os.stat(file.path), os.fstat(file._file.fileno()))
+    except OSError:
+        return True  # There is nothing at its path.
