@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from twisted_wsgiref._knobs import KIB, MIB
 from twisted_wsgiref._ops.configuration import EXTRAS
-from twisted_wsgiref.settings import KIB, MIB, Settings, knobs
+from twisted_wsgiref.settings import Settings, knobs
 
 PAGE = Path(__file__).with_name("settings.md")
 _BANNER = re.compile(r"    # ---- (.+?) -+$")

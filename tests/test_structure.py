@@ -20,7 +20,7 @@ ROOMS: dict[str, set[str]] = {
     "front door": {"names", "settings", "protocol", "service", "record", "_gateway"},
     "tracebacks": set(),
     "names": {"tracebacks"},
-    "settings": set(),
+    "settings": {"_wire"},
     "record": {"tracebacks"},
     "_wire": set(),
     "_gateway": {"names", "_wire", "record", "tracebacks"},
@@ -36,7 +36,7 @@ MODULES: dict[str, str] = {
     # Parts of the names, in files of their own.
     **dict.fromkeys(("_base_handler", "_cgi_environ", "_head_checks"), "names"),
     "_tracebacks": "tracebacks",
-    "settings": "settings",
+    **dict.fromkeys(("settings", "_knobs"), "settings"),
     # A plain value that is told to _ops, and a counter that needs nothing: they have no room of their own.
     **dict.fromkeys(("_ops.record", "_ops.tally", "_ops.stacks"), "record"),
     **dict.fromkeys(("protocol", "drain", "factory", "proxy", "transports", "gather", "reading"), "protocol"),

@@ -290,11 +290,6 @@ def parse_endpoint(reactor: Any, description: str) -> IStreamServerEndpoint:
         raise ListenError(f"can not listen on {description!r}: {_explain(error)}") from None
 
 
-def check_settings(settings: Settings) -> None:
-    """Raise `SettingError` for what `Settings` itself can not judge, as a `WSGIService` would. Called by any thread."""
-    _trusted(settings)
-
-
 def _explain(error: BaseException | None) -> str:
     reason = getattr(error, "socketError", None) or error
     text = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
@@ -353,17 +348,8 @@ def _rules(settings: Settings) -> Rules:
         high_water=settings.high_water,
         stream_input=settings.stream_input,
         stream_chunked=settings.stream_chunked,
-        trusted=_trusted(settings),
+        trusted=TrustedPeers.parse(settings.trusted_proxy) if settings.trusted_proxy else None,
     )
-
-
-def _trusted(settings: Settings) -> TrustedPeers | None:
-    if not settings.trusted_proxy:
-        return None
-    try:
-        return TrustedPeers.parse(settings.trusted_proxy)
-    except ValueError as error:
-        raise SettingError(f"trusted_proxy: {error}") from None
 
 
 def _affordable(connections: int, threads: int) -> int:

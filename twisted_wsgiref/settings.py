@@ -7,117 +7,47 @@ fields, so that a knob exists everywhere or nowhere. `Settings` stops at the ser
 from __future__ import annotations
 
 import dataclasses
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Final
 
-KIB = 1024
-MIB = 1024 * KIB
+from ._knobs import (
+    KIB,
+    LARGEST,
+    LONGEST,
+    MIB,
+    Knob,
+    one_of,
+    parse_number,
+    parse_seconds,
+    parse_size,
+    parse_truth,
+    parse_words,
+    parse_workers,
+    shown,
+)
+
 # What their shared memory has room for is more; no machine has use for these.
 MOST_WORKERS = 512
+# As many stacks are 80 GB of addresses; systems stop at a third of it by default.
+MOST_THREADS = 10_000
+# Beats of a worker come each half second, and are looked for as often.
+SHORTEST_WATCHDOG = 2.0
 
 
 class SettingError(ValueError):
     """A setting has a value that the server can not run with; the text names the setting, the value and the cure."""
 
 
-@dataclass(frozen=True, slots=True)
-class Knob:
-    """What the world is told of one setting: its `unit`, what it does (`text`), and how words become its value."""
-
-    text: str
-    parse: Callable[[str], Any]
-    unit: str = ""
-
-
-def _number(word: str) -> int:
-    try:
-        value = int(word)
-    except ValueError:
-        raise ValueError("not a whole number") from None
-    if value < 0:
-        raise ValueError("a number below zero")
-    return value
-
-
-def _seconds(word: str) -> float:
-    try:
-        value = float(word)
-    except ValueError:
-        value = -1
-    if not 0 <= value < float("inf"):
-        raise ValueError("not a number of seconds")
-    return value
-
-
-def parse_size(word: str) -> int:
-    """Return a number of octets: ``65536``, ``64k``, ``10m`` or ``2g``. Raises `ValueError`."""
-    factors = {"k": KIB, "m": MIB, "g": KIB * MIB}
-    digits, factor = word.strip().lower().removesuffix("b").removesuffix("i"), 1
-    if digits[-1:] in factors:
-        factor = factors[digits[-1]]
-        digits = digits[:-1]
-    if not digits.strip().isdecimal():
-        raise ValueError("not a number of octets, as 65536, 64k, 10m or 2g")
-    return _number(digits) * factor
-
-
-def parse_words(text: str) -> tuple[str, ...]:
-    """Return the words of `text`, which commas or white space part."""
-    return tuple(text.replace(",", " ").split())
-
-
-def parse_workers(word: str) -> int:
-    """Return a number of processes; ``auto`` is one for each core that this process may use. Raises `ValueError`."""
-    if word.strip().lower() == "auto":
-        return cores()
-    try:
-        return int(word)
-    except ValueError:
-        raise ValueError("neither a whole number nor auto") from None
-
-
-def cores() -> int:
-    """Return how many processors this process may keep busy: those it may run on, and what its container grants."""
-    try:
-        count = len(os.sched_getaffinity(0))
-    except AttributeError:  # not on Linux
-        count = os.cpu_count() or 1
-    try:
-        with open("/sys/fs/cgroup/cpu.max", encoding="ascii") as file:
-            quota, period = file.read().split()
-        count = min(count, max(1, int(quota) // int(period)))
-    except (OSError, ValueError):  # no such thing, or "max": no quota
-        pass
-    return count
-
-
-def parse_truth(word: str) -> bool:
-    """Return whether `word` says yes: 1, true, yes or on. Raises `ValueError` for what says neither yes nor no."""
-    truths = {"1": True, "true": True, "yes": True, "on": True}
-    truths |= {"0": False, "false": False, "no": False, "off": False}
-    try:
-        return truths[word.strip().lower()]
-    except KeyError:
-        raise ValueError("neither yes nor no") from None
-
-
-def _one_of(*known: str) -> Callable[[str], str]:
-    """Return what takes these words, and no other."""
-
-    def parse(word: str) -> str:
-        if word not in known:
-            raise ValueError(f"neither {' nor '.join(known)}")
-        return word
-
-    return parse
-
-
-def _knob(default: Any, text: str, parse: Callable[[str], Any], unit: str = "") -> Any:
-    return field(default=default, metadata={"knob": Knob(text, parse, unit)})
+def _knob(
+    default: Any, text: str, parse: Callable[[str], Any], unit: str = "", *, least: float = 0, most: float | None = None
+) -> Any:
+    """Return a field of `Settings`; the type of its `default` is the type of its values."""
+    if most is None:
+        most = LONGEST if isinstance(default, float) else LARGEST
+    return field(default=default, metadata={"knob": Knob(text, parse, unit, least, most)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,61 +61,67 @@ class Settings:
     # ---- Threads -----------------------------------------------------------------------------------------------
     # waitress starts 4, gunicorn's gthread 1, cheroot 10. Applications wait for databases, so one is too few; each
     # costs a stack and, often, a connection, and many that compute only add switching. 4 stays pleasant for both.
-    threads: int = _knob(4, "worker threads that are always there", _number)
+    threads: int = _knob(4, "worker threads that are always there", parse_number, least=1, most=MOST_THREADS)
     # 0 keeps the number fixed: memory and database connections can then be planned.
-    threads_max: int = _knob(0, "most worker threads; 0: as many as --threads", _number)
+    threads_max: int = _knob(0, "most worker threads; 0: as many as --threads", parse_number, most=MOST_THREADS)
     # A thread costs its stack and, often, a database connection: beyond the minimum it goes after this long unused.
-    threads_idle: float = _knob(30.0, "an unneeded extra thread ends after", _seconds, "seconds")
+    threads_idle: float = _knob(30.0, "an unneeded extra thread ends after", parse_seconds, "seconds")
     # At 4 threads and 50 ms a request this is 13 seconds of work, more than most clients wait.
-    queue: int = _knob(1024, "requests waiting for a thread before 503", _number)
+    queue: int = _knob(1024, "requests waiting for a thread before 503", parse_number, least=1)
     # Browsers and proxies wait 30 to 60 seconds; an answer later than that has no reader.
-    queue_age: float = _knob(30.0, "longest wait for a thread before 503", _seconds, "seconds")
+    queue_age: float = _knob(30.0, "longest wait for a thread before 503", parse_seconds, "seconds", least=0.1)
 
     # ---- Limits on what comes in -------------------------------------------------------------------------------
     # Apache's 8190, nginx's 8 KiB, gunicorn's 4094.
-    max_request_line: int = _knob(8190, "longest request line", parse_size, "octets")
-    max_field: int = _knob(8190, "longest header field", parse_size, "octets")
+    max_request_line: int = _knob(8190, "longest request line", parse_size, "octets", least=1)
+    max_field: int = _knob(8190, "longest header field", parse_size, "octets", least=1)
     # nginx: 4 buffers of 8 KiB. The largest heads in practice are cookies, about 16 KiB.
-    max_head: int = _knob(32 * KIB, "longest request head", parse_size, "octets")
+    max_head: int = _knob(32 * KIB, "longest request head", parse_size, "octets", least=1)
     # gunicorn's and Apache's 100; browsers send about 20.
-    max_fields: int = _knob(100, "most header fields", _number)
+    max_fields: int = _knob(100, "most header fields", parse_number, least=1)
     # Sizes take 16 digits; extensions are in practice never sent.
-    max_chunk_line: int = _knob(256, "longest line of a chunk's size", parse_size, "octets")
+    max_chunk_line: int = _knob(256, "longest line of a chunk's size", parse_size, "octets", least=1)
     max_trailers: int = _knob(8190, "longest trailer section of a chunked body", parse_size, "octets")
     # waitress and gunicorn take 1 GiB or any size, nginx 1 MiB. Uploads are common, a full disk is bad.
     max_body: int = _knob(1024 * MIB, "largest request body before 413", parse_size, "octets")
     # The larger part of forms and API calls fits; 1,000 bodies at once are 256 MiB at most.
-    body_memory: int = _knob(256 * KIB, "request body kept in memory; beyond it goes to a file", parse_size, "octets")
+    body_memory: int = _knob(
+        256 * KIB, "request body kept in memory; beyond it goes to a file", parse_size, "octets", least=1
+    )
     # A hundred times what waitress takes; one costs a few KiB. Descriptors are usually limited to 1024 or far more.
-    max_connections: int = _knob(10000, "most connections; beyond it the oldest idle one goes", _number)
+    max_connections: int = _knob(10000, "most connections; beyond it the oldest idle one goes", parse_number, least=1)
     # One read: a body of 64 KiB, as clients like to send, together with its head. Less than 64 KiB is read as 64 KiB.
     max_pipelined: int = _knob(96 * KIB, "unanswered pipelined input kept", parse_size, "octets")
 
     # ---- Deadlines ---------------------------------------------------------------------------------------------
     # Apache's RequestReadTimeout and nginx's client_header_timeout are 20 to 60; a phone on a bad line needs 5.
-    head_timeout: float = _knob(20.0, "a request head arrives whole within", _seconds, "seconds")
+    head_timeout: float = _knob(20.0, "a request head arrives whole within", parse_seconds, "seconds", least=0.1)
     # Above the 60 of common balancers' idle timeouts, so that they close first and lose no request.
-    keep_alive: float = _knob(65.0, "an idle connection is kept for; 0: no keep-alive", _seconds, "seconds")
+    keep_alive: float = _knob(65.0, "an idle connection is kept for; 0: no keep-alive", parse_seconds, "seconds")
     # Slower than the slowest modem, over any 10 seconds.
     body_rate: int = _knob(256, "a request body arrives at this many octets a second or more; 0: any", parse_size)
     # nginx's send_timeout.
-    send_timeout: float = _knob(60.0, "a client that takes nothing of its answer is cut off after", _seconds, "seconds")
+    send_timeout: float = _knob(
+        60.0, "a client that takes nothing of its answer is cut off after", parse_seconds, "seconds", least=0.1
+    )
     # Off: only the application's author knows how long an answer may take. gunicorn's 30 kills the whole worker.
-    request_timeout: float = _knob(0.0, "an application answers within; 0: whenever it likes", _seconds, "seconds")
+    request_timeout: float = _knob(0.0, "an application answers within; 0: whenever it likes", parse_seconds, "seconds")
     # Off: the exception may come between any two steps of Python code, so a lock that an application or a library has
     # just taken may stay taken, and a connection to a database half used. For code that is known to bear it.
     request_interrupt: bool = _knob(
         False, "an exception ends an application in its thread when --request-timeout is over", parse_truth
     )
-    tls_timeout: float = _knob(10.0, "a TLS handshake ends within", _seconds, "seconds")
+    tls_timeout: float = _knob(10.0, "a TLS handshake ends within", parse_seconds, "seconds", least=0.1)
     # Long enough for a client far away to read an error before its connection is reset.
-    linger: float = _knob(2.0, "input is still read after the last answer for", _seconds, "seconds")
+    linger: float = _knob(2.0, "input is still read after the last answer for", parse_seconds, "seconds")
     # systemd and Kubernetes kill after 90 and 30.
-    grace: float = _knob(25.0, "requests in flight at stop may take", _seconds, "seconds")
+    grace: float = _knob(25.0, "requests in flight at stop may take", parse_seconds, "seconds")
 
     # ---- What goes out -----------------------------------------------------------------------------------------
     # waitress: 16 MiB; asyncio: 64 KiB. A worker goes on once the reactor has sent half of it.
-    high_water: int = _knob(256 * KIB, "unsent answer at which an application is made to wait", parse_size, "octets")
+    high_water: int = _knob(
+        256 * KIB, "unsent answer at which an application is made to wait", parse_size, "octets", least=1
+    )
     # Naming versions helps only attackers.
     server_header: str = _knob("twisted_wsgiref", "value of the Server field; empty: none", str)
     # In the foreground and in a container standard output is where logs belong; a daemon has none.
@@ -208,40 +144,49 @@ class Settings:
     context: str = _knob(
         "thread",
         "what a request sets in a context variable is seen by later ones of its thread; request: by none",
-        _one_of("thread", "request"),
+        one_of("thread", "request"),
     )
     script_name: str = _knob("", "SCRIPT_NAME: the path under which the application is mounted", str)
     # Python's own 5 ms is what a short request waits behind each of the threads that compute: with two of them its p99
     # is 19 ms. At 0.5 ms it is 4.1, and the computing itself is some 3 % slower. An idle server pays nothing.
     switch_interval: float = _knob(
-        0.0005, "a thread that computes gives way after; only in a process of ours", _seconds, "seconds"
+        0.0005,
+        "a thread that computes gives way after; 0: Python's own; only in a process of ours",
+        parse_seconds,
+        "seconds",
+        most=60,
     )
-    backlog: int = _knob(1024, "connections that the kernel keeps until accepted", _number)
+    backlog: int = _knob(1024, "connections that the kernel keeps until accepted", parse_number, least=1, most=65535)
 
     # ---- Processes ---------------------------------------------------------------------------------------------
     # One process needs no parent. With several, each has its own interpreter and memory: that is a choice to make.
-    workers: int = _knob(1, "worker processes below a parent; auto: one for each core", parse_workers)
+    workers: int = _knob(
+        1, "worker processes below a parent; auto: one for each core", parse_workers, least=1, most=MOST_WORKERS
+    )
     # A leak is not cured by this, but lived with.
-    max_requests: int = _knob(0, "a worker process is replaced after about so many requests; 0: never", _number)
+    max_requests: int = _knob(0, "a worker process is replaced after about so many requests; 0: never", parse_number)
     max_rss: int = _knob(0, "a worker process with more memory than this is replaced; 0: never", parse_size, "octets")
     # The largest Django sites import for 20 seconds on a loaded machine; systemd waits for 90.
-    start_timeout: float = _knob(60.0, "a worker process serves within this or is killed; 0: any", _seconds, "seconds")
+    start_timeout: float = _knob(
+        60.0, "a worker process serves within this or is killed; 0: any", parse_seconds, "seconds"
+    )
     # gunicorn's timeout is 30. Ours is no limit for requests: the reactor does not wait for them.
     watchdog: float = _knob(
-        30.0, "a worker process is killed whose reactor has not turned for; 0: never", _seconds, "seconds"
+        30.0, "a worker process is killed whose reactor has not turned for; 0: never", parse_seconds, "seconds"
     )
     # Far longer than any turn should take, and short enough to catch what clients notice.
     stall: float = _knob(
-        1.0, "stacks are dumped to standard error if the reactor has not turned for; 0: never", _seconds, "seconds"
+        1.0, "stacks are dumped to standard error if the reactor has not turned for; 0: never", parse_seconds, "seconds"
     )
 
     def __post_init__(self) -> None:
-        positive = ("threads", "queue", "max_request_line", "max_field", "max_head", "max_fields", "high_water")
-        for name in (*positive, "max_chunk_line", "max_connections", "backlog", "body_memory"):
-            if getattr(self, name) < 1:
-                raise SettingError(f"{name} is {getattr(self, name)}: it has to be at least 1")
-        if not 1 <= self.workers <= MOST_WORKERS:
-            raise SettingError(f"workers is {self.workers}: it has to be from 1 to {MOST_WORKERS}")
+        for name, default, knob in _FIELDS:
+            value = getattr(self, name)
+            if value is not default:
+                try:
+                    object.__setattr__(self, name, knob.judged(value, default))
+                except ValueError as error:
+                    raise SettingError(f"{name} is {shown(value)}: {error}") from None
         if self.threads_max and self.threads_max < self.threads:
             raise SettingError(
                 f"threads_max is {self.threads_max}: it has to be 0 or at least threads, which is {self.threads}"
@@ -253,9 +198,9 @@ class Settings:
             )
         if self.script_name and (not self.script_name.startswith("/") or self.script_name.endswith("/")):
             raise SettingError(f"script_name is {self.script_name!r}: it starts with a slash and does not end with one")
-        if self.context not in ("thread", "request"):
-            raise SettingError(f"context is {self.context!r}: it has to be thread or request")
-        if self.proxy_protocol and not self.trusted_proxy:
+        if self.trusted_proxy:
+            self._check_networks()
+        elif self.proxy_protocol:
             raise SettingError("proxy_protocol is on: trusted_proxy has to name the proxies that may send the header")
         if self.stream_chunked and not self.stream_input:
             raise SettingError("stream_chunked is on: stream_input has to be on, too")
@@ -263,6 +208,20 @@ class Settings:
             raise SettingError("request_interrupt is on: only CPython, with ctypes, can do that; it has to be off here")
         if any(not " " <= character <= "~" for character in self.server_header):
             raise SettingError(f"server_header is {self.server_header!r}: it has to be printable ASCII")
+        if 0 < self.watchdog < SHORTEST_WATCHDOG:
+            raise SettingError(
+                f"watchdog is {self.watchdog:g}: it has to be 0 or at least {SHORTEST_WATCHDOG:g}, "
+                "since a worker says twice a second that it lives"
+            )
+
+    def _check_networks(self) -> None:
+        # Late: most settings name no proxy.
+        from ._wire.forwarded import TrustedPeers
+
+        try:
+            TrustedPeers.parse(self.trusted_proxy)
+        except ValueError as error:
+            raise SettingError(f"trusted_proxy is {shown(self.trusted_proxy)}: {error}") from None
 
     @property
     def mount(self) -> str:
@@ -270,9 +229,12 @@ class Settings:
         return self.script_name.encode("utf-8", "surrogateescape").decode("latin-1")
 
 
+_FIELDS: Final = [(each.name, each.default, each.metadata["knob"]) for each in fields(Settings)]
+
+
 def knobs() -> dict[str, Knob]:
     """Return what there is to set: the name of each field of `Settings`, in order, and its `Knob`."""
-    return {each.name: each.metadata["knob"] for each in fields(Settings)}
+    return {name: knob for name, _, knob in _FIELDS}
 
 
 def from_words(words: dict[str, str]) -> Settings:
@@ -288,5 +250,5 @@ def from_words(words: dict[str, str]) -> Settings:
         try:
             values[name] = known[name].parse(word)
         except ValueError as error:
-            raise SettingError(f"{name} is {word!r}: {error}") from None
+            raise SettingError(f"{name} is {shown(word)}: {error}") from None
     return dataclasses.replace(Settings(), **values)

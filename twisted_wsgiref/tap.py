@@ -34,7 +34,7 @@ from ._ops.supervisor import Patience
 from ._ops.watching import Watch, check_installed
 from ._ops.words import FLAGS, PARAMETERS, joined, nearest, option
 from .process import CommandLineService, ParentProcess, ServingService
-from .service import ListenError, WSGIService, check_settings, parse_endpoint
+from .service import ListenError, WSGIService, parse_endpoint
 from .settings import SettingError, Settings
 
 # gunicorn's default, and the port of Django's and of most tutorials; only this machine, until somebody says otherwise.
@@ -191,7 +191,6 @@ class Options(UsageOptions):
             _table(path, "--config" if self["config"] else configuration.CONFIG) if path else {},
             fallback,
             endpoint=DEFAULT_ENDPOINT,
-            check=check_settings,
         )
 
     def _check(self) -> NoReturn:

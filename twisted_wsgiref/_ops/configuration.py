@@ -11,12 +11,13 @@ import difflib
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, Final, NamedTuple
 
-from ..settings import KIB, Knob, SettingError, Settings, from_words, knobs, parse_truth, parse_words
+from .._knobs import KIB, Knob, parse_truth, parse_words
+from ..settings import SettingError, Settings, from_words, knobs
 
 PREFIX: Final = "TWISTED_WSGIREF_"
 # Names the file, so it can not stand in it.
@@ -96,12 +97,10 @@ def configure(
     fallback: Layer,
     *,
     endpoint: str,
-    check: Callable[[Settings], None] = lambda settings: None,
 ) -> Configuration:
     """Return what is in effect: `line` before `environ`, then what other servers read of it, `table`, and `fallback`.
 
-    `endpoint` is where to listen if nobody says; `check` raises `SettingError` for settings that it can not bear.
-    Raises `SettingError`, naming the place of the mistake.
+    `endpoint` is where to listen if nobody says. Raises `SettingError`, naming the place of the mistake.
     """
     layers = [line, from_environment(environ), from_habits(environ), table, fallback]
     chosen: dict[str, Given] = {}
@@ -117,7 +116,7 @@ def configure(
     where = dict.fromkeys(chosen[each].source for each in ("listen", "port") if each in chosen)
     sources["listen"] = " and ".join(where) or DEFAULT
     return Configuration(
-        settings=_settings({name: given for name, given in chosen.items() if name not in EXTRAS}, check),
+        settings=_settings({name: given for name, given in chosen.items() if name not in EXTRAS}),
         app=extras.get("app") or None,
         endpoints=endpoints or [endpoint],
         user=extras.get("user", ""),
@@ -128,13 +127,11 @@ def configure(
     )
 
 
-def _settings(chosen: Layer, check: Callable[[Settings], None]) -> Settings:
+def _settings(chosen: Layer) -> Settings:
     try:
-        settings = from_words({name: given.word for name, given in chosen.items()})
-        check(settings)
+        return from_words({name: given.word for name, given in chosen.items()})
     except SettingError as error:
         raise SettingError(_relabelled(str(error), chosen)) from None
-    return settings
 
 
 def _relabelled(text: str, chosen: Layer) -> str:
@@ -149,8 +146,9 @@ def _read(name: str, given: Given) -> Any:
         return tuple(each for each in (given.word.split("\n") if "\n" in given.word else given.word.split()) if each)
     if name == "port":
         return tuple(endpoint_of(word, given.named) for word in given.word.split())
+    knob = EXTRAS[name]
     try:
-        return EXTRAS[name].parse(given.word)
+        return knob.judged(knob.parse(given.word), defaults()[name])
     except ValueError as error:
         raise SettingError(f"{given.named} is {given.word!r}: {error}") from None
 

@@ -10,7 +10,8 @@ import getopt
 from collections.abc import Iterable
 from typing import Any, Final
 
-from ..settings import KIB, Knob, knobs
+from .._knobs import KIB, Knob
+from ..settings import knobs
 from .configuration import defaults, near, place
 
 

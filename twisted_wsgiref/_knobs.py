@@ -1,0 +1,174 @@
+"""What one setting can be: how words become its value, and which values are refused, whoever gives them.
+
+What lives here: types, bounds, and the words of numbers, sizes and truths. What may not: any setting's name, default or
+reason, which are `settings`'s. Called in any thread.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+KIB = 1024
+MIB = 1024 * KIB
+# Of file sizes, which the system counts in 64 bits.
+LARGEST = 2**63 - 1
+# A month of 31 days. Calls of the system that wait take little more: epoll 24.8 days at a time, locks on Windows 49.7.
+LONGEST = 31 * 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Knob:
+    """What the world is told of one setting: its `unit`, what it does (`text`), and how words become its value.
+
+    A number is from `least` to `most`.
+    """
+
+    text: str
+    parse: Callable[[str], Any]
+    unit: str = ""
+    least: float = 0
+    most: float = LARGEST
+
+    def judged(self, value: Any, default: Any) -> Any:
+        """Return `value` as it is kept, of the type of `default`. Raises `ValueError` that says what it has to be."""
+        if isinstance(default, bool):
+            if not isinstance(value, bool):
+                raise ValueError("it has to be True or False")
+        elif isinstance(default, int):
+            self._check_number(value, int, "it has to be a whole number")
+        elif isinstance(default, float):
+            self._check_number(value, (int, float), "it has to be a number of seconds")
+        elif isinstance(default, tuple):
+            return _words_of(value)
+        else:
+            return self.parse(_checked_text(value))
+        return value
+
+    def _check_number(self, value: Any, types: type | tuple[type, ...], wrong: str) -> None:
+        is_number = isinstance(value, types) and not isinstance(value, bool)  # which is an int to Python alone
+        number: Any = value
+        if not is_number or number != number:  # noqa: PLR0124 (NaN is not itself)
+            raise ValueError(wrong)
+        if number < self.least:
+            remark = ", 0 does not mean no limit here" if number == 0 and isinstance(self.least, float) else ""
+            raise ValueError(f"it has to be at least {self.least:g}{remark}")
+        if number > self.most:
+            raise ValueError(f"it has to be at most {_plain(self.most)}")
+
+
+def _plain(number: float) -> str:
+    return f"{number:.16g}" if isinstance(number, float) else str(number)
+
+
+def _words_of(value: Any) -> tuple[str, ...]:
+    # A lone text would fall into its letters.
+    if isinstance(value, str):
+        value = parse_words(value)
+    elif isinstance(value, list):
+        value = tuple(value)
+    if not isinstance(value, tuple) or not all(isinstance(each, str) for each in value):
+        raise ValueError("it has to be a tuple of str")
+    return value
+
+
+def _checked_text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("it has to be a str")
+    try:
+        # As the system's calls take it, and environs: bytes of the command line that are no UTF-8, too.
+        value.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise ValueError("it has a character that can not be encoded") from None
+    if "\0" in value:
+        raise ValueError("it has a NUL character")
+    return value
+
+
+def parse_number(word: str) -> int:
+    """Return a whole number. Raises `ValueError`."""
+    try:
+        return int(word)
+    except ValueError:
+        raise ValueError("not a whole number") from None
+
+
+def parse_seconds(word: str) -> float:
+    """Return a number of seconds. Raises `ValueError`."""
+    try:
+        return float(word)
+    except ValueError:
+        raise ValueError("not a number of seconds") from None
+
+
+def parse_size(word: str) -> int:
+    """Return a number of octets: ``65536``, ``64k``, ``10m`` or ``2g``. Raises `ValueError`."""
+    factors = {"k": KIB, "m": MIB, "g": KIB * MIB}
+    digits, factor = word.strip().lower().removesuffix("b").removesuffix("i"), 1
+    if digits[-1:] in factors:
+        factor = factors[digits[-1]]
+        digits = digits[:-1]
+    if not digits.strip().isdecimal():
+        raise ValueError("not a number of octets, as 65536, 64k, 10m or 2g")
+    return int(digits) * factor
+
+
+def parse_words(text: str) -> tuple[str, ...]:
+    """Return the words of `text`, which commas or white space part."""
+    return tuple(text.replace(",", " ").split())
+
+
+def parse_workers(word: str) -> int:
+    """Return a number of processes; ``auto`` is one for each core that this process may use. Raises `ValueError`."""
+    if word.strip().lower() == "auto":
+        return cores()
+    try:
+        return int(word)
+    except ValueError:
+        raise ValueError("neither a whole number nor auto") from None
+
+
+def cores() -> int:
+    """Return how many processors this process may keep busy: those it may run on, and what its container grants."""
+    try:
+        count = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on Linux
+        count = os.cpu_count() or 1
+    try:
+        with open("/sys/fs/cgroup/cpu.max", encoding="ascii") as file:
+            quota, period = file.read().split()
+        count = min(count, max(1, int(quota) // int(period)))
+    except (OSError, ValueError):  # no such thing, or "max": no quota
+        pass
+    return count
+
+
+def parse_truth(word: str) -> bool:
+    """Return whether `word` says yes: 1, true, yes or on. Raises `ValueError` for what says neither yes nor no."""
+    truths = {"1": True, "true": True, "yes": True, "on": True}
+    truths |= {"0": False, "false": False, "no": False, "off": False}
+    try:
+        return truths[word.strip().lower()]
+    except KeyError:
+        raise ValueError("neither yes nor no") from None
+
+
+def one_of(*known: str) -> Callable[[str], str]:
+    """Return what takes these words, and no other."""
+
+    def parse(word: str) -> str:
+        if word not in known:
+            raise ValueError(f"neither {' nor '.join(known)}")
+        return word
+
+    return parse
+
+
+def shown(value: object) -> str:
+    """Return `value` as a message shows it."""
+    try:
+        return f"{value!r:.100}"
+    except Exception:  # Whatever its class does; a number of too many digits is one that the interpreter refuses.
+        return f"of type {type(value).__name__}"
