@@ -239,6 +239,8 @@ def test_malformed_words_of_a_trusted_proxy_are_refused(name: str, value: str) -
         ('for="_a.b-c:47"', Client("")),
         ("for=unknown;proto=http", Client("", scheme="http")),
         ("proto=https", Client(scheme="https")),
+        ("for=192.0.2.7;host=h;proto=https;proto-version=", Client("192.0.2.7", None, "https", "h")),
+        ("proto-version=;for=192.0.2.7;by= ;x-id=, by=;for=10.0.0.2;proto=wss", Client("192.0.2.7", scheme="https")),
         (";;for=192.0.2.7;", Client("192.0.2.7")),
         ('for=192.0.2.7;ext="a, b; c=\\""', Client("192.0.2.7")),
         ("for=192.0.2.7;proto=https, for=10.0.0.2;proto=http", Client("192.0.2.7", scheme="https")),
@@ -268,6 +270,11 @@ def test_forwarded_is_read_from_the_right_as_well(value: str, expected: Client) 
         "192.0.2.7",
         "for",
         "for=",
+        "for=192.0.2.7;proto=;host=h",
+        "for=192.0.2.7;host=",
+        "for=192.0.2.7;=",
+        "for=192.0.2.7;by=;by=",
+        "for=192.0.2.7;by=x y",
         "for =192.0.2.7",
         "for= 192.0.2.7",
         'for="192.0.2.7',
@@ -291,6 +298,18 @@ def test_a_malformed_forwarded_is_refused(value: str) -> None:
     with pytest.raises(ProtocolError) as caught:
         read(Forwarded=value)
     assert caught.value.status == 400
+
+
+@pytest.mark.parametrize(("said", "scheme"), [("wss", "https"), ("WSS", "https"), ("ws", "http")])
+def test_the_scheme_of_an_upgrade_is_that_of_the_request(said: str, scheme: str) -> None:
+    assert read(Proto=said) == Client(scheme=scheme, rewrite=(("HTTP_X_FORWARDED_PROTO", scheme),))
+    assert read(Proto=said, Forwarded=f"proto={scheme}").scheme == scheme
+
+
+@pytest.mark.parametrize("said", ["wsss", "ftp", "s", "https:", "http s", "on"])
+def test_another_scheme_is_refused(said: str) -> None:
+    with pytest.raises(ProtocolError):
+        read(Proto=said)
 
 
 def test_both_kinds_are_believed_where_they_agree() -> None:

@@ -14,6 +14,8 @@ What is believed, and why:
   What stands left of the client is not looked at: it would let a client break requests of its own only.
 * Lists of schemes, hosts, ports and prefixes are taken at the client's place from the right, the left-most if there are
   fewer; a refused ``https, https`` is what waitress's users complain of (its issue 442).
+* ``wss`` and ``ws``, which Traefik writes for requests that ask for an upgrade, are ``https`` and ``http``: the request
+  came by these (uvicorn takes them so, too).
 * X-Forwarded-* and Forwarded may both be there where they do not contradict each other; if they do, one of them
   comes from the client through a proxy that does not know it: 400. Better, `believed` names only what the proxy sets,
   since of a field that it passes on unseen every word is the client's.
@@ -38,6 +40,9 @@ _HOST: Final = "HTTP_X_FORWARDED_HOST"
 _PORT: Final = "HTTP_X_FORWARDED_PORT"
 _PREFIX: Final = "HTTP_X_FORWARDED_PREFIX"
 _FORWARDED: Final = "HTTP_FORWARDED"
+_SCHEMES: Final = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
+# Of an element of Forwarded these are read. Azure writes others, and leaves them empty (``proto-version=``).
+_READ: Final = frozenset({"for", "proto", "host"})
 FIELDS: Final = frozenset({_FOR, _PROTO, _HOST, _PORT, _PREFIX, _FORWARDED})
 
 # Chains have two or three; each hop costs a look-up in the networks, and a client can write as many as fit a head.
@@ -49,10 +54,11 @@ _NODE: Final = re.compile(
     re.IGNORECASE,
 )
 # RFC 7239, section 4: a pair, or nothing, and what ends it. Colons and brackets are tolerated without quotes, since
-# many proxies write them so and they mean nothing else. No two parts can match the same octet, so time is linear.
+# many proxies write them so and they mean nothing else; an empty value is, where it is not read. No two parts can match
+# the same octet, so time is linear.
 _PAIR: Final = re.compile(
     r"[ \t]*(?:([A-Za-z0-9!#$%&'*+.^_`|~-]+)="
-    r'(?:([A-Za-z0-9!#$%&\'*+.^_`|~:\[\]-]+)|"([^"\\\x00-\x1f\x7f]*(?:\\[\x20-\x7e][^"\\\x00-\x1f\x7f]*)*)")[ \t]*)?'
+    r'(?:([A-Za-z0-9!#$%&\'*+.^_`|~:\[\]-]*)|"([^"\\\x00-\x1f\x7f]*(?:\\[\x20-\x7e][^"\\\x00-\x1f\x7f]*)*)")[ \t]*)?'
     r"([;,]|\Z)"
 )
 # Segments of RFC 3986, section 3.3, without escapes: SCRIPT_NAME is decoded, and a prefix that needs them is rare.
@@ -177,8 +183,9 @@ def _read_x_forwarded(fields: Mapping[str, str], trusted: TrustedPeers) -> Clien
             return None
         parts = _parts(fields[name])
         text = parts[-min(depth, len(parts))]
-        rewrite.append((name, text))
-        return read(text)
+        value = read(text)
+        rewrite.append((name, value if name == _PROTO and isinstance(value, str) else text))
+        return value
 
     return Client(
         address,
@@ -231,6 +238,8 @@ def _elements(value: str) -> list[tuple[int, dict[str, str]]]:
         position = found.end()
         if name is not None:
             name = name.lower()
+            if plain == "" and name in _READ:
+                raise ProtocolError(400, "a parameter of Forwarded without its value")
             if name in pairs:
                 raise ProtocolError(400, "a parameter twice in one element of Forwarded")
             pairs[name] = plain if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
@@ -275,8 +284,8 @@ def _read_node(node: str) -> tuple[str, int | None]:
 
 
 def _scheme(text: str) -> str:
-    scheme = text.lower()
-    if scheme not in ("http", "https"):
+    scheme = _SCHEMES.get(text.lower())
+    if scheme is None:
         raise ProtocolError(400, "a trusted proxy's word for the scheme is neither http nor https")
     return scheme
 
