@@ -40,7 +40,7 @@ MODULES: dict[str, str] = {
     # A plain value that is told to _ops, and a counter that needs nothing: they have no room of their own.
     **dict.fromkeys(("_ops.record", "_ops.tally", "_ops.stacks"), "record"),
     **dict.fromkeys(("protocol", "drain", "factory", "proxy", "transports", "gather", "reading"), "protocol"),
-    "service": "service",
+    **dict.fromkeys(("service", "listening"), "service"),
     **dict.fromkeys(("tap", "process", "worker"), "tap"),
     "__main__": "main",
 }

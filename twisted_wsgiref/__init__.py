@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ._gateway.handler import WSGIHandler as WSGIHandler
     from ._ops.record import Record as Record
-    from .service import ListenError as ListenError
+    from .listening import ListenError as ListenError
     from .service import WSGIService as WSGIService
     from .settings import SettingError as SettingError
     from .settings import Settings as Settings
@@ -22,7 +22,7 @@ __version__ = "0.1.0"
 __all__ = ["ListenError", "Record", "SettingError", "Settings", "WSGIHandler", "WSGIService"]
 
 _ROOMS = {
-    "ListenError": "service",
+    "ListenError": "listening",
     "Record": "_ops.record",
     "SettingError": "settings",
     "Settings": "settings",

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
-from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -33,6 +32,7 @@ from ._wire.limits import Limits
 from ._wire.response import ServerFields
 from .factory import LAST_SWEEP, SWEEP, Rules, WSGIFactory, log_failure
 from .gather import make_gather
+from .listening import Announcement, ListenError, NotListening, as_endpoints, explain, parse_endpoint
 from .proxy import ProxiedReactor
 from .settings import SettingError, Settings
 from .transports import send_unpaced, stop_accepting
@@ -52,27 +52,24 @@ _application_log = Logger(namespace="wsgi.errors")
 _numbers: Final = count(1)
 
 
-class ListenError(Exception):
-    """An endpoint can not be listened on; the text is one line that names it and says why."""
-
-
 class WSGIService(Service):
     """Serves `application` on `endpoints` from the start of the service to its end.
 
     `endpoints` are endpoint descriptions (``"tcp:8000"``, ``"unix:/run/app.sock"``, ``"ssl:443:privateKey=key.pem"``)
-    or `IStreamServerEndpoint` providers. `handler_class` is a subclass of `WSGIHandler`. `observers` are called with a
-    `Record` for each finished exchange, in whichever thread finished it; of one that has a method ``observe_facts``
-    that is called instead, with the fields of a `Record` as a plain tuple, which costs less. `name` begins the names of
-    the threads.
+    or `IStreamServerEndpoint` providers; a single one need not be in a list. `handler_class` is a subclass of
+    `WSGIHandler`. `observers` are called with a `Record` for each finished exchange, in whichever thread finished it;
+    of one that has a method ``observe_facts`` that is called instead, with the fields of a `Record` as a plain tuple,
+    which costs less. `name` begins the names of the threads.
 
-    ``whenListening`` fires with the `IListeningPort` of each endpoint, or fails with `ListenError`. The application is
-    called on threads of this service; the reactor is never blocked, and threads are never joined.
+    ``whenListening`` fires with the `IListeningPort` of each endpoint, or fails with `ListenError`. A failure that
+    nobody takes is logged as one line, and ends a process that is just starting its services, as twistd does. The
+    application is called on threads of this service; the reactor is never blocked, and threads are never joined.
     """
 
     def __init__(
         self,
         application: WSGIApplication,
-        endpoints: Sequence[str | IStreamServerEndpoint],
+        endpoints: str | IStreamServerEndpoint | Sequence[str | IStreamServerEndpoint],
         settings: Settings | None = None,
         *,
         reactor: Any = None,
@@ -88,15 +85,15 @@ class WSGIService(Service):
             # Late, so that a program may still choose its reactor after it imported us.
             from twisted.internet import reactor
         self._settings = settings = settings or Settings()
-        if settings.proxy_protocol and not all(isinstance(endpoint, str) for endpoint in endpoints):
+        self._endpoints = as_endpoints(endpoints)
+        if settings.proxy_protocol and not all(isinstance(endpoint, str) for endpoint in self._endpoints):
             raise SettingError("proxy_protocol is on: it needs endpoints given as text, to be read before all else")
         self._reactor: Any = reactor
-        self._endpoints = tuple(endpoints)
         self._ports: list[Any] = []
         self._listens = False
         self._closed: Deferred[Any] = succeed(None)  # the ports of the life before
         self._end_stop: Callable[[], None] | None = None  # of the stop that is under way
-        self.whenListening: Deferred[list[IListeningPort]] = Deferred()
+        self.whenListening = Announcement()
         wake = Wake(reactor.callFromThread, _log_bug)
         self._pool, self._disk = _make_pools(name or f"wsgi-{next(_numbers)}", settings)
         gateway = Gateway(
@@ -133,8 +130,17 @@ class WSGIService(Service):
     # ---- IService ----------------------------------------------------------------------------------------------
 
     def privilegedStartService(self) -> None:
-        """Listen on every endpoint, while the process may still bind to low ports."""
+        """Listen on every endpoint, while the process may still bind to low ports.
+
+        Raises `NotListening`, which ends the process with status 1, if an endpoint can not be listened on, nobody has
+        an errback at ``whenListening``, and it is the parent that starts, as under twistd, and not this service alone.
+        """
         self._listen()
+        parent: Any = self.parent
+        if parent is not None and not parent.running and not self._reactor.running:
+            line = self._say_untaken(self.whenListening)
+            if line is not None:
+                raise NotListening(line)
 
     def startService(self) -> None:
         """Start the threads, and listen if that has not been done yet. A stop that is under way is taken back."""
@@ -214,7 +220,7 @@ class WSGIService(Service):
             return
         self._listens = True
         if self.whenListening.called:
-            self.whenListening = Deferred()
+            self.whenListening = Announcement()
         closed = self._closed
         # A port that is still being closed would be in the way; and who was stopped meanwhile listens no more.
         closed.addCallback(lambda _: self._bind() if self._closed is closed else None)
@@ -227,9 +233,19 @@ class WSGIService(Service):
 
         def fails(failure: Failure) -> None:
             cause: Any = failure.value
-            self._announce(lambda: self.whenListening.errback(cause.subFailure))
+            announcement = self.whenListening
+            self._announce(lambda: announcement.errback(cause.subFailure))
+            # Whoever starts the service takes the failure afterwards, in the same turn.
+            self._reactor.callLater(0, self._say_untaken, announcement)
 
         listening.addCallbacks(listens, fails)
+
+    def _say_untaken(self, announcement: Announcement) -> str | None:
+        """Log the failure of `announcement`, once, if nobody has taken it, and return its line."""
+        line = announcement.untaken()
+        if line is not None:
+            _log.critical("{line}", line=line)
+        return line
 
     def _announce(self, tell: Callable[[], None]) -> None:
         if not self.whenListening.called:
@@ -251,7 +267,7 @@ class WSGIService(Service):
         def fails(failure: Failure) -> Failure:
             if isinstance(failure.value, ListenError):
                 return failure
-            return _failure(ListenError(f"can not listen on {endpoint}: {_explain(failure.value)}"))
+            return _failure(ListenError(f"can not listen on {endpoint}: {explain(failure.value)}"))
 
         return maybeDeferred(listen).addCallbacks(listens, fails)
 
@@ -278,22 +294,6 @@ class WSGIService(Service):
             self._factory.note_refusal(0, f"a connection could not be accepted: {event['acceptError']}")
         elif "address" in event:
             self._factory.note_refusal(0, "a connection was closed at once: no descriptor is left (ulimit -n)")
-
-
-def parse_endpoint(reactor: Any, description: str) -> IStreamServerEndpoint:
-    """Return the endpoint that `description` describes; ``tls:`` is another word for ``ssl:``. Raises `ListenError`."""
-    kind, colon, rest = description.partition(":")
-    make: Callable[..., IStreamServerEndpoint] = serverFromString
-    try:
-        return make(reactor, f"ssl:{rest}" if kind == "tls" and colon else description)
-    except Exception as error:
-        raise ListenError(f"can not listen on {description!r}: {_explain(error)}") from None
-
-
-def _explain(error: BaseException | None) -> str:
-    reason = getattr(error, "socketError", None) or error
-    text = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
-    return " ".join(str(text).split())
 
 
 def _guard(settings: Settings) -> Callable[[Exchange, WSGIApplication], WSGIApplication] | None:

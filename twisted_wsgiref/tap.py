@@ -33,8 +33,9 @@ from ._ops.signals import Ending
 from ._ops.supervisor import Patience
 from ._ops.watching import Watch, check_installed
 from ._ops.words import FLAGS, PARAMETERS, joined, nearest, option
+from .listening import ListenError, parse_endpoint
 from .process import CommandLineService, ParentProcess, ServingService
-from .service import ListenError, WSGIService, parse_endpoint
+from .service import WSGIService
 from .settings import SettingError, Settings
 
 # gunicorn's default, and the port of Django's and of most tutorials; only this machine, until somebody says otherwise.

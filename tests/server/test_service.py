@@ -22,7 +22,8 @@ from twisted.web.client import Agent, HTTPConnectionPool
 
 from tests.support import TEXT, checked, hello
 from twisted_wsgiref import service as service_module
-from twisted_wsgiref.service import ListenError, WSGIService, parse_endpoint
+from twisted_wsgiref.listening import ListenError, parse_endpoint
+from twisted_wsgiref.service import WSGIService
 from twisted_wsgiref.settings import Settings
 
 # Twisted's own client uses what newer Pythons deprecate.
