@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from twisted_wsgiref import settings
 from twisted_wsgiref._knobs import KIB, MIB
 from twisted_wsgiref._ops.configuration import EXTRAS
 from twisted_wsgiref.settings import Settings, knobs
@@ -78,7 +79,7 @@ class Reason(NamedTuple):
 def reasons() -> Iterator[tuple[str, Reason]]:
     """Yield each knob's name and its `Reason`, in the order of the file."""
     section, comment = "", []
-    for line in inspect.getsource(Settings).splitlines():
+    for line in inspect.getsource(settings).partition("class Settings:")[2].splitlines():
         if banner := _BANNER.match(line):
             section, comment = banner[1], []
         elif line.startswith("    # "):

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._gateway.handler import WSGIHandler as WSGIHandler
+    from ._gateway.outlet import ClientGone as ClientGone
+    from ._gateway.outlet import RequestExpired as RequestExpired
+    from ._ops.record import FactsObserver as FactsObserver
     from ._ops.record import Record as Record
     from .listening import ListenError as ListenError
     from .service import WSGIService as WSGIService
@@ -19,11 +22,25 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["ListenError", "Record", "SettingError", "Settings", "WSGIHandler", "WSGIService"]
+__all__ = [
+    "ClientGone",
+    "FactsObserver",
+    "ListenError",
+    "Record",
+    "RequestExpired",
+    "SettingError",
+    "Settings",
+    "WSGIHandler",
+    "WSGIService",
+]
 
+# Each says of itself that it is from here: pickles, tracebacks and documentation do not depend on the rooms within.
 _ROOMS = {
+    "ClientGone": "_gateway.outlet",
+    "FactsObserver": "_ops.record",
     "ListenError": "listening",
     "Record": "_ops.record",
+    "RequestExpired": "_gateway.outlet",
     "SettingError": "settings",
     "Settings": "settings",
     "WSGIHandler": "_gateway.handler",

@@ -18,6 +18,8 @@ from twisted.python.failure import Failure
 class ListenError(Exception):
     """An endpoint can not be listened on; the text is one line that names it and says why."""
 
+    __module__ = "twisted_wsgiref"
+
 
 class NotListening(SystemExit, ListenError):
     """A `ListenError` that nobody waited for when the process started its services. Ends it with status 1.

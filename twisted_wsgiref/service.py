@@ -66,6 +66,8 @@ class WSGIService(Service):
     application is called on threads of this service; the reactor is never blocked, and threads are never joined.
     """
 
+    __module__ = "twisted_wsgiref"
+
     def __init__(
         self,
         application: WSGIApplication,

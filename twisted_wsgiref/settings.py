@@ -40,6 +40,8 @@ SHORTEST_WATCHDOG = 2.0
 class SettingError(ValueError):
     """A setting has a value that the server can not run with; the text names the setting, the value and the cure."""
 
+    __module__ = "twisted_wsgiref"
+
 
 def _knob(
     default: Any, text: str, parse: Callable[[str], Any], unit: str = "", *, least: float = 0, most: float | None = None
@@ -57,6 +59,8 @@ class Settings:
     Raises `SettingError` where a value makes no sense. Durations are in seconds, sizes in octets; 0 means "no limit"
     only where the text says so.
     """
+
+    __module__ = "twisted_wsgiref"
 
     # ---- Threads -----------------------------------------------------------------------------------------------
     # waitress starts 4, gunicorn's gthread 1, cheroot 10. Applications wait for databases, so one is too few; each

@@ -62,6 +62,8 @@ class WSGIHandler(SimpleHandler):
     `error_output` and its attributes, `log_exception`, `sendfile`.
     """
 
+    __module__ = "twisted_wsgiref"
+
     http_version = "1.1"
     os_environ: dict[str, str] = {}
     error_headers: list[tuple[str, str]] = [("Content-Type", "text/plain; charset=utf-8")]

@@ -39,6 +39,8 @@ class FactsObserver(Protocol):
     def observe_facts(self, facts: Facts, /) -> object: ...
 
 
+# Both are found at the front door. (Within them a type checker takes the name for one of their fields.)
+Record.__module__ = FactsObserver.__module__ = "twisted_wsgiref"
 # What a named tuple's own constructor calls, with a call less.
 _make_record: Final[Callable[[type[Record], tuple[Any, ...]], Record]] = tuple.__new__
 
