@@ -39,7 +39,7 @@ MODULES: dict[str, str] = {
     **dict.fromkeys(("settings", "_knobs"), "settings"),
     # A plain value that is told to _ops, and a counter that needs nothing: they have no room of their own.
     **dict.fromkeys(("_ops.record", "_ops.tally", "_ops.stacks"), "record"),
-    **dict.fromkeys(("protocol", "drain", "factory", "proxy", "transports", "gather", "reading"), "protocol"),
+    **dict.fromkeys(("protocol", "drain", "factory", "proxy", "transports", "gather", "reading", "log"), "protocol"),
     **dict.fromkeys(("service", "listening"), "service"),
     **dict.fromkeys(("tap", "process", "worker"), "tap"),
     "__main__": "main",

@@ -13,7 +13,6 @@ from typing import Any, Final
 
 from twisted.internet.interfaces import IProtocolNegotiationFactory
 from twisted.internet.protocol import Factory
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -30,9 +29,10 @@ from ._tracebacks import traceback_text
 from ._wire.forwarded import TrustedPeers
 from ._wire.limits import Limits
 from .gather import Gather
+from .log import logger
 from .protocol import WSGIProtocol
 
-_log = Logger()
+_log = logger(__name__)
 
 #: Deadlines are looked at this often, in seconds: one sweep over the connections, no timer for each.
 SWEEP: Final = 1.0

@@ -16,11 +16,12 @@ from typing import Any, Final
 
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
 from twisted.internet.tcp import Connection
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-_log = Logger()
+from .log import logger
+
+_log = logger(__name__)
 _BUG: Final = "reading failed: this is a bug in twisted_wsgiref"
 
 # Connections that are read before the reactor may do something else: a few milliseconds' worth.

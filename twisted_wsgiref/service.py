@@ -33,6 +33,7 @@ from ._wire.response import ServerFields
 from .factory import LAST_SWEEP, SWEEP, Rules, WSGIFactory, log_failure
 from .gather import make_gather
 from .listening import Announcement, ListenError, NotListening, as_endpoints, explain, parse_endpoint
+from .log import logger
 from .proxy import ProxiedReactor
 from .settings import SettingError, Settings
 from .transports import send_unpaced, stop_accepting
@@ -47,8 +48,8 @@ if TYPE_CHECKING:
     from ._gateway.exchange import Exchange
     from .types import WSGIApplication
 
-_log = Logger()
-_application_log = Logger(namespace="wsgi.errors")
+_log = logger(__name__)
+_application_log = logger("wsgi.errors")
 _numbers: Final = count(1)
 
 

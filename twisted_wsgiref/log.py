@@ -1,0 +1,54 @@
+"""What a service logs, which is seen also where the program has not begun logging.
+
+Twisted keeps what is logged before a program begins logging, for the log to come, and shows only what is critical. Many
+programs never begin: then the traceback of an application would be seen by nobody. So what a service has to say goes to
+standard error as long as nobody listens, and to Twisted's log from then on: to one of the two, never to both. Called in
+any thread.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from twisted.logger import (
+    LogEvent,
+    Logger,
+    LogLevel,
+    formatEventAsClassicLogText,
+    globalLogBeginner,
+    globalLogPublisher,
+)
+
+
+def is_heard() -> bool:
+    """Return whether anybody but Twisted's own buffer listens to the log: logging has begun, or has an observer."""
+    # Neither has a public name. A Twisted that names them otherwise is taken to be heard.
+    buffer: Any = getattr(globalLogBeginner, "_temporaryObserver", None)
+    observers: Any = getattr(globalLogPublisher, "_observers", None)
+    return buffer is None or observers != [buffer]
+
+
+def _publish(event: LogEvent) -> None:
+    # What is critical Twisted shows itself.
+    if event.get("log_level") is LogLevel.critical or is_heard() or not _show(event):
+        globalLogPublisher(event)
+
+
+def _show(event: LogEvent) -> bool:
+    """Write `event` to standard error, if there is one. Return whether that could be done."""
+    try:
+        text, stream = formatEventAsClassicLogText(event), sys.stderr
+        if text is None or stream is None:
+            return False
+        stream.write(text)
+        stream.flush()
+    except Exception:  # closed, full, or a program's own that raises whatever it likes
+        return False
+    return True
+
+
+def logger(namespace: str) -> Logger:
+    """Return a logger whose events somebody sees."""
+    observer: Any = _publish
+    return Logger(namespace=namespace, observer=observer)
