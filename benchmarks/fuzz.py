@@ -50,6 +50,9 @@ SHAPES: dict[str, Callable[[int], bytes]] = {
     "chunks of one octet": lambda n: CHUNKED + fill(b"1\r\na\r\n", n) + b"0\r\n\r\n",
     "chunks with long extensions": lambda n: CHUNKED + fill(b"1;" + b"a" * 200 + b"\r\na\r\n", n) + b"0\r\n\r\n",
     "chunks with many extensions": lambda n: CHUNKED + fill(b"1" + b";a=b" * 60 + b"\r\na\r\n", n) + b"0\r\n\r\n",
+    "chunks with white space in extensions": lambda n: (
+        CHUNKED + fill(b"1" + b" " * 60 + b";" + b" " * 60 + b"a" + b" " * 60 + b"= b\r\na\r\n", n) + b"0\r\n\r\n"
+    ),
     "one endless extension": lambda n: CHUNKED + b"1;" + b"a" * n + b"\r\na\r\n0\r\n\r\n",
     "one endless quoted extension": lambda n: CHUNKED + b'1;a="' + fill(b'\\"', n) + b"\r\na\r\n0\r\n\r\n",
     "a size of zeros": lambda n: CHUNKED + b"0" * n,

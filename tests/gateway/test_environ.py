@@ -114,6 +114,21 @@ def test_a_unix_socket_has_the_client_s_idea_of_the_server(host: str, scheme: st
     assert "REMOTE_PORT" not in made
 
 
+@pytest.mark.parametrize("addresses", [TCP, UNIX])
+def test_a_target_with_an_authority_names_the_host_but_not_the_scheme(addresses: Any) -> None:
+    made = environ("GET https://b.example:81/x?y HTTP/1.1\r\nHost: example.com", addresses=addresses)
+    assert (made["HTTP_HOST"], made["PATH_INFO"]) == ("b.example:81", "/x")
+    assert (made["wsgi.url_scheme"], made.get("HTTPS")) == ("http", None)
+    server = (made["SERVER_NAME"], made["SERVER_PORT"])
+    assert server == (("b.example", "81") if addresses is UNIX else ("192.0.2.1", "8080"))
+    assert made["REQUEST_URI"] == "https://b.example:81/x?y"
+
+
+def test_a_later_http_1_is_told_as_1_1() -> None:
+    made = environ("GET / HTTP/1.9\r\nHost: example.com")
+    assert made["SERVER_PROTOCOL"] == "HTTP/1.1"
+
+
 def test_a_unix_socket_without_a_host() -> None:
     made = environ("GET / HTTP/1.0", addresses=UNIX)
     assert (made["SERVER_NAME"], made["SERVER_PORT"], made["SERVER_PROTOCOL"]) == ("localhost", "80", "HTTP/1.0")

@@ -28,6 +28,11 @@ def _target(name: str, target: bytes, path: str, query: str = "", clause: str = 
     return _valid("target-" + name, get(line=b"GET " + target + b" HTTP/1.1"), clause, path=path, query=query)
 
 
+def _absolute(name: str, authority: bytes) -> Valid:
+    octets = get(line=b"GET http://" + authority + b"/ HTTP/1.1")
+    return Valid(f"target-absolute-{name}", octets, _ABSOLUTE, fields={"HTTP_HOST": authority.decode()})
+
+
 def _host(name: str, value: bytes) -> Valid:
     octets = hosted(b"Host: " + value + b"\r\n")
     return Valid("host-" + name, octets, "RFC 9110 7.2", fields={"HTTP_HOST": value.decode()})
@@ -63,8 +68,25 @@ TARGETS = (
     _target("absolute", b"http://example.com/a?b", "/a", "b", _ABSOLUTE),
     _target("absolute-without-path", b"http://example.com", "/", clause=_ABSOLUTE),
     _target("absolute-query-without-path", b"http://example.com?a", "/", "a", _ABSOLUTE),
-    _target("absolute-capitals", b"HTTP://EXAMPLE.com/A", "/A", clause=_ABSOLUTE),
+    Valid(
+        "target-absolute-capitals",
+        get(line=b"GET HTTP://EXAMPLE.com/A HTTP/1.1"),
+        _ABSOLUTE,
+        path="/A",
+        fields={"HTTP_HOST": "EXAMPLE.com"},
+    ),
     _target("absolute-https", b"https://example.com/", "/", clause=_ABSOLUTE),
+    _absolute("other-host", b"other.example"),
+    _absolute("other-port", b"example.com:81"),
+    _absolute("capitals-of-host", b"Example.com"),
+    _absolute("ipv6", b"[2001:db8::1]:8080"),
+    Valid(
+        "target-absolute-without-host-on-1.0",
+        b"GET http://other.example/ HTTP/1.0\r\n\r\n",
+        _ABSOLUTE,
+        fields={"HTTP_HOST": "other.example"},
+        persistent=False,
+    ),
     _valid("target-asterisk", get(line=b"OPTIONS * HTTP/1.1"), "RFC 9112 3.2.4", method="OPTIONS", path=""),
     _valid("method-unknown", get(line=b"PURGE / HTTP/1.1"), "RFC 9110 9.1", method="PURGE"),
     _valid("method-lower-case", get(line=b"get / HTTP/1.1"), "RFC 9110 9.1 (case-sensitive)", method="get"),
@@ -114,6 +136,8 @@ FIELDS = (
         fields={"HTTP_CONNECTION": "Close"},
         persistent=False,
     ),
+    _valid("version-1.2", get(line=b"GET / HTTP/1.2"), "RFC 9110 2.5"),
+    _valid("version-1.9", get(line=b"GET / HTTP/1.9"), "RFC 9110 2.5"),
     _valid("version-1.0", get(line=b"GET / HTTP/1.0"), "RFC 9112 9.3", persistent=False),
     _valid(
         "version-1.0-kept",
@@ -193,6 +217,9 @@ BODIES = (
     _chunks("content-like-chunks", b"b\r\n\r\n0\r\n\r\n5\r\n\r\r\n0\r\n\r\n", b"\r\n0\r\n\r\n5\r\n\r"),
     _chunks("extension", b"5;a\r\nhello\r\n0;b=c\r\n\r\n", b"hello", "RFC 9112 7.1.1"),
     _chunks("extensions", b'5;a=b;c;d="e f;\\"\xe9\t"\r\nhello\r\n0\r\n\r\n', b"hello", "RFC 9112 7.1.1"),
+    _chunks("extension-space-before", b"5 ;a\r\nhello\r\n0\t; a\r\n\r\n", b"hello", "RFC 9110 5.6.3"),
+    _chunks("extension-space-after", b"5; a\r\nhello\r\n0;\ta = b\r\n\r\n", b"hello", "RFC 9110 5.6.3"),
+    _chunks("extension-space-all", b'5 ; a = "b" ;\tc\t=\td ; e\r\nhello\r\n0\r\n\r\n', b"hello", "RFC 9110 5.6.3"),
     _chunks("trailer", b"5\r\nhello\r\n0\r\nX: a\r\n\r\n", b"hello", "RFC 9112 7.1.2"),
     _chunks(
         "trailers-never-seen",

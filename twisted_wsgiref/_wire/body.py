@@ -32,12 +32,13 @@ class LengthBody:
 
 
 # RFC 9112, section 7.1: the size, then extensions, each of which is a name and perhaps a token or a quoted string.
-# Optional white space before and after the semicolon is "bad" white space: refused, since parsers disagree about it.
+# "Bad" white space around semicolon and equals sign is dropped with them (RFC 9110, section 5.6.3, demands it of who
+# reads); elsewhere, as between the size and the line's end, the grammar has none. It can not be matched in two ways.
 # Sixteen hexadecimal digits would overflow a signed 64 bit number in somebody's hands.
 _CHUNK_LINE: Final = re.compile(
     rb"([0-9A-Fa-f]{1,15})"
-    rb"(?:;[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-    rb'(?:=(?:[!#$%&\'*+\-.^_`|~0-9A-Za-z]+|"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"))?)*\r\n'
+    rb"(?:[\t ]*;[\t ]*[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+    rb'(?:[\t ]*=[\t ]*(?:[!#$%&\'*+\-.^_`|~0-9A-Za-z]+|"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"))?)*\r\n'
 )
 _TRAILER_LINE: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\x00-\x08\x0a-\x1f\x7f]*\r\n")
 _LINE_BREAK: Final = b"\r\n"

@@ -12,15 +12,15 @@ from .errors import ProtocolError
 from .field_section import FieldSection, read_field_section
 from .limits import Limits
 from .request_line import RequestLine, read_request_line
-from .target import check_agreement
 
 
 class RequestHead:
     """One request's line and fields, checked, and what follows from them.
 
     ``request_line`` is the line as it was sent; ``method``, ``target``, ``path``, ``query`` and ``minor`` are the
-    `RequestLine`'s, ``fields``, ``length``, ``persistent`` and ``expects_continue`` the `FieldSection`'s. ``recurs``
-    says that the connection sent the same fields before: then ``fields`` is the same object. Nothing in it is changed.
+    `RequestLine`'s, ``fields``, ``length``, ``persistent`` and ``expects_continue`` the `FieldSection`'s; but HTTP_HOST
+    is the authority of a target that has one (RFC 9112, section 3.2.2). ``recurs`` says that the connection sent the
+    same fields before: then ``fields`` is the same object. Nothing in it is changed.
     """
 
     __slots__ = (
@@ -38,15 +38,17 @@ class RequestHead:
     )
 
     def __init__(self, line: RequestLine, section: FieldSection, recurs: bool = False) -> None:
+        fields = section.fields
         if line.authority is not None:
-            check_agreement(line.authority, section.fields.get("HTTP_HOST"))
+            fields = {**fields, "HTTP_HOST": line.authority}
+            recurs = False
         self.request_line = line.text
         self.method = line.method
         self.target = line.target
         self.path = line.path
         self.query = line.query
         self.minor = line.minor
-        self.fields = section.fields
+        self.fields = fields
         self.length = section.length
         self.persistent = section.persistent
         self.expects_continue = section.expects_continue

@@ -14,8 +14,9 @@ from .field_line import TOKEN
 from .remembered import Remembered
 from .target import split_target
 
+# RFC 9110, section 2.5: who speaks a later HTTP/1 is served as one who speaks the latest that is known here, 1.1.
 # RFC 9112, section 3: single spaces, no white space at either end. Octets over 0x7F have no place in a target.
-_REQUEST_LINE: Final = re.compile(rf"({TOKEN}) ([\x21-\x7e]+) HTTP/1\.([01])")
+_REQUEST_LINE: Final = re.compile(rf"({TOKEN}) ([\x21-\x7e]+) HTTP/1\.([0-9])")
 # An octet: with bytes on the left, `in` costs twenty times as much.
 _QUESTION_MARK: Final = 0x3F
 _ANY_VERSION: Final = re.compile(rf"{TOKEN} [\x21-\x7e]+ HTTP/[0-9]\.[0-9]")
@@ -25,8 +26,8 @@ class RequestLine:
     """A request line, checked.
 
     ``text`` is the line as it was sent, printable ASCII by grammar. ``method``, ``target`` and ``query`` are as sent,
-    ``path`` is decoded by PEP 3333's latin-1 rule, ``minor`` is the minor version (0 or 1). ``authority`` is what an
-    absolute target names, and Host has to name too; else None.
+    ``path`` is decoded by PEP 3333's latin-1 rule, ``minor`` is the minor version that is served (0 or 1).
+    ``authority`` is the host that an absolute target names, instead of Host; else None.
     """
 
     __slots__ = ("authority", "method", "minor", "path", "query", "target", "text")
@@ -45,7 +46,7 @@ def _read(line: bytes) -> RequestLine:
     if found is None:
         refuse_request_line(line)
     method, target, minor = found.groups()
-    return RequestLine(text, method, target, 1 if minor == "1" else 0)
+    return RequestLine(text, method, target, 0 if minor == "0" else 1)
 
 
 def refuse_request_line(line: bytes) -> NoReturn:

@@ -7,6 +7,8 @@ Decided here, since RFC 9112 leaves it open or clients disagree:
 * ``%00`` and a ``%`` without two hexadecimal digits are refused in the path, as nginx does; the query is passed as
   sent.
 * A fragment, a space, a control character, an octet over 0x7F are refused: they can not be in a URI.
+* The scheme of an absolute target is not believed, it is the client's word (RFC 9112, section 3.3, would take it): an
+  application must not think a connection secure because a client says so. Its authority is Host's equal, for both are.
 * ``//`` stays as it is: merging slashes is the application's or the proxy's decision.
 """
 
@@ -57,16 +59,6 @@ def split_target(method: str, target: str) -> tuple[str | None, str, str]:
             raise ProtocolError(400, "a malformed escape in the path")
         path = unquote(path, "latin-1")
     return authority, path, query
-
-
-def check_agreement(authority: str, host: str | None) -> None:
-    """Refuse a target that names another `authority` than `host` does. Raises `ProtocolError`.
-
-    RFC 9112, section 3.2.2 would let the target win over a different Host. Whoever sends both is deceiving somebody on
-    the way.
-    """
-    if host is not None and host.lower() != authority.lower():
-        raise ProtocolError(400, "the request target and Host disagree")
 
 
 def _split_absolute(target: str) -> tuple[str, str, str]:
