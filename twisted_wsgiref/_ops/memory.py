@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import gc
-import os
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 # By default the youngest objects are looked at whenever there are 700 of them more (2000 in newer Pythons). The
 # requests of a single turn are more than that: each look finds them alive, and moves them among the old. So many are
@@ -13,17 +11,13 @@ from typing import Any, Final
 _YOUNG: Final = 10_000
 _by_default: Final = gc.get_threshold()
 
-# mallopt(3). Of glibc alone, and the same numbers on every architecture.
-_M_TRIM_THRESHOLD: Final = -1
-_M_MMAP_THRESHOLD: Final = -3
-
-# By default 128 KiB of free memory are given back at once, and zeroed by the kernel page by page when the next body or
-# block of 64 KiB wants them. So much is kept, in octets, and larger pieces still come and go by themselves.
-_KEPT: Final = 8 * 1024 * 1024
-_LARGE: Final = 1024 * 1024
-
-# Who has set one of these knows better.
-_VARIABLES: Final = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
+# glibc gives free memory back at once where more than 128 KiB of it lie together, and maps each piece of 128 KiB or
+# more by itself: the kernel zeroes every page of the next body anew. It adjusts both by what is freed: a piece that was
+# mapped by itself raises the second mark to its size, and the first to twice that. mallopt(3) would end that for each
+# piece of the application, too; so one piece of this size, in bytes, is freed instead. The application may raise the
+# marks further, as in every other process. If somebody has set one of them, or the C library is another one, it is a
+# piece like any other, whose pages nobody has touched.
+_PIECE: Final = 4 * 1024 * 1024
 
 
 def settle() -> None:
@@ -36,17 +30,6 @@ def settle() -> None:
     keep_freed_memory()
 
 
-def keep_freed_memory(environ: Mapping[str, str] = os.environ, library: Any = None) -> bool:
-    """Have the C library keep a few MiB that were freed. Return False where it has no such knob, or the user set one.
-
-    `library` is the C library, by default the process's own.
-    """
-    if any(name in environ for name in _VARIABLES):
-        return False
-    try:
-        import ctypes  # some Pythons have none
-
-        mallopt = (library or ctypes.CDLL(None)).mallopt
-    except (ImportError, AttributeError, OSError, TypeError):
-        return False
-    return bool(mallopt(_M_TRIM_THRESHOLD, _KEPT) and mallopt(_M_MMAP_THRESHOLD, _LARGE))
+def keep_freed_memory() -> None:
+    """Have the C library keep up to 8 MiB that were freed, where it learns from frees as glibc does."""
+    bytes(_PIECE)
