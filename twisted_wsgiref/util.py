@@ -42,9 +42,12 @@ class FileWrapper:
     """A file-like object as an iterable of blocks of `blksize` octets, ended by the first empty one.
 
     ``close`` is there if the file-like object has one, and calls it. PEP 3333, "Optional Platform-Specific File
-    Handling". So are ``seekable``, ``seek`` and ``tell``: a framework that answers with a range of a file asks for
-    them, and without them reads the file from its start.
+    Handling". So are ``seekable``, ``seek`` and ``tell``, for which Werkzeug asks to answer with a range of a file, and
+    ``app_iter_range``, for which WebOb asks: without them both read the file from its start.
     """
+
+    #: How many octets at most are still to come, None for all of the file: those of a range.
+    remaining: int | None = None
 
     def __init__(self, filelike: Any, blksize: int = 8192) -> None:
         self.filelike = filelike
@@ -57,6 +60,8 @@ class FileWrapper:
         # Asked for what is not there otherwise, so that a wrapper that nobody seeks in costs no more to make.
         if name in ("seekable", "seek", "tell"):
             return getattr(self.filelike, name)
+        if name == "app_iter_range" and hasattr(self.filelike, "seek"):
+            return self._range
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
 
     def __getitem__(self, key: int) -> Any:
@@ -75,10 +80,22 @@ class FileWrapper:
         return self
 
     def __next__(self) -> Any:
-        block = self.filelike.read(self.blksize)
+        if self.remaining is None:
+            block = self.filelike.read(self.blksize)
+        else:
+            block = self.filelike.read(min(self.blksize, self.remaining))
+            self.remaining -= len(block)
         if not block:
             raise StopIteration
         return block
+
+    def _range(self, start: int, stop: int | None) -> FileWrapper:
+        """Return a wrapper of the octets from `start` to before `stop`, counted from where the file stands."""
+        self.filelike.seek(self.filelike.tell() + start)
+        part = type(self)(self.filelike, self.blksize)
+        if stop is not None:
+            part.remaining = stop - start
+        return part
 
 
 def guess_scheme(environ: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import random
@@ -431,6 +432,28 @@ def test_a_file_is_the_reactor_s_where_the_socket_is_full(pair: Any, file: Any) 
     assert reactor.ends == 1
     assert outlet.pending == 0
     assert descriptors() == before - 1
+
+
+def test_a_file_that_the_kernel_does_not_send_is_read(
+    pair: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sendfile(*_: int) -> int:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    monkeypatch.setattr("os.sendfile", sendfile)
+    content = bytes(range(250)) * 400
+    (tmp_path / "file").write_bytes(content)
+    before = descriptors()
+    received = b""
+    with (tmp_path / "file").open("rb") as file:
+        span = FileSpan(file.fileno(), 10, len(content) - 10)
+        for _ in range(1000):
+            span.send_piece(pair[0])
+            received += pair[1].recv(1_000_000)
+            if not span.remaining:
+                break
+    assert received == content[10:]
+    assert descriptors() == before
 
 
 def test_a_file_that_is_cut_short_meanwhile_is_an_error(pair: Any, file: Any) -> None:

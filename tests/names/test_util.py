@@ -379,7 +379,16 @@ class TestFileWrapper:
         assert wrapper.tell() == 7
         assert list(wrapper) == [b"789"]
 
-    @pytest.mark.parametrize("name", ["seekable", "seek", "tell"])
+    def test_a_range_starts_where_the_file_stands_and_ends_where_it_should(self) -> None:
+        filelike = io.BytesIO(b"0123456789")
+        filelike.read(2)
+        part = util.FileWrapper(filelike, 3).app_iter_range(1, 6)
+        assert list(part) == [b"345", b"67"]
+        part.close()
+        assert filelike.closed
+        assert list(util.FileWrapper(io.BytesIO(b"0123456789"), 6).app_iter_range(3, None)) == [b"345678", b"9"]
+
+    @pytest.mark.parametrize("name", ["seekable", "seek", "tell", "app_iter_range"])
     def test_it_says_that_it_does_not_where_the_file_does_not(self, name: str) -> None:
         assert not hasattr(util.FileWrapper(WithoutClose()), name)
         with pytest.raises(AttributeError, match="no attribute 'read'"):

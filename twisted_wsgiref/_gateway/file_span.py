@@ -9,6 +9,10 @@ from typing import Final
 
 # The most that is sent with one call: the kernel goes on for as long as a fast client takes it.
 FILE_PIECE: Final = 1024 * 1024
+# The most that is read at a time of a file that the kernel does not send by itself.
+_COPIED_PIECE: Final = 64 * 1024
+# What `sendfile` says of a file system that can not do it, as some that run as a program, or that of an old kernel.
+_NO_SENDFILE: Final = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
 
 
 class FileSpan:
@@ -30,7 +34,14 @@ class FileSpan:
         """
         most = min(self.remaining, FILE_PIECE)
         try:
-            sent = os.sendfile(sock.fileno(), self._descriptor, self._position, most)
+            try:
+                sent = os.sendfile(sock.fileno(), self._descriptor, self._position, most)
+            except OSError as error:
+                if error.errno not in _NO_SENDFILE:
+                    raise
+                octets = os.pread(self._descriptor, min(most, _COPIED_PIECE), self._position)
+                most = len(octets)
+                sent = sock.send(octets) if octets else 0
             if not sent:
                 raise self._too_short()
         except BlockingIOError:

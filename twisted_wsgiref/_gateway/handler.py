@@ -20,6 +20,7 @@ from typing import IO, TYPE_CHECKING, Any, ClassVar, Final, NoReturn
 from twisted_wsgiref._tracebacks import traceback_text
 from twisted_wsgiref._wire.response import LAST_CHUNK, chunk, make_head
 from twisted_wsgiref.handlers import SimpleHandler
+from twisted_wsgiref.util import FileWrapper
 
 from .fields import Fields, check_status, format_fields
 from .file_span import FileSpan
@@ -243,9 +244,10 @@ class WSGIHandler(SimpleHandler):
         octets = max(0, status.st_size - position)
         if self.status is None:
             raise AssertionError("the application returned a file without calling start_response()")
-        given = self._fields.length
-        if given is not None and given < octets:
-            octets = given
+        left = self.result.remaining if isinstance(self.result, FileWrapper) else None
+        for most in (self._fields.length, left):
+            if most is not None and most < octets:
+                octets = most
         small = octets <= _SMALL_FILE
         body = b""
         try:
