@@ -37,8 +37,8 @@ MODULES: dict[str, str] = {
     **dict.fromkeys(("_base_handler", "_cgi_environ", "_head_checks"), "names"),
     "_tracebacks": "tracebacks",
     **dict.fromkeys(("settings", "_knobs"), "settings"),
-    # A plain value that is told to _ops, and a counter that needs nothing: they have no room of their own.
-    **dict.fromkeys(("_ops.record", "_ops.tally", "_ops.stacks"), "record"),
+    # A plain value that is told to _ops, a counter, and what a fork is told by, need nothing: they have no room.
+    **dict.fromkeys(("_ops.record", "_ops.tally", "_ops.stacks", "_ops.forks"), "record"),
     **dict.fromkeys(("protocol", "drain", "factory", "proxy", "transports", "gather", "reading", "log"), "protocol"),
     **dict.fromkeys(("service", "listening"), "service"),
     **dict.fromkeys(("tap", "process", "worker"), "tap"),

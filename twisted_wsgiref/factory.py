@@ -23,6 +23,7 @@ from ._gateway.pool import WorkerPool
 from ._gateway.precedence import Precedence
 from ._gateway.request_body import RequestBody
 from ._gateway.wake import Wake
+from ._ops.forks import Places, drop
 from ._ops.stacks import describe_threads, requests_of
 from ._ops.tally import Tally
 from ._tracebacks import traceback_text
@@ -153,6 +154,8 @@ class WSGIFactory(Factory):
         self._call_later = call_later
         #: What reads the plain sockets, where there is such a thing.
         self.gather: Gather | None = None
+        #: Where connections come from.
+        self.places = Places()
         self.departures = Departures(self.log_bug)
         #: Called when every thread is stuck: what a service may still do is end.
         self.on_unfit: Callable[[], object] = lambda: None
@@ -326,6 +329,19 @@ class WSGIFactory(Factory):
     def _say(self, text: str) -> None:
         _log.info("{text}", text=text)
 
+    # ---- In the child of a fork --------------------------------------------------------------------------------
+
+    def forked(self, heir: bool) -> None:
+        """Know that no other thread is left; one that is no `heir` answers nobody, and lets go of all sockets."""
+        if not heir:
+            if self.gather is not None:
+                self.gather.forked()
+            for _, exchange in self._pool.running():
+                exchange.forget()  # type: ignore[attr-defined]
+            drop(self.places.descriptors())
+        self._pool.forked(heir)
+        self._disk.forked(heir)
+
     # ---- The end -----------------------------------------------------------------------------------------------
 
     def retire(self) -> None:
@@ -360,6 +376,7 @@ class WSGIFactory(Factory):
             self._next_look = None
         if self.gather is not None:
             self.gather.close()
+        self.places.clear()
 
     def abandon(self) -> None:
         """Cut every connection off and wait for nobody: what `drain` was given is called."""

@@ -19,6 +19,7 @@ from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from ._ops.forks import drop
 from .log import logger
 
 _log = logger(__name__)
@@ -126,6 +127,14 @@ class Gather:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def forked(self) -> None:
+        """Let go of the epoll object, which is the parent's: with one word to it the parent would lose a connection.
+
+        Called in the child of a fork that does not serve.
+        """
+        if self._epoll is not None:
+            drop([self._epoll.fileno()])
 
     # ---- Called by the reactor ---------------------------------------------------------------------------------
 

@@ -26,6 +26,7 @@ from ._gateway.exchange import Gateway
 from ._gateway.handler import WSGIHandler
 from ._gateway.pool import WorkerPool
 from ._gateway.wake import Wake
+from ._ops.forks import tell
 from ._ops.record import FactsObserver, Record, told_facts
 from ._wire.forwarded import TrustedPeers
 from ._wire.limits import Limits
@@ -222,6 +223,7 @@ class WSGIService(Service):
         if self._listens:
             return
         self._listens = True
+        tell(self._factory)  # before there is a socket that a child could have
         if self.whenListening.called:
             self.whenListening = Announcement()
         closed = self._closed
@@ -284,6 +286,7 @@ class WSGIService(Service):
         """Have the kernel keep as many connections for us as the settings say: Twisted's endpoints ask for 50."""
         sock = getattr(port, "socket", None)
         if sock is not None:
+            self._factory.places.add(sock)
             sock.listen(self._settings.backlog)
             send_unpaced(sock)
         logger = getattr(port, "_logger", None)

@@ -21,6 +21,7 @@ from twisted.application.reactors import installReactor
 from twisted.logger import FileLogObserver, LogEvent, Logger, formatEventAsClassicLogText, globalLogBeginner
 from twisted.python.failure import Failure
 
+from ._ops import forks
 from ._ops.access_log import AccessLog
 from ._ops.adopt import AdoptingReactor
 from ._ops.fairness import Table, Turn, pace
@@ -29,7 +30,7 @@ from ._ops.listeners import Bound, be_activated
 from ._ops.loading import LoadError, load_application
 from ._ops.pulse import disarm, end_within
 from ._ops.record import FactsObserver
-from ._ops.signals import Ending
+from ._ops.signals import Ending, heed_not
 from ._ops.wear import Wear
 from .process import ServingService
 from .service import WSGIService
@@ -174,6 +175,9 @@ def main() -> None:
         sys.exit(1)
     table = Table(_moved(TABLE))
     bound = [Bound(each.key, _moved(each.descriptor), each.family) for each in orders.sockets]
+    forks.settle()
+    inherited = forks.Descriptors([sock.fileno(), *(each.descriptor for each in bound)])
+    forks.tell(inherited)  # until they have owners: the application may fork when it is imported
     _restore_environment(orders)
     values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in orders.settings.items()}
     settings = Settings(**values)
@@ -188,6 +192,7 @@ def main() -> None:
     globalLogBeginner.beginLoggingTo([_log_of(orders.number)], redirectStandardIO=False)
     ending = Ending(reactor)
     application, access_log = _load(orders, settings, sock)
+    del inherited
     service = _make_service(
         application, orders, settings, access_log, (ending, reactor), Share(table, orders.slot), bound
     )
@@ -271,7 +276,7 @@ def _ignore_signals() -> None:
     By a handler and not by SIG_IGN, which processes that the application starts would inherit.
     """
     for name in ("SIGINT", "SIGHUP", "SIGTTIN", "SIGTTOU", "SIGUSR1", "SIGUSR2"):
-        signal.signal(getattr(signal, name), lambda number, frame: None)
+        signal.signal(getattr(signal, name), heed_not)
 
 
 def _moved(descriptor: int) -> int:

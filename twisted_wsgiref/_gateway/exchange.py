@@ -10,6 +10,7 @@ from io import BufferedReader, BytesIO
 from time import time
 from typing import IO, TYPE_CHECKING, Any, Final, NoReturn, Protocol
 
+from twisted_wsgiref._ops.forks import leave
 from twisted_wsgiref._ops.record import Facts
 from twisted_wsgiref._tracebacks import traceback_text
 from twisted_wsgiref._wire.response import ServerFields, interim_answer
@@ -41,6 +42,17 @@ class Connection(Protocol):
 
     def refuse_exchange(self, status: int) -> None:
         """Answer `status` instead of an application. Called in the reactor's thread, after the claim."""
+
+
+class _Nobody:
+    """What an exchange comes by in a child that came back out of the application: there is nothing left to do."""
+
+    def exchange_ended(self) -> None:
+        """End the child, with what it printed."""
+        leave()
+
+    def refuse_exchange(self, status: int) -> None:
+        """Do nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +215,18 @@ class Exchange:
             self._user = user if type(user) is str else ""
         self._over = True
         self.environ = {}
+
+    # ---- In the child of a fork --------------------------------------------------------------------------------
+
+    def forget(self) -> None:
+        """Answer nobody: this is the child of a fork, and the connection its parent's."""
+        self.cut = True
+        self.connection = _Nobody()
+        self.outlet.forget()
+        if type(self.body) is InputPipe:
+            self.body.forget()
+        if self.interrupt is not None:
+            self.interrupt.forget()
 
     # ---- In a worker's thread ----------------------------------------------------------------------------------
 

@@ -92,3 +92,10 @@ class InputPipe(RawIOBase):
         if resume:
             self._room()
         return taken
+
+    # ---- In the child of a fork --------------------------------------------------------------------------------
+
+    def forget(self) -> None:
+        """Be lost. The lock may have been held by a thread that is not here, so another takes its place."""
+        self._changed = Condition()
+        self.lose()

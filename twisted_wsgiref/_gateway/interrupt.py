@@ -96,6 +96,14 @@ class Interrupt:
             else:
                 self._due = True
 
+    # ---- In the child of a fork --------------------------------------------------------------------------------
+
+    def forget(self) -> None:
+        """Never fire. The lock may have been held by a thread that is not here, so another takes its place."""
+        self._lock = RLock()
+        self._fired = True
+        self._due = False
+
     # ---- In the worker's thread --------------------------------------------------------------------------------
 
     def enter(self) -> None:

@@ -371,3 +371,11 @@ class Outlet:
             if self._room is not None:
                 self._room.release()
                 self._room = None
+
+    # ---- In the child of a fork --------------------------------------------------------------------------------
+
+    def forget(self) -> None:
+        """Be lost. The lock may have been held by a thread that is not here, so another takes its place."""
+        self._lock = threading.Lock()
+        self._room = None
+        self.lose()

@@ -71,6 +71,13 @@ class Jobs:
         while self.wake():
             pass
 
+    def desert(self) -> None:
+        """Give out no more jobs, and wake nobody: there is nobody. Called in the child of a fork."""
+        self._closed = True
+        self.sparing = False
+        self.waiting.clear()
+        self.idle.clear()
+
     def wake(self) -> bool:
         """Wake a worker that waits, if there is one. Called in any thread."""
         try:
@@ -223,6 +230,23 @@ class WorkerPool:
         if not self._stopped:
             self._stopped = True
             self._queue.close()
+
+    def forked(self, heir: bool) -> None:
+        """Know that no thread but this one is left. An `heir` starts others with the next job, else none is run here.
+
+        Called in the child of a fork.
+        """
+        if heir:
+            waiting, self._queue = self._queue.waiting, Jobs()
+            self._queue.waiting.extend(waiting)
+            self._doing = {}
+        else:
+            # In place: a worker that comes back from what it runs looks at both, and ends.
+            self._queue.desert()
+            self._stopped = True
+            me = threading.current_thread()
+            for thread in [each for each in self._doing if each is not me]:
+                del self._doing[thread]
 
     @property
     def size(self) -> int:

@@ -25,6 +25,7 @@ from typing import Protocol
 
 from twisted.logger import Logger
 
+from .forks import drop, tell
 from .record import Facts
 
 # Long enough to join the lines of a busy moment into one write, too short for someone who watches the file to notice.
@@ -141,6 +142,7 @@ class AccessLog:
             self._sink = open(_standard_output(), "wb", buffering=0, closefd=False)  # noqa: SIM115
         else:
             self._sink = target
+        tell(self)
         # The writer's own.
         self._lost = 0
         self._ailing = False
@@ -233,6 +235,23 @@ class AccessLog:
         self._wake()
         writer.join(timeout)
         return not writer.is_alive()
+
+    def forked(self, heir: bool) -> None:
+        """Have another writer, later, if this is the `heir`; else write nothing. Called in the child of a fork.
+
+        Locks may have been held by threads that are not here, so there are others.
+        """
+        self._lock, self._bell, self._stop = threading.Lock(), threading.Lock(), threading.Event()
+        self._bell.acquire()
+        self._writer, self._asleep = None, True
+        self._making.clear()
+        if not heir:
+            self._stop.set()
+            self._records.clear()
+            self._waiting.clear()
+            self._most_waiting = 0
+            if self._path is not None:
+                drop([self._sink.fileno()])  # type: ignore[attr-defined]
 
     # ---- The writer's thread -------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from typing import Any, Final
 from twisted.internet.protocol import Factory
 from twisted.protocols.basic import LineOnlyReceiver
 
+from .forks import drop, tell
 from .listeners import Bound
 
 # A child's numbers of what it inherits, after the three standard ones.
@@ -110,6 +111,11 @@ class Line(LineOnlyReceiver):
         if self.transport is not None:
             self.transport.write(orders.text().encode("ascii") + b"\n")
 
+    def forked(self, heir: bool) -> None:
+        """Let go of this end: the other is to hear the last of us when we end, not when our children do."""
+        if self.transport is not None and not heir:
+            drop([self.transport.fileno()])  # type: ignore[attr-defined]
+
     def hang_up(self) -> None:
         """Close this end."""
         if self.transport is not None:
@@ -120,6 +126,7 @@ def connect(reactor: Any, sock: socket.socket, line: Line) -> None:
     """Make `sock` the reactor's, and `line` what speaks on it."""
     factory = Factory.forProtocol(lambda: line)
     factory.noisy = False
+    tell(line)
     with sock:
         sock.setblocking(False)
         reactor.adoptStreamConnection(sock.fileno(), sock.family, factory)

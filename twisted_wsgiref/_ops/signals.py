@@ -101,3 +101,7 @@ def _flush() -> None:
                 stream.flush()
             except (OSError, ValueError):
                 pass  # Whoever read it is gone.
+
+
+def heed_not(number: int, frame: FrameType | None) -> None:
+    """Do nothing: the handler of a signal that is another process's business."""

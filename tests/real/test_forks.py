@@ -1,0 +1,170 @@
+"""What has the child of a view's fork of the server: its signals, its port, its connections?"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from .children import COMMANDS, Child, environment, get, started
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")]
+
+ENDPOINT = "tcp:0:interface=127.0.0.1"
+APP = "tests.real.forking_app:app"
+EMBEDDED = [sys.executable, "-m", "tests.real.embedding"]
+# Forks of processes that have threads: what Python 3.12 and later say about that is not said here.
+QUIET = "ignore::DeprecationWarning"
+SERVERS = {
+    **{name: [*words, "--threads", "4", "--grace", "20", "--listen"] for name, words in COMMANDS.items()},
+    "workers": [*COMMANDS["python -m"], "--threads", "4", "--grace", "20", "--workers", "2", "--listen"],
+    "embedded": EMBEDDED,
+}
+
+
+@contextlib.contextmanager
+def serving(name: str, folder: Path, *, app: str = APP, endpoint: str = ENDPOINT) -> Iterator[Child]:
+    last = "serve" if name == "embedded" else app
+    with started([*SERVERS[name], endpoint, last], folder, environment(PYTHONWARNINGS=QUIET)) as child:
+        yield child
+
+
+def ask(port: int, path: str) -> str:
+    answer, body = get(port, path)
+    assert answer.status == 200
+    return body.decode()
+
+
+@contextlib.contextmanager
+def orphan_of(port: int, path: str = "/orphan") -> Iterator[int]:
+    """Have a view leave a process behind; it is ended in the end."""
+    pid = int(ask(port, path))
+    try:
+        yield pid
+    finally:
+        os.kill(pid, signal.SIGKILL)
+
+
+def read_all(client: socket.socket) -> None:
+    while client.recv(1000):
+        pass
+
+
+def is_alive(pid: int) -> bool:
+    status = Path(f"/proc/{pid}/stat")
+    if status.exists():
+        return status.read_text().rpartition(")")[2].split()[0] != "Z"
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, 0)
+        return True
+    return False
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_terminate_ends_a_process_of_a_view(name: str, tmp_path: Path) -> None:
+    with serving(name, tmp_path) as server:
+        port = server.port()
+        assert [ask(port, "/terminate") for _ in range(3)] == [str(-signal.SIGTERM)] * 3
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_signals_do_in_a_child_what_they_do_in_any_process(name: str, tmp_path: Path) -> None:
+    with serving(name, tmp_path) as server:
+        default = "SIG_DFL default_int_handler SIG_DFL SIG_DFL SIG_DFL SIG_DFL -1"
+        assert ask(server.port(), "/handlers") == default
+
+
+@pytest.mark.parametrize("way", ["fork", "forkserver"])
+@pytest.mark.parametrize("name", ["python -m", "workers"])
+def test_a_pool_of_processes_in_a_view_hangs_no_request(name: str, way: str, tmp_path: Path) -> None:
+    requests = 30 if way == "fork" else 4  # each starts an interpreter or two
+    with serving(name, tmp_path) as server, ThreadPoolExecutor(4) as threads:
+        port = server.port()
+        answers = list(threads.map(lambda _: ask(port, f"/pool?{way}"), range(requests)))
+        assert answers == ["285"] * requests
+        assert server.end() == 0
+
+
+def test_a_program_that_a_view_prepares_and_runs_has_signals_of_its_own(tmp_path: Path) -> None:
+    with serving("python -m", tmp_path) as server:
+        assert ask(server.port(), "/before-exec") == "SIG_DFL SIG_DFL"
+
+
+@pytest.mark.parametrize("name", ["python -m", "twistd", "workers"])
+def test_an_orphan_keeps_neither_the_server_nor_its_ports(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    words = [*SERVERS[name], f"unix:{path}", "--listen", f"tcp:{port}:interface=127.0.0.1", APP]
+    env = environment(PYTHONWARNINGS=QUIET)
+    with started(words, tmp_path, env) as server:
+        assert server.port() == port
+        with socket.create_connection(("127.0.0.1", port)) as idle, orphan_of(port) as pid:
+            begin = time.monotonic()
+            assert server.end() == 0
+            assert time.monotonic() - begin < 10
+            idle.settimeout(10)
+            assert idle.recv(1000) == b""
+            assert is_alive(pid)
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", port))
+            with started(words, tmp_path, env) as second:
+                assert second.port() == port
+                assert ask(port, "/go") == "gone on"
+
+
+def test_a_process_that_an_import_left_behind_keeps_no_port(tmp_path: Path) -> None:
+    with serving("workers", tmp_path, app="tests.real.forked_import:tell") as server:
+        port = server.port()
+        with orphan_of(port, "/") as pid:
+            assert server.end() == 0
+            assert is_alive(pid)
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", port))
+
+
+@pytest.mark.parametrize("name", ["python -m", "workers", "embedded"])
+def test_a_client_sees_its_connection_reset_though_a_child_lives(name: str, tmp_path: Path) -> None:
+    with serving(name, tmp_path) as server:
+        port = server.port()
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+            client.sendall(b"GET /cut HTTP/1.0\r\n\r\n")
+            said = b""
+            while not said.endswith(b"begun"):
+                said += client.recv(1000)
+            # Of all workers: whichever has the connection.
+            with contextlib.ExitStack() as orphans:
+                for _ in range(8):
+                    orphans.enter_context(orphan_of(port))
+                for _ in range(8):
+                    ask(port, "/go")
+                with pytest.raises(ConnectionResetError):
+                    read_all(client)
+
+
+def test_a_child_that_comes_back_sends_nothing_and_ends(tmp_path: Path) -> None:
+    with serving("python -m", tmp_path) as server:
+        port = server.port()
+        for _ in range(10):
+            said = ask(port, "/come-back")
+            pid, _, rest = said.partition(" ")
+            assert rest == "ended with 0"
+            assert not is_alive(int(pid))
+        assert server.end() == 0
+        assert server.said.count("GET /come-back") == 10
+
+
+def test_a_listening_socket_can_still_be_handed_to_a_program(tmp_path: Path) -> None:
+    with started([*EMBEDDED, ENDPOINT, "hand over"], tmp_path) as server:
+        port = server.port()
+        assert server.wait_for(re.compile(r"handed (\d+)"))[1] == str(port)
+        assert ask(port, "/go") == "gone on"
