@@ -144,7 +144,8 @@ class WSGIRequestHandler(BaseHTTPRequestHandler):
             environ["REMOTE_HOST"] = name
         content_type = self.headers.get("content-type")
         if content_type is None:
-            content_type = self.headers.get_content_type()
+            # HTTP/0.9 has no fields, and from 3.14 on http.server leaves it a dict without methods of a message.
+            content_type = (self.headers or self.MessageClass()).get_content_type()
         environ["CONTENT_TYPE"] = content_type
         length = self.headers.get("content-length")
         if length:

@@ -58,6 +58,13 @@ def serve(module: Any, app: Any, request: bytes, **attributes: Any) -> tuple[byt
         def get_stderr(self) -> Any:
             return errors
 
+        def parse_request(self) -> bool:
+            understood: bool = super().parse_request()
+            # From 3.14 on http.server leaves HTTP/0.9 a dict, on which the standard library's own handler fails.
+            if module is wsgiref.simple_server and understood and not self.headers:
+                self.headers = self.MessageClass()
+            return understood
+
     errors = io.StringIO()
     server = module.WSGIServer(("127.0.0.1", 8000), Handler, bind_and_activate=False)
     server.server_name, server.server_port = "here", 8000
