@@ -34,7 +34,6 @@ def app(environ, start_response):
         print("in flight", flush=True)
         time.sleep(1.0)
     elif path == "/stuck":
-        print("in flight", flush=True)
         wait_for_ever()
     elif path == "/errors":
         environ["wsgi.errors"].write("said by the application")
@@ -42,6 +41,7 @@ def app(environ, start_response):
     return [f"{os.getpid()} {environ['wsgi.multiprocess']} {environ['wsgi.url_scheme']} {sys.path[0]}".encode()]
 
 def wait_for_ever():
+    print("in flight", flush=True)
     threading.Event().wait()
 """
 SERVES = re.compile(r"serving demo:app on ")
