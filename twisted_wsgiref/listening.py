@@ -1,18 +1,20 @@
 """Endpoints and their failures: the words for them, one line for each mistake, and who is to hear it.
 
 What lives here: what a service is told to listen on, before there is a socket. What may not: ports, which are
-`service`'s, and TLS, which is `tls`'s. All is called in the reactor's thread.
+`service`'s, and the files that TLS needs, which are `certificates`'. All is called in the reactor's thread.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import serverFromString
+from twisted.internet.endpoints import SSL4ServerEndpoint, serverFromString
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.python.failure import Failure
+
+_SECURE: Final = ("ssl", "tls")
 
 
 class ListenError(Exception):
@@ -80,9 +82,24 @@ def as_endpoints(given: Any) -> tuple[str | IStreamServerEndpoint, ...]:
 def parse_endpoint(reactor: Any, description: str) -> IStreamServerEndpoint:
     """Return the endpoint that `description` describes; ``tls:`` is another word for ``ssl:``. Raises `ListenError`."""
     kind, colon, rest = description.partition(":")
+    inner = rest.partition(":")[0]
     make: Callable[..., IStreamServerEndpoint] = serverFromString
     try:
-        return make(reactor, f"ssl:{rest}" if kind == "tls" and colon else description)
+        if kind in _SECURE and colon:
+            # Late, as below: who listens without TLS need not wait for its import.
+            from .certificates import read_secure
+
+            port, interface, backlog, options = read_secure(rest)
+            secure: Callable[..., IStreamServerEndpoint] = SSL4ServerEndpoint
+            return secure(reactor, port, options, backlog, interface)
+        if kind == "haproxy" and inner in _SECURE:
+            from twisted.protocols.haproxy import proxyEndpoint
+
+            around: IStreamServerEndpoint = proxyEndpoint(parse_endpoint(reactor, rest))
+            return around
+        return make(reactor, description)
+    except ListenError:
+        raise
     except Exception as error:
         raise ListenError(f"can not listen on {description!r}: {explain(error)}") from None
 

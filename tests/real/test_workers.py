@@ -18,6 +18,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.authorities import family
+
 from .children import COMMANDS, PATIENCE, Child, ended, environment, get, started
 
 pytestmark = [
@@ -135,19 +137,10 @@ def test_the_parent_imports_no_application(folder: Path) -> None:
         assert child.end() == 0
 
 
-def certificate(folder: Path) -> Path:
-    done = subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"),
-            *("-keyout", "key.pem", "-out", "cert.pem"),
-        ],
-        cwd=folder,
-        capture_output=True,
-        check=False,
-    )
-    if done.returncode:
-        pytest.skip("no openssl to make a certificate with")
-    return folder / "key.pem"
+def certificate(folder: Path) -> None:
+    _, middle, leaf = family()
+    (folder / "key.pem").write_bytes(leaf.key_pem())
+    (folder / "cert.pem").write_bytes(leaf.pem + middle.pem)
 
 
 def said_on(connection: HTTPConnection) -> list[str]:
@@ -164,8 +157,10 @@ def endpoints(folder: Path) -> dict[str, Callable[[Child], list[str]]]:
         return said_on(connection)
 
     def by_tls(child: Child) -> list[str]:
-        context = ssl._create_unverified_context()
-        return said_on(HTTPSConnection("127.0.0.1", child.port(), context=context, timeout=PATIENCE))
+        # Fails unless the whole chain is sent.
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(cadata=family()[0].pem.decode())
+        return said_on(HTTPSConnection("localhost", child.port(), context=context, timeout=PATIENCE))
 
     def by_proxy(child: Child) -> list[str]:
         with socket.create_connection(("127.0.0.1", child.port()), timeout=PATIENCE) as sock:

@@ -1,0 +1,189 @@
+"""What an endpoint's words say of TLS: the files that they name, read and judged, as one context factory.
+
+What lives here: ``ssl:`` descriptions, certificates and keys. What may not: connections, which are `secure`'s. All of
+Twisted's own words are understood. What is different: the whole chain of the certificate's file is sent, as nginx and
+gunicorn send it, in the order that RFC 5246, section 7.4.2, asks for; and clients can be asked for certificates. All is
+called in the reactor's thread.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final, NamedTuple
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from OpenSSL import SSL, crypto
+from twisted.internet.ssl import CertificateOptions, DiffieHellmanParameters
+from twisted.python.filepath import FilePath
+
+# In the order that they have in a description without names, which is that of Twisted's; the last two are ours.
+_WORDS: Final = (
+    *("port", "privateKey", "certKey", "sslmethod", "interface", "backlog", "extraCertChain", "dhParameters"),
+    *("clientCA", "clientVerify"),
+)
+_REQUIRED: Final = {"require": True, "optional": False}
+_KEY: Final = re.compile(rb"-----BEGIN ([A-Z ]*PRIVATE KEY)-----.*?-----END \1-----", re.DOTALL)
+_CERTIFICATE: Final = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
+
+
+class Secure(NamedTuple):
+    """Where to listen, and how TLS is spoken there."""
+
+    port: int
+    interface: str
+    backlog: int
+    options: CertificateOptions
+
+
+def read_words(text: str) -> tuple[list[str], dict[str, str]]:
+    """Return the values of a description without its kind: those without names, and those with. A ``\\`` escapes."""
+    plain: list[str] = []
+    named: dict[str, str] = {}
+    name, value = "", ""
+    characters = iter(text)
+    for each in characters:
+        if each == ":":
+            _put(plain, named, name, value)
+            name, value = "", ""
+        elif each == "=" and not name:
+            name, value = value, ""
+        else:
+            value += next(characters, each) if each == "\\" else each
+    _put(plain, named, name, value)
+    return plain, named
+
+
+def _put(plain: list[str], named: dict[str, str], name: str, value: str) -> None:
+    if name:
+        named[name] = value
+    else:
+        plain.append(value)
+
+
+def read_secure(text: str) -> Secure:
+    """Return what ``ssl:TEXT`` says. Raises `ValueError`, whose text is one line for people."""
+    plain, named = read_words(text)
+    if len(plain) > len(_WORDS):
+        raise ValueError(f"there are {len(plain)} values, and {len(_WORDS)} words: {', '.join(_WORDS)}")
+    words = dict(zip(_WORDS, plain, strict=False))
+    for name, value in named.items():
+        if name not in _WORDS:
+            raise ValueError(f"{name!r} is no word of it: these are {', '.join(_WORDS)}")
+        if name in words:
+            raise ValueError(f"{name} is said twice")
+        words[name] = value
+    port, backlog = (_number(words, name) for name in ("port", "backlog"))
+    return Secure(port, words.get("interface", ""), backlog, _options(words))
+
+
+def _number(words: dict[str, str], name: str) -> int:
+    text = words.get(name) or {"backlog": "50"}.get(name, "")
+    if not (text.isascii() and text.isdigit()) or (name == "port" and int(text) > 65535):
+        raise ValueError(f"{name} is {text!r}: it has to be a number" if text else f"{name} is missing")
+    return int(text)
+
+
+def _options(words: dict[str, str]) -> CertificateOptions:
+    key_name, key, chain = _identity(words)
+    more: dict[str, Any] = {}
+    if "sslmethod" in words:
+        more["method"] = getattr(SSL, words["sslmethod"], None)
+        if not isinstance(more["method"], int):
+            raise ValueError(f"sslmethod is {words['sslmethod']!r}: pyOpenSSL has no such method")
+    if "dhParameters" in words:
+        _read(words, "dhParameters")
+        parameters: Any = DiffieHellmanParameters
+        more["dhParameters"] = parameters.fromFile(FilePath(words["dhParameters"]))
+    more |= _clients(words)
+    leaf, *above = map(crypto.X509.from_cryptography, chain)
+    try:
+        options = CertificateOptions(crypto.PKey.from_cryptography_key(key), leaf, extraCertChain=above, **more)
+        options.getContext()  # made now, and kept: whatever OpenSSL refuses is said before anybody listens
+    except (SSL.Error, crypto.Error, TypeError) as error:
+        raise ValueError(f"{key_name}, or what belongs to it, is nothing for TLS: {_reasons(error)}") from None
+    return options
+
+
+def _identity(words: dict[str, str]) -> tuple[str, Any, list[x509.Certificate]]:
+    """Return the name and value of the private key, and the certificates to send, that of the key first."""
+    key_word = "privateKey" if "privateKey" in words or "certKey" not in words else "certKey"
+    certificate_word = "certKey" if "certKey" in words else "privateKey"
+    words = {"privateKey": "server.pem", **words}  # as Twisted has it
+    found = _KEY.search(_read(words, key_word))
+    if found is None:
+        hint = ": say privateKey=PATH" if key_word == "certKey" else ""
+        raise ValueError(f"{key_word} is {words[key_word]!r}: there is no private key in it{hint}")
+    try:
+        key: Any = load_pem_private_key(found[0], None)
+    except TypeError:
+        raise ValueError(f"{key_word} is {words[key_word]!r}: the key is encrypted, and nobody can be asked") from None
+    except Exception as error:
+        raise ValueError(f"{key_word} is {words[key_word]!r}: the key can not be read: {error}") from None
+    given = _certificates(words, certificate_word)
+    if "extraCertChain" in words:
+        given += _certificates(words, "extraCertChain")
+    owned = _public(key)
+    leaf = next((each for each in given if _public(each) == owned != b""), None)
+    if leaf is None:
+        names = f"{certificate_word} is {words[certificate_word]!r}"
+        raise ValueError(f"{names}: no certificate in it belongs to the key in {words[key_word]!r}")
+    return key_word, key, _in_order(leaf, given)
+
+
+def _in_order(leaf: x509.Certificate, given: list[x509.Certificate]) -> list[x509.Certificate]:
+    """Return `leaf`, then whoever issued each, and at last what leads nowhere, as some clients have use for it."""
+    left = [each for i, each in enumerate(given) if each != leaf and each not in given[:i]]
+    chain = [leaf]
+    while (above := next((each for each in left if each.subject == chain[-1].issuer), None)) is not None:
+        left.remove(above)
+        chain.append(above)
+    return chain + left
+
+
+def _clients(words: dict[str, str]) -> dict[str, Any]:
+    """Return how clients are asked for certificates."""
+    how = words.get("clientVerify", "require")
+    if "clientCA" not in words:
+        if "clientVerify" in words:
+            raise ValueError("clientVerify needs clientCA, the file of the authorities that sign clients' certificates")
+        return {}
+    if how not in _REQUIRED:
+        raise ValueError(f"clientVerify is {how!r}: it has to be require or optional")
+    authorities = [crypto.X509.from_cryptography(each) for each in _certificates(words, "clientCA")]
+    return {"verify": True, "caCerts": authorities, "requireCertificate": _REQUIRED[how]}
+
+
+def _certificates(words: dict[str, str], word: str) -> list[x509.Certificate]:
+    found = _CERTIFICATE.findall(_read(words, word))
+    if not found:
+        raise ValueError(f"{word} is {words[word]!r}: there is no certificate in it")
+    certificates = []
+    for number, each in enumerate(found, 1):
+        try:
+            certificates.append(x509.load_pem_x509_certificate(each))
+        except ValueError:
+            raise ValueError(f"{word} is {words[word]!r}: certificate {number} in it can not be read") from None
+    return certificates
+
+
+def _read(words: dict[str, str], word: str) -> bytes:
+    try:
+        with open(words[word], "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise ValueError(f"{word} is {words[word]!r}: {error.strerror or error}") from None
+
+
+def _public(owner: Any) -> bytes:
+    """Return the public key of a private one, or of a certificate; nothing for a kind that is not known."""
+    try:
+        made: bytes = owner.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    except Exception:
+        return b""
+    return made
+
+
+def _reasons(error: Exception) -> str:
+    reasons: Any = error.args[0] if error.args else ()
+    return reasons if isinstance(reasons, str) else ", ".join(each[-1] for each in reasons) or type(error).__name__
