@@ -10,9 +10,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ._gateway.client_gone import ClientGone as ClientGone
+    from ._gateway.client_gone import RequestExpired as RequestExpired
     from ._gateway.handler import WSGIHandler as WSGIHandler
-    from ._gateway.outlet import ClientGone as ClientGone
-    from ._gateway.outlet import RequestExpired as RequestExpired
     from ._ops.record import FactsObserver as FactsObserver
     from ._ops.record import Record as Record
     from .listening import ListenError as ListenError
@@ -36,11 +36,11 @@ __all__ = [
 
 # Each says of itself that it is from here: pickles, tracebacks and documentation do not depend on the rooms within.
 _ROOMS = {
-    "ClientGone": "_gateway.outlet",
+    "ClientGone": "_gateway.client_gone",
     "FactsObserver": "_ops.record",
     "ListenError": "listening",
     "Record": "_ops.record",
-    "RequestExpired": "_gateway.outlet",
+    "RequestExpired": "_gateway.client_gone",
     "SettingError": "settings",
     "Settings": "settings",
     "WSGIHandler": "_gateway.handler",

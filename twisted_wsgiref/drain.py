@@ -12,8 +12,9 @@ from typing import Any, Final
 from twisted.internet.interfaces import IPullProducer, IPushProducer
 from zope.interface import implementer
 
+from ._gateway.blocks import END, Block, End
 from ._gateway.file_span import FileSpan
-from ._gateway.outlet import END, Block, End, Outlet
+from ._gateway.outlet import Outlet
 
 # What a transport that changes octets is given at a time: each piece that it takes is progress of a slow client's.
 _SMALL_PIECE: Final = 16 * 1024

@@ -261,7 +261,7 @@ class WSGIFactory(Factory):
         """Have all leave that was held back, now that sockets are read again."""
         self.departures.release()
         for _, exchange in self._pool.running():
-            exchange.outlet.hand_over()  # type: ignore[attr-defined]
+            exchange.outlet.take_over()  # type: ignore[attr-defined]
 
     def spill(self, body: RequestBody, done: Callable[[BaseException | None], None]) -> None:
         """Have a part of `body` written to its file, and `done` called in the reactor's thread."""

@@ -21,12 +21,13 @@ from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from ._gateway.client_gone import ClientGone
 from ._gateway.deadlines import Deadlines, Phase
 from ._gateway.environ import ConnectionEnviron, believe
 from ._gateway.exchange import Exchange
 from ._gateway.input_pipe import InputPipe
 from ._gateway.intake import Intake, Request
-from ._gateway.outlet import ClientGone, Outlet
+from ._gateway.outlet import Outlet
 from ._ops.record import Record
 from ._wire.errors import ProtocolError
 from ._wire.forwarded import apply as read_forwarded
@@ -186,16 +187,10 @@ class WSGIProtocol(Protocol):
             self._take_request()
 
     def _open_pipe(self, head: RequestHead) -> InputPipe:
-        outlet = self._outlet
+        def go_on(pipe: InputPipe) -> None:
+            self.factory.wake(lambda: self._room_in_pipe(pipe))
 
-        def send_continue() -> None:
-            if head.expects_continue and not outlet.begun:
-                outlet.send(CONTINUE)
-
-        def go_on() -> None:
-            self.factory.wake(self._room_in_pipe)
-
-        return InputPipe(self._rules.body_memory, send_continue, go_on)
+        return InputPipe(self._rules.body_memory, go_on)
 
     def _take_upload(self) -> None:
         """Put what came of a body into the pipe that an application reads from."""
@@ -213,8 +208,11 @@ class WSGIProtocol(Protocol):
                 if self._exchange is None:
                     self._go_on()
 
-    def _room_in_pipe(self) -> None:
-        self._reading.resume(PIPE_FULL)
+    def _room_in_pipe(self, pipe: InputPipe) -> None:
+        # An application may read on when its request is over: that makes no room for the one that is served now.
+        exchange = self._exchange
+        if exchange is not None and exchange.body is pipe:
+            self._reading.resume(PIPE_FULL)
 
     def readConnectionLost(self) -> None:
         """Note that the client will send no more: it may still read."""
@@ -308,7 +306,7 @@ class WSGIProtocol(Protocol):
         exchange = self._exchange
         if exchange is not None:
             exchange.cut = True
-            if self._outlet.seize():
+            if exchange.seize():
                 self._report_refused(exchange, status)
                 self._answer_and_close(status, exchange.head.method)
             else:
@@ -351,9 +349,9 @@ class WSGIProtocol(Protocol):
     def depart(self) -> None:
         """Send the answer that was kept, and end its exchange. Perhaps not called by the thread that made it."""
         try:
-            self._outlet.send_kept()
+            self._outlet.send_kept(alone=True)
         except ClientGone:
-            if not self._outlet.begun:
+            if not self._outlet.under_way:
                 exchange: Any = self._exchange
                 exchange.status = exchange.octets = 0
         self.exchange_ended()
@@ -484,7 +482,7 @@ class WSGIProtocol(Protocol):
         if self._intake.pipe is not None and not self._reading.waits & PIPE_FULL:
             return Phase.BODY, self._intake.progress
         # What a worker sends by itself is the first block.
-        return Phase.RUNNING, self._drain.sent + self._outlet.begun
+        return Phase.RUNNING, self._drain.sent + exchange.begun
 
     def _give_up(self, phase: Phase) -> None:
         """End what has been waited for too long."""
@@ -525,8 +523,9 @@ class WSGIProtocol(Protocol):
         if exchange is not None and not exchange.expired:
             exchange.expired = True
             self.factory.note_stuck(exchange)
-            if exchange.body is not None:
-                exchange.body.close()
+            # The body is left to the thread that may be reading it: to close it would wait for that read.
+            if self._intake.pipe is not None:
+                self._intake.close()
             self._lose_exchange(504)
             # Now that every block meets `ClientGone`: nothing of the connection can be interrupted any more.
             if exchange.interrupt is not None:

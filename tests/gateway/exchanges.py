@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from collections.abc import Callable
 from typing import Any
 
 from tests.answers import Answer, read_answers
 from tests.support import TEXT, checked
+from twisted_wsgiref._gateway.client_gone import ClientGone
 from twisted_wsgiref._gateway.environ import ConnectionEnviron, service_environ
 from twisted_wsgiref._gateway.error_stream import ErrorStream
 from twisted_wsgiref._gateway.exchange import Exchange, Gateway
 from twisted_wsgiref._gateway.file_span import FileSpan
 from twisted_wsgiref._gateway.handler import WSGIHandler
-from twisted_wsgiref._gateway.outlet import ClientGone
 from twisted_wsgiref._gateway.request_body import RequestBody
 from twisted_wsgiref._wire.head import HeadParser
 from twisted_wsgiref._wire.limits import Limits
@@ -33,45 +34,60 @@ def gateway_of(**given: Any) -> Gateway:
 
 
 class RecordingOutlet:
-    """`Outlet` as a worker sees it; the client leaves before block number `leaves`."""
+    """`Outlet` as an answer sees it; the client leaves before block number `leaves`."""
 
     def __init__(self, leaves: int | None = None) -> None:
+        self.lock = threading.Lock()
+        self.kept = b""
         self.blocks: list[bytes] = []
-        self.waits: list[bool] = []
+        self.waits = 0
         self.files: list[int] = []
         self.gone = False
-        self.begun = False
-        self.taken = self.pending = 0
+        self.under_way = False
+        self.pending = 0
         self._leaves = leaves
 
     @property
     def octets(self) -> bytes:
         return b"".join(self.blocks)
 
-    def write(self, octets: bytes, flags: int = 0, *, wait: bool = True) -> None:
-        if type(octets) is not bytes:
-            raise TypeError(f"an outlet takes bytes, not {octets!r:.100}")
-        if self._leaves is not None and len(self.blocks) >= self._leaves:
-            self.gone = True
+    def admit(self, block: bytes | tuple[bytes, bytes], *, straight: bool, keep: bool = False) -> int:
+        if not self.lock.locked():
+            raise RuntimeError("the lock has to be held")
         if self.gone:
             raise ClientGone
-        self.begun = True
-        self.blocks.append(octets)
-        self.waits.append(wait)
+        return 1
 
-    send = queue = write
+    def proceed(self, way: int, block: bytes | tuple[bytes, bytes], *, alone: bool = False) -> None:
+        if self.lock.locked():
+            raise RuntimeError("the lock must not be held while something is sent")
+        for part in block if type(block) is tuple else (block,):
+            if type(part) is not bytes:
+                raise TypeError(f"an outlet takes bytes, not {part!r:.100}")
+            if self._leaves is not None and len(self.blocks) >= self._leaves:
+                self.gone = True
+                raise ClientGone
+            self.under_way = True
+            self.blocks.append(part)
 
-    def write_whole(self, head: bytes, body: bytes) -> None:
-        self.write(head, wait=False)
-        self.write(body, wait=False)
-
-    def send_file(self, span: FileSpan) -> None:
+    def send_file(self, way: int, head: bytes, span: FileSpan) -> None:
         self.files.append(span.remaining)
+        try:
+            self.proceed(way, head)
+        except ClientGone:
+            span.close()
+            raise
         while span.remaining:
-            self.write(span.read(span.remaining), wait=False)
+            self.proceed(way, span.read(1 << 20))
 
-    def flush(self) -> None:
-        pass
+    def wait_for_room(self) -> None:
+        self.waits += 1
+
+    def may_be_seized(self) -> bool:
+        return True
+
+    def lose(self) -> None:
+        self.gone = True
 
     def finish(self) -> bool:
         return True

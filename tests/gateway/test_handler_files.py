@@ -41,7 +41,7 @@ def test_a_file_is_sent_from_its_position_and_closed(path: Path, position: int, 
         assert run.answer.framing == "length"
         assert file.closed
         assert run.exchange.octets == len(content) - position
-        assert True not in run.outlet.waits
+        assert not run.outlet.waits
         assert len(run.outlet.files) == (len(content) > 32768)
 
 

@@ -7,13 +7,15 @@ from io import BufferedReader
 
 import pytest
 
+from twisted_wsgiref._gateway.client_gone import ClientGone
 from twisted_wsgiref._gateway.input_pipe import InputPipe
-from twisted_wsgiref._gateway.outlet import ClientGone
 
 
 def pipe(capacity: int = 100) -> tuple[InputPipe, list[str]]:
     told: list[str] = []
-    return InputPipe(capacity, lambda: told.append("first read"), lambda: told.append("room")), told
+    body = InputPipe(capacity, lambda _: told.append("room"))
+    body.before_wait = lambda: told.append("first read")
+    return body, told
 
 
 def test_what_is_put_is_read_in_order() -> None:
@@ -71,3 +73,20 @@ def test_a_lost_client_ends_the_wait() -> None:
     assert body.read(10) == b"a"
     with pytest.raises(ClientGone):
         body.read(10)
+
+
+def test_the_reactor_puts_while_a_reader_asks_for_the_body() -> None:
+    # To send 100 (Continue) may have to wait for room that only the reactor makes: it must find the pipe's lock free.
+    body, _ = pipe()
+    put = threading.Event()
+
+    def reactor() -> None:
+        body.put(b"asked for")
+        put.set()
+
+    def ask() -> None:
+        threading.Thread(target=reactor, daemon=True).start()
+        assert put.wait(10)
+
+    body.before_wait = ask
+    assert body.read(100) == b"asked for"

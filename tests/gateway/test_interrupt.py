@@ -19,13 +19,13 @@ from tests.gateway.exchanges import LIMITS, RecordingOutlet, gateway_of
 from tests.support import GET, PATIENCE, TEXT, hello, request, serving
 from twisted_wsgiref import settings as settings_module
 from twisted_wsgiref._gateway import interrupt as room
+from twisted_wsgiref._gateway.client_gone import ClientGone, RequestExpired
 from twisted_wsgiref._gateway.environ import ConnectionEnviron, service_environ
 from twisted_wsgiref._gateway.error_stream import ErrorStream
 from twisted_wsgiref._gateway.exchange import Exchange
 from twisted_wsgiref._gateway.handler import WSGIHandler
 from twisted_wsgiref._gateway.input_pipe import InputPipe
 from twisted_wsgiref._gateway.interrupt import Interrupt, guard
-from twisted_wsgiref._gateway.outlet import ClientGone, RequestExpired
 from twisted_wsgiref._gateway.pool import WorkerPool
 from twisted_wsgiref._wire.head import HeadParser
 from twisted_wsgiref._wire.response import ServerFields
@@ -293,7 +293,7 @@ def test_what_is_ours_is_not_interrupted(house: House) -> None:
 
 
 def test_a_body_that_still_arrives_is_read_as_ever(house: House) -> None:
-    pipe = InputPipe(100, lambda: None, lambda: None)
+    pipe = InputPipe(100, lambda _: None)
     got: list[bytes] = []
 
     def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:

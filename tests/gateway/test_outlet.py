@@ -1,4 +1,4 @@
-"""Do all octets arrive once and in order, whichever thread sends them, and does nobody wait in vain?"""
+"""Do all bytes arrive once and in order, whichever thread sends them, and does nobody wait in vain?"""
 
 from __future__ import annotations
 
@@ -15,10 +15,66 @@ from typing import Any
 
 import pytest
 
+from tests.gateway.exchanges import LIMITS
 from tests.support import PATIENCE
+from twisted_wsgiref._gateway.answer import Answer
+from twisted_wsgiref._gateway.blocks import END
+from twisted_wsgiref._gateway.client_gone import ClientGone
 from twisted_wsgiref._gateway.departures import Departures
+from twisted_wsgiref._gateway.fields import Fields
 from twisted_wsgiref._gateway.file_span import FileSpan
-from twisted_wsgiref._gateway.outlet import END, PIECE, ClientGone, Outlet
+from twisted_wsgiref._gateway.outlet import PIECE, Outlet
+from twisted_wsgiref._wire.head import HeadParser
+from twisted_wsgiref._wire.response import Framing, ServerFields
+
+HEAD = HeadParser(LIMITS).parse(b"GET / HTTP/1.1\r\nHost: h")
+STAMP = ServerFields("tests")
+NO_FIELDS = Fields("", None, True, True)
+
+
+class _NoHead(bytes):
+    """The head of an answer that has one, of no bytes."""
+
+    def __bool__(self) -> bool:
+        return True
+
+
+NO_HEAD = _NoHead()
+
+
+class Plain(Answer):
+    """An answer whose head is the bytes that are given, and whose body is sent as it is."""
+
+    def _make_head(self, status: str, fields: Any, known: int | None) -> tuple[bytes, Framing]:
+        return status.encode(), Framing(200, "", False, False, None, True)
+
+
+class Line(Outlet):
+    """An outlet, and the answer that is under way by it."""
+
+    answer: Plain
+
+    def begin(self) -> None:
+        super().begin()
+        self.answer = Plain(HEAD, self, STAMP)
+        self.answer._head = NO_HEAD
+
+    @property
+    def begun(self) -> bool:
+        return self.answer.begun
+
+    def write(self, octets: bytes, *, wait: bool = True) -> None:
+        self.answer.block(octets, wait=wait)
+
+    def write_whole(self, head: bytes, body: bytes) -> None:
+        self.answer.whole(head.decode(), NO_FIELDS, body)
+
+    def file(self, head: bytes, descriptor: int, position: int, octets: int) -> None:
+        self.answer.file(head.decode(), NO_FIELDS, FileSpan(descriptor, position, octets))
+
+    def finish(self) -> bool:
+        self.answer.close()
+        return super().finish()
 
 
 class Reactor:
@@ -35,7 +91,7 @@ class Reactor:
         self.wakes += 1
         self.woken.release()
 
-    def turn(self, outlet: Outlet, most: int = 1 << 30) -> None:
+    def turn(self, outlet: Line, most: int = 1 << 30) -> None:
         for _ in range(most):
             block = outlet.take()
             if block is None:
@@ -60,9 +116,9 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
         yield ours, theirs
 
 
-def begun(sock: socket.socket | None, high_water: int = 65536) -> tuple[Outlet, Reactor]:
+def begun(sock: socket.socket | None, high_water: int = 65536) -> tuple[Line, Reactor]:
     reactor = Reactor()
-    outlet = Outlet(sock, reactor.wake, high_water, reactor.departures)
+    outlet = Line(sock, reactor.wake, high_water, reactor.departures)
     outlet.begin()
     return outlet, reactor
 
@@ -147,7 +203,7 @@ def test_the_reactor_alone_sends_once_it_has_something(pair: Any) -> None:
     outlet.write(b"one")
     receive(pair[1], sent)
     outlet.write(b"two")
-    outlet.send(b"three")
+    outlet.write(b"three")
     outlet.finish()
     with pytest.raises(BlockingIOError):
         pair[1].recv(1)
@@ -236,7 +292,7 @@ def test_blocks_after_the_connection_is_lost_raise() -> None:
     outlet, _ = begun(None)
     outlet.write(b"x")
     outlet.lose()
-    for call in (outlet.write, outlet.send, outlet.queue):
+    for call in (outlet.write, lambda octets: outlet.write_whole(b"", octets)):
         with pytest.raises(ClientGone):
             call(b"y")
     assert outlet.pending == 0
@@ -319,12 +375,12 @@ def test_what_is_in_memory_anyway_does_not_wait() -> None:
 
 def test_seizing_an_answer_lets_one_side_alone_begin() -> None:
     outlet, _ = begun(None)
-    assert outlet.seize() is True
+    assert outlet.answer.seize() is True
     with pytest.raises(ClientGone):
         outlet.write(b"x")
     outlet, _ = begun(None)
     outlet.write(b"x")
-    assert outlet.seize() is False
+    assert outlet.answer.seize() is False
 
 
 @pytest.mark.parametrize("straight", [True, False])
@@ -377,7 +433,7 @@ def drained(sock: socket.socket) -> bytes:
             return octets
 
 
-def _move(outlet: Outlet, reactor: Reactor, exchange: bytearray, theirs: socket.socket | None) -> None:
+def _move(outlet: Line, reactor: Reactor, exchange: bytearray, theirs: socket.socket | None) -> None:
     """Take as a reactor does, and put what was taken behind all that went straight before it."""
     while True:
         block = outlet.take()
@@ -410,8 +466,7 @@ def descriptors() -> int:
 def test_a_file_goes_straight_behind_its_head(pair: Any, file: Any) -> None:
     before = descriptors()
     outlet, reactor = begun(pair[0])
-    outlet.write(b"head")
-    outlet.send_file(FileSpan(file.fileno(), 10, 500))
+    outlet.file(b"head", file.fileno(), 10, 500)
     assert outlet.finish() is True
     assert pair[1].recv(10_000) == b"head" + (bytes(range(250)) * 4)[10:510]
     assert reactor.wakes == 0
@@ -422,13 +477,11 @@ def test_a_file_is_the_reactor_s_where_the_socket_is_full(pair: Any, file: Any) 
     before = descriptors()
     outlet, reactor = begun(pair[0])
     fill(pair[0])
-    outlet.write(b"head")
-    outlet.send_file(FileSpan(file.fileno(), 0, 1000))
-    outlet.write(b"tail")
+    outlet.file(b"head", file.fileno(), 0, 1000)
     file.close()
     outlet.finish()
     reactor.turn(outlet)
-    assert reactor.octets == b"head" + bytes(range(250)) * 4 + b"tail"
+    assert reactor.octets == b"head" + bytes(range(250)) * 4
     assert reactor.ends == 1
     assert outlet.pending == 0
     assert descriptors() == before - 1
@@ -485,8 +538,7 @@ def test_a_file_is_not_tried_again_where_the_socket_has_just_been_filled(
 
     monkeypatch.setattr("os.sendfile", sendfile)
     outlet, reactor = begun(pair[0])
-    outlet.write(b"head")
-    outlet.send_file(FileSpan(file.fileno(), 0, 1000))
+    outlet.file(b"head", file.fileno(), 0, 1000)
     assert tried == [1000]
     assert reactor.wakes == 1
     span = outlet.take()
@@ -501,20 +553,21 @@ def test_no_descriptor_is_left_when_the_client_is_gone(pair: Any, file: Any, whe
     outlet, _ = begun(None)
     outlet.write(b"head")
     if when == "queued":
-        outlet.send_file(FileSpan(file.fileno(), 0, 1000))
+        outlet.file(b"", file.fileno(), 0, 1000)
         outlet.lose()
     else:
         outlet.lose()
         with pytest.raises(ClientGone):
-            outlet.send_file(FileSpan(file.fileno(), 0, 1000))
+            outlet.file(b"", file.fileno(), 0, 1000)
     assert descriptors() == before
 
 
 def test_a_span_that_is_put_back_after_the_connection_is_lost_is_closed(file: Any) -> None:
     before = descriptors()
     outlet, _ = begun(None)
-    outlet.send_file(FileSpan(file.fileno(), 0, 1000))
-    span = outlet.take()
+    outlet.file(b"", file.fileno(), 0, 1000)
+    while not isinstance(span := outlet.take(), FileSpan):
+        pass
     outlet.lose()
     outlet.put_back(span)  # type: ignore[arg-type]
     assert descriptors() == before
@@ -523,7 +576,7 @@ def test_a_span_that_is_put_back_after_the_connection_is_lost_is_closed(file: An
 # ---- While answers wait for each other -----------------------------------------------------------------------------
 
 
-def held(sock: socket.socket | None, now: float = 1.0) -> tuple[Outlet, Reactor]:
+def held(sock: socket.socket | None, now: float = 1.0) -> tuple[Line, Reactor]:
     outlet, reactor = begun(sock)
     reactor.departures.hold(now)
     return outlet, reactor
@@ -548,14 +601,6 @@ def test_a_first_block_is_kept_and_leaves_once(pair: Any) -> None:
     assert reactor.wakes == 0
 
 
-def test_what_ends_an_answer_is_behind_what_was_kept(pair: Any) -> None:
-    outlet, _ = held(pair[0])
-    outlet.write(b"answer")
-    outlet.send(b" and its end")
-    assert outlet.finish() is True
-    assert pair[1].recv(100) == b"answer and its end"
-
-
 def test_a_second_block_sends_the_first(pair: Any) -> None:
     outlet, reactor = held(pair[0])
     outlet.write(b"one")
@@ -569,8 +614,8 @@ def test_a_second_block_sends_the_first(pair: Any) -> None:
 def test_the_reactor_takes_what_an_application_keeps_for_too_long(pair: Any, more: bool) -> None:
     outlet, reactor = held(pair[0])
     outlet.write(b"one")
-    outlet.hand_over()
-    outlet.hand_over()
+    outlet.take_over()
+    outlet.take_over()
     assert reactor.wakes == 1
     if more:
         outlet.write(b"two")
@@ -582,28 +627,12 @@ def test_the_reactor_takes_what_an_application_keeps_for_too_long(pair: Any, mor
     assert nothing_came(pair[1])
 
 
-def test_a_worker_that_ends_while_the_reactor_takes_over_does_not_think_that_all_is_sent(pair: Any) -> None:
+def test_a_worker_that_ends_after_the_reactor_took_over_does_not_think_that_all_is_sent(pair: Any) -> None:
     outlet, reactor = held(pair[0])
-    whole: list[bool] = []
-
-    def end() -> None:
-        outlet.send_kept()
-        whole.append(outlet.finish())
-
-    worker = threading.Thread(target=end)
-
-    class Slowly(list[bytes]):
-        def pop(self, index: Any = -1) -> bytes:
-            octets = super().pop(index)
-            worker.start()
-            worker.join(0.1)  # where it has to wait for the queue, it can not end before we go on
-            return octets
-
-    outlet.kept = Slowly()
     outlet.write(b"answer")
-    outlet.hand_over()
-    worker.join()
-    assert whole == [False]
+    outlet.take_over()
+    outlet.send_kept()
+    assert outlet.finish() is False
     reactor.turn(outlet)
     assert (reactor.octets, reactor.ends) == (b"answer", 1)
 
@@ -629,17 +658,19 @@ def test_a_hold_that_ends_just_then_keeps_nothing(pair: Any) -> None:
     assert not outlet.kept
 
 
-@pytest.mark.parametrize(("octets", "flags"), [(b"x" * 20_000, 0), (b"head", socket.MSG_MORE)])
-def test_a_large_block_and_a_head_before_a_file_are_not_kept(pair: Any, octets: bytes, flags: int) -> None:
+def test_a_large_block_and_a_head_before_a_file_are_not_kept(pair: Any, file: Any) -> None:
     outlet, _ = held(pair[0])
-    outlet.write(octets, flags)
+    outlet.write(b"x" * 20_000)
+    assert not outlet.kept
+    outlet, _ = held(pair[0])
+    outlet.file(b"head", file.fileno(), 0, 1000)
     assert not outlet.kept
 
 
 def test_what_is_kept_stays_behind_what_waits_for_the_reactor(pair: Any) -> None:
     outlet, reactor = begun(pair[0])
     fill(pair[0])
-    outlet.send(b"interim")
+    outlet.answer.interim(b"interim")
     reactor.departures.hold(1.0)
     outlet.write(b"answer")
     assert not outlet.kept
@@ -651,10 +682,10 @@ def test_what_is_kept_for_a_client_that_left_is_no_answer(pair: Any) -> None:
     outlet, reactor = held(pair[0])
     outlet.write(b"answer")
     outlet.lose()
-    outlet.hand_over()
+    outlet.take_over()
     with pytest.raises(ClientGone):
         outlet.send_kept()
-    assert not outlet.begun
+    assert not outlet.under_way
     assert reactor.wakes == 0
 
 
@@ -664,7 +695,7 @@ def test_a_worker_and_a_reactor_that_takes_what_is_kept_lose_nothing(pair: Any) 
 
     def take_over() -> None:
         while not over.is_set():
-            outlet.hand_over()
+            outlet.take_over()
 
     taker = threading.Thread(target=take_over)
     taker.start()
@@ -737,7 +768,7 @@ def test_both_parts_meet_a_client_that_has_left(pair: Any, how: str) -> None:
     if how == "gone":
         outlet.lose()
     elif how == "seized":
-        assert outlet.seize()
+        assert outlet.answer.seize()
     else:
         pair[1].close()
     with pytest.raises(ClientGone):
@@ -747,7 +778,7 @@ def test_both_parts_meet_a_client_that_has_left(pair: Any, how: str) -> None:
 
 
 def test_a_head_that_is_out_has_begun_an_answer_also_when_the_client_leaves_then() -> None:
-    outlet: Outlet
+    outlet: Line
 
     class Leaving:
         """Takes the head, and is gone."""
@@ -759,17 +790,17 @@ def test_a_head_that_is_out_has_begun_an_answer_also_when_the_client_leaves_then
     sock: Any = Leaving()
     outlet, _ = begun(sock)
     with pytest.raises(ClientGone):
-        outlet.write_whole(b"head", b"body")
+        outlet.write_whole(b"head", b"body" * 10_000)
     assert outlet.begun
 
 
 # ---- A client that leaves while the first block is sent ------------------------------------------------------------
 
 
-def lose_while_a_worker_waits(outlet: Outlet, reactor: Reactor, *, pieces: int = 0) -> None:
+def lose_while_a_worker_waits(outlet: Line, reactor: Reactor, *, pieces: int = 0) -> None:
     """Have a first block written that is larger than the mark, and the client leave after so many `pieces` of it."""
     worker = Worker(lambda: outlet.write(b"x" * 1_000_000))
-    until(lambda: outlet._room is not None)
+    until(lambda: outlet._rooms)
     reactor.turn(outlet, pieces)
     outlet.lose()
     worker.end()
@@ -795,7 +826,7 @@ def test_a_first_block_that_is_queued_begins_an_answer_once_the_reactor_takes_of
 
 @pytest.mark.parametrize("sent", [0, 3])
 def test_a_block_that_was_kept_has_begun_an_answer_where_a_part_of_it_is_out(sent: int) -> None:
-    outlet: Outlet
+    outlet: Line
 
     class Leaving:
         """Takes a part of what was kept, and is gone."""
@@ -809,24 +840,7 @@ def test_a_block_that_was_kept_has_begun_an_answer_where_a_part_of_it_is_out(sen
     outlet.write(b"answer")
     with pytest.raises(ClientGone):
         outlet.send_kept()
-    assert outlet.begun is bool(sent)
-
-
-@pytest.mark.parametrize("taken", [False, True])
-def test_an_answer_in_two_parts_has_begun_once_the_reactor_is_at_the_first(taken: bool) -> None:
-    outlet: Outlet
-
-    def wake() -> None:
-        if taken:
-            reactor.turn(outlet)
-        outlet.lose()
-
-    reactor = Reactor()
-    outlet = Outlet(None, wake, 1000, reactor.departures)
-    with pytest.raises(ClientGone):
-        outlet.write_whole(b"head", b"body")
-    assert outlet.begun is taken
-    assert reactor.octets == (b"head" if taken else b"")
+    assert outlet.under_way is bool(sent)
 
 
 def test_the_next_answer_has_not_begun_because_the_one_before_had(pair: Any) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import gc
+import os
 import threading
 import time
 from collections.abc import Iterator
+from io import BufferedRandom, FileIO
+from tempfile import TemporaryFile
 from typing import Any
 
 import pytest
@@ -353,3 +356,76 @@ def test_a_service_may_be_stopped_by_its_own_sweep() -> None:
         assert not server.service._sweep.running
         gc.collect()  # of a Deferred with an error that nobody has seen
         assert "Unhandled" not in server.logged()
+
+
+class OfNothing:
+    """An application that yields empty blocks for as long as it is let."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+        self.closed = threading.Event()
+        self.ended_by: BaseException | None = None
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", [*TEXT])
+        try:
+            if environ["PATH_INFO"] == "/begun":
+                yield b"some"
+            end = time.monotonic() + PATIENCE
+            while time.monotonic() < end:
+                self.begun.set()
+                yield b"" if environ["REQUEST_METHOD"] == "GET" else b"not sent"
+                time.sleep(0.001)  # not to be right: so that others get the interpreter
+        finally:
+            self.closed.set()
+
+
+@pytest.mark.parametrize("why", ["left", "late"])
+@pytest.mark.parametrize("ask", [GET, request("/begun"), request(method="HEAD")])
+@kinds
+def test_an_application_that_gives_nothing_learns_that_nobody_waits(kind: str, ask: bytes, why: str) -> None:
+    app = OfNothing()
+    with serving(app, request_timeout=5, validated=False) as server:
+        client = server.connect(kind).send(ask)
+        server.settle(work=False)
+        thread = server.step_in_thread()
+        assert app.begun.wait(PATIENCE)
+        if why == "left":
+            client.leave()
+            server.advance(2, work=False)
+        else:
+            server.advance(12, work=False)
+        assert app.closed.wait(PATIENCE / 4)
+        server.settle_while(thread)
+
+
+def test_the_reactor_waits_for_no_read_of_a_body_by_its_application(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, go_on = threading.Event(), threading.Event()
+    waited: list[bool] = []
+
+    class SlowDisk(FileIO):
+        def readinto(self, buffer: Any) -> int:
+            reading.set()
+            waited.append(go_on.wait(PATIENCE))
+            return super().readinto(buffer)  # type: ignore[return-value]
+
+    def temporary_file(**_: Any) -> BufferedRandom:
+        with TemporaryFile() as file:
+            return BufferedRandom(SlowDisk(os.dup(file.fileno()), "r+"))
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        environ["wsgi.input"].read(10)
+        start_response("200 OK", [*TEXT])
+        return [b"too late"]
+
+    monkeypatch.setattr("twisted_wsgiref._gateway.request_body.TemporaryFile", temporary_file)
+    with serving(app, request_timeout=5, body_memory=1000, validated=False) as server:
+        client = server.connect().send(request(method="POST", body=bytes(100_000)))
+        server.settle(work=False)
+        thread = server.step_in_thread()
+        assert reading.wait(PATIENCE)
+        server.advance(7, work=False)
+        assert [answer.status for answer in client.answers()] == [504]
+        go_on.set()
+        server.settle_while(thread)
+    assert waited[0] is True

@@ -13,8 +13,9 @@ from typing import IO, TYPE_CHECKING, Any, Final, NoReturn, Protocol
 from twisted_wsgiref._ops.forks import leave
 from twisted_wsgiref._ops.record import Facts
 from twisted_wsgiref._tracebacks import traceback_text
-from twisted_wsgiref._wire.response import ServerFields, interim_answer
+from twisted_wsgiref._wire.response import CONTINUE, ServerFields, interim_answer
 
+from .answer import Answer
 from .fields import format_fields
 from .input_pipe import InputPipe
 from .request_body import RequestBody
@@ -85,12 +86,9 @@ class Gateway:
         self.errors.flush()
 
 
-class Exchange:
-    """A request on its way through a worker.
+class Exchange(Answer):
+    """A request on its way through a worker, and the answer to it: one object, since each costs time to make.
 
-    ``persistent`` says whether the connection may live on; it is final once the head of the answer is made. ``last``
-    says, to a head that is still to be made, that no other request will be served. ``cut`` says that the answer can not
-    be completed, and that the client has to see it; ``ends_by_close`` that only the connection's end would end it.
     ``left`` says that the client has closed its sending half, ``expired`` that its time is over, ``watched`` that its
     age has been logged. ``received`` is when the request was ready, by the gateway's clock. ``interrupt`` ends the
     application, once a worker has begun and where that is asked for.
@@ -103,21 +101,13 @@ class Exchange:
         "_user",
         "body",
         "connection",
-        "cut",
-        "ends_by_close",
         "environ",
         "expired",
         "gateway",
-        "head",
         "interrupt",
-        "last",
         "left",
-        "octets",
-        "outlet",
-        "persistent",
         "received",
         "reported",
-        "status",
         "watched",
     )
 
@@ -130,24 +120,17 @@ class Exchange:
         outlet: Outlet,
         connection: Connection,
     ) -> None:
+        super().__init__(head, outlet, gateway.stamp)
         self.gateway = gateway
-        self.head = head
         self.environ = environ
         self.body = body
-        self.outlet = outlet
         self.connection = connection
         self.received = gateway.clock()
-        self.persistent = head.persistent
-        self.cut = False
-        self.ends_by_close = False
-        self.last = False
         self.left = False
         self.reported = False
         self.expired = False
         self.watched = False
         self.interrupt: Interrupt | None = None
-        self.status = 0
-        self.octets = 0
         self._over = False  # the application is through
         self._peer: str | None = None
         self._user = ""
@@ -171,6 +154,10 @@ class Exchange:
         ``environ["twisted_wsgiref.client_disconnected"]``.
         """
         return self.left or self.outlet.gone
+
+    def is_waited_for(self) -> bool:
+        """Return whether somebody may still read the answer."""
+        return not self.outlet.gone and not (self.left and self.gateway.clock() - self.received > _PATIENCE)
 
     def is_upload_unread(self) -> bool:
         """Return whether a part of the body is still to come."""
@@ -236,11 +223,10 @@ class Exchange:
             return
         environ = self.environ  # taken first: who lets go of it has noted before that the client is gone
         try:
-            if self.outlet.gone or (self.left and self.gateway.clock() - self.received > _PATIENCE):
-                # Nobody waits for the answer any more.
-                self.cut = True
-            else:
+            if self.is_waited_for():
                 self._run_handler(environ)
+            else:
+                self.cut = True
         except BaseException:
             # Ours raises nothing, but a handler class of somebody else's may: the client must not wait for ever.
             self.cut = self.ends_by_close = True
@@ -263,6 +249,8 @@ class Exchange:
             if body is None:
                 stdin = BytesIO()
             elif type(body) is InputPipe:
+                if self.head.expects_continue:
+                    body.before_wait = self._send_continue
                 stdin = BufferedReader(body)
             else:
                 stdin = body.open()  # type: ignore[union-attr]
@@ -272,7 +260,7 @@ class Exchange:
         if gateway.guard is not None:
             application = gateway.guard(self, application)
         environ["wsgi.input"] = stdin
-        stdout: Any = self.outlet
+        stdout: Any = self
         handler = gateway.handler_class(
             stdin,
             stdout,
@@ -293,9 +281,13 @@ class Exchange:
         ``environ["wsgi.early_hints"]``. Raises as ``start_response`` does for what can not be sent.
         """
         lines = format_fields(headers).lines
-        # Once it is over, the outlet may be at the next answer already.
-        if self.head.minor and not self._over and not self.outlet.begun:
-            self.outlet.send(interim_answer(103, lines))
+        if self.head.minor:
+            self.interim(interim_answer(103, lines))
+            self.outlet.wait_for_room()
+
+    def _send_continue(self) -> None:
+        """Ask for the body of a client that waits to be asked."""
+        self.interim(CONTINUE)
 
 
 def _failing(error: OSError) -> WSGIApplication:

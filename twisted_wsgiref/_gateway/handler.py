@@ -1,8 +1,7 @@
-"""The handler that runs an application for one request: our own `SimpleHandler`, and what HTTP asks beyond PEP 3333.
+"""The handler that runs an application for one request: our own `SimpleHandler`, on a worker's thread.
 
-No body where none is allowed, a body held to its Content-Length, chunked coding, an answer that is cut where it can
-not be completed. Every documented override point of `BaseHandler` is there for subclasses; those that fill the environ
-cost nothing until one is overridden. Everything here happens in a worker's thread.
+It knows no bytes of HTTP: how an answer looks on the wire is the `Answer`'s business. Every documented override point
+of `BaseHandler` is there for subclasses; those that fill the environ cost nothing until one is overridden.
 """
 
 from __future__ import annotations
@@ -12,31 +11,25 @@ import stat
 import sys
 from collections.abc import Callable, Sequence
 from io import BufferedRandom, BufferedReader, FileIO
-from socket import MSG_MORE
 from tempfile import _TemporaryFileWrapper
-from time import time
-from typing import IO, TYPE_CHECKING, Any, ClassVar, Final, NoReturn
+from typing import IO, TYPE_CHECKING, Any, ClassVar, Final
 
 from twisted_wsgiref._tracebacks import traceback_text
-from twisted_wsgiref._wire.response import LAST_CHUNK, chunk, make_head
 from twisted_wsgiref.handlers import SimpleHandler
 from twisted_wsgiref.util import FileWrapper
 
+from .client_gone import ClientGone
 from .fields import Fields, check_status, format_fields
 from .file_span import FileSpan
-from .outlet import ClientGone
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from twisted_wsgiref.types import WSGIApplication
 
+    from .answer import Answer
     from .exchange import Exchange
-    from .outlet import Outlet
 
-# Up to here a body is joined to its head, and both may wait for other answers to leave with. From 32 KiB on that copy
-# costs more than the kernel takes to gather two parts; in between neither is dearer.
-_JOINED: Final = 16 * 1024
 # Up to here a file is read and leaves in one send with its head; beyond, a copy would cost more than the call.
 _SMALL_FILE: Final = 32 * 1024
 
@@ -69,13 +62,10 @@ class WSGIHandler(SimpleHandler):
     os_environ: dict[str, str] = {}
     error_headers: list[tuple[str, str]] = [("Content-Type", "text/plain; charset=utf-8")]
     exchange: Exchange
-    stdout: Outlet  # type: ignore[assignment]
+    stdout: Answer  # type: ignore[assignment]
 
     _has_environ_hooks: ClassVar[bool] = False
     _fields = Fields("", None, False, False)  # what the application gave
-    _chunked = False
-    _bodyless = False  # the answer ends with its head
-    _remaining: int | None = None  # octets that the Content-Length still promises
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -96,13 +86,13 @@ class WSGIHandler(SimpleHandler):
                 self.result = application(self.environ, self.start_response)
                 self.finish_response()
             except ClientGone:
-                if not self.stdout.begun and not exchange.cut:
-                    exchange.status = self.bytes_sent = 0
+                if not exchange.begun and not exchange.cut:
+                    exchange.status = exchange.octets = self.bytes_sent = 0
             except BaseException:
                 self._fail()
         finally:
-            exchange.octets = self.bytes_sent
-            self.stdout = OVER
+            if not exchange.ended:
+                exchange.close()
             self.close()
 
     def setup_environ(self) -> None:
@@ -144,44 +134,29 @@ class WSGIHandler(SimpleHandler):
         return self.write
 
     def write(self, data: bytes) -> None:
-        """Send one block. Raises `TypeError`, `AssertionError` before start_response, `ValueError` past the length."""
+        """Send one block. Raises `TypeError`, `AssertionError` before start_response, `ValueError` past the length.
+
+        For an empty block, too, it raises `ClientGone` once nobody waits: an application may give nothing else.
+        """
         if type(data) is not bytes:
             raise TypeError(f"the application gave a block of type {type(data).__name__}: it has to be bytes")
-        head = b""
         if not self.headers_sent:
             if self.status is None:
                 raise AssertionError("a block of the body came before start_response() was called")
-            if not data:
-                return  # PEP 3333: the head waits for the first octet
-            head = self._make_head(None)
-        elif not data:
-            return
-        if self._chunked:
-            self._put(head + chunk(data), len(data))
-        elif self._bodyless:
-            if head:
-                self._put(head, 0)
-        elif self._remaining is None:
-            self._put(head + data, len(data))
-        else:
-            self._write_within_length(head, data)
-
-    def _write_within_length(self, head: bytes, data: bytes) -> None:
-        remaining: int = self._remaining  # type: ignore[assignment]
-        self._remaining = max(0, remaining - len(data))
-        fitting = data[:remaining]
-        if head or fitting:
-            self._put(head + fitting, len(fitting))
-        if len(data) > remaining:
-            raise ValueError("the application gives more octets than its Content-Length says")
-
-    def _put(self, octets: bytes, content: int) -> None:
-        self.headers_sent = True
-        self.bytes_sent += content
-        self._write(octets)
+            if data:  # PEP 3333: the head waits for the first byte
+                self.stdout.begin(self.status, self._given())
+                self.headers_sent = True
+        if data:
+            self._write(data)
+        elif not self.exchange.is_waited_for():
+            self.exchange.break_off()
+            raise ClientGone
 
     def _write(self, data: bytes) -> None:
-        self.stdout.write(data)
+        try:
+            self.stdout.block(data)
+        finally:
+            self.bytes_sent = self.stdout.octets
 
     # ---- The answer --------------------------------------------------------------------------------------------
 
@@ -200,32 +175,24 @@ class WSGIHandler(SimpleHandler):
             self.finish_content()
 
     def _send_whole(self, blocks: Sequence[bytes]) -> None:
-        """Send an answer that is all there: its length is known, and a slow reader holds no thread."""
+        """Send an answer that is all there."""
         if self.status is None:
             raise AssertionError("the application returned without calling start_response()")
         for block in blocks:
             if type(block) is not bytes:
                 raise TypeError(f"the application gave a block of type {type(block).__name__}: it has to be bytes")
         body = block if len(blocks) == 1 else b"".join(blocks)
-        head = self._make_head(len(body))
+        answer = self.stdout
+        answer.whole(self.status, self._given(), body)
         self.headers_sent = True
-        if self._bodyless:
-            body = b""
-        self.bytes_sent = len(body)
-        self._remaining = None
-        if len(body) <= _JOINED:
-            self.stdout.write(head + body, wait=False)
-        else:
-            self.stdout.write_whole(head, body)
+        self.bytes_sent = answer.octets
 
     def finish_content(self) -> None:
         """Send what ends the body. Raises `ValueError` where it is shorter than its Content-Length."""
-        if not self.headers_sent:
+        if self.headers_sent:
+            self.stdout.end()
+        else:
             self._send_whole(())
-        elif self._chunked:
-            self.stdout.send(LAST_CHUNK)
-        elif self._remaining:
-            raise ValueError(f"the application gave {self._remaining} octets fewer than its Content-Length says")
 
     def sendfile(self) -> bool:
         """Send a real file from the kernel's hands; return False if there is none, so that it is iterated.
@@ -249,57 +216,34 @@ class WSGIHandler(SimpleHandler):
             if most is not None and most < octets:
                 octets = most
         small = octets <= _SMALL_FILE
-        body = b""
+        span = None
         try:
-            if small and octets:
-                body = os.pread(descriptor, octets, position)
-                if len(body) < octets:
-                    return False
-            head = self._make_head(octets)
-            # Its duplicate of the descriptor is made before the head is out: nothing is promised that is not at hand.
-            span = None if small or self._bodyless else FileSpan(descriptor, position, octets)
+            if not small:
+                # With its duplicate of the descriptor, before the head is out: what is promised is at hand.
+                span = FileSpan(descriptor, position, octets)
+            body = os.pread(descriptor, octets, position) if small and octets else b""
         except OSError:
             return False  # whoever reads the file next meets the error, if it is one of the file's
-        self.headers_sent = True
-        self._remaining = None
-        if self._bodyless:
-            octets, body = 0, b""
-        self.bytes_sent = octets
         if span is None:
-            self.stdout.write(head + body, wait=False)
-        else:
-            try:
-                self.stdout.write(head, MSG_MORE, wait=False)
-            except BaseException:
-                span.close()
-                raise
-            self.stdout.send_file(span)
+            if len(body) < octets:
+                return False
+            self._send_whole([body])
+            return True
+        answer = self.stdout
+        try:
+            answer.file(self.status, self._given(), span)
+        finally:
+            self.headers_sent = answer.begun
+            self.bytes_sent = answer.octets
         return True
 
-    def _make_head(self, known: int | None) -> bytes:
-        """Return the head, and settle how the body's end is told; `known` is the body's length where it is known.
-
-        Raises `ValueError` where the body is known not to be what its Content-Length says.
-        """
-        exchange = self.exchange
-        request = exchange.head
-        lines, given, has_date, has_server = self._fields
-        if exchange.last or (exchange.body is not None and exchange.is_upload_unread()):
-            exchange.persistent = False  # an answer without reading refuses the rest
-        if self.server_software and not has_server:
-            lines += f"Server: {self.server_software}\r\n"
-            has_server = True
-        head, framing = make_head(
-            self.status,
-            lines,
-            request.method == "HEAD",
-            request.minor,
-            given,
-            known,
-            exchange.persistent,
-        )
-        exchange.status, _, self._chunked, self._bodyless, self._remaining, exchange.persistent = framing
-        return head + exchange.gateway.stamp.end(time(), not has_date, not has_server)
+    def _given(self) -> Fields:
+        """Return the fields that the application gave, and the name of a server that a subclass gives itself."""
+        fields = self._fields
+        if self.server_software and not fields.has_server:
+            lines = f"{fields.lines}Server: {self.server_software}\r\n"
+            return fields._replace(lines=lines, has_server=True)
+        return fields
 
     # ---- Errors and the end ------------------------------------------------------------------------------------
 
@@ -309,23 +253,17 @@ class WSGIHandler(SimpleHandler):
         except ClientGone:
             pass
         except BaseException:
-            self._cut()
+            self.exchange.break_off()
             self._log()
-
-    def _cut(self) -> None:
-        self.exchange.cut = True
-        self.exchange.ends_by_close = not self._chunked and self._remaining is None
 
     def handle_error(self) -> None:
         """Log the current exception; send the error page if no head is out, else have the connection cut."""
         self._log()
         if self.headers_sent:
-            self._cut()
+            self.exchange.break_off()
             return
         WSGIHandler.close(self)
         self.status = None
-        self._chunked = self._bodyless = False
-        self._remaining = None
         self.result = self.error_output(self.environ, self.start_response)
         self.finish_response()
 
@@ -360,17 +298,6 @@ class WSGIHandler(SimpleHandler):
             errors = self.exchange.gateway.errors
             errors.write(f"log_exception() failed\n{traceback_text(*sys.exc_info())}")
             errors.flush()
-
-
-class _Over:
-    """What a handler writes to after its answer: `write`, kept by an application, must not reach the next one's."""
-
-    def write(self, octets: bytes, flags: int = 0, *, wait: bool = True) -> NoReturn:
-        """Raise `RuntimeError`."""
-        raise RuntimeError("write() was called after the answer had ended: call it before the iterable ends")
-
-
-OVER: Final[Any] = _Over()
 
 
 def _below(trace: TracebackType | None, file: str) -> TracebackType | None:

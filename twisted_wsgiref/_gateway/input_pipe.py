@@ -11,21 +11,21 @@ from io import RawIOBase
 from threading import Condition
 from typing import Any
 
-from .outlet import ClientGone
+from .client_gone import ClientGone
 
 
 class InputPipe(RawIOBase):
     """The raw end of a bounded pipe; `io.BufferedReader` makes lines and sizes of it.
 
-    `first_read` is called, in the worker's thread, before it waits for the first time: for 100 (Continue). `room` is
-    called, in the worker's thread, when the reactor was told to pause and may go on.
+    `room` is called, in the reading thread, when the reactor was told to pause and may go on.
     """
 
-    def __init__(self, capacity: int, first_read: Callable[[], None], room: Callable[[], None]) -> None:
+    def __init__(self, capacity: int, room: Callable[[InputPipe], None]) -> None:
         super().__init__()
         self._capacity = capacity
-        self._first_read: Callable[[], None] | None = first_read
         self._room = room
+        #: Called in the reading thread before it waits for the first time: for 100 (Continue).
+        self.before_wait: Callable[[], None] | None = None
         self._blocks: deque[memoryview] = deque()
         self._held = 0
         self._lost = False
@@ -69,10 +69,13 @@ class InputPipe(RawIOBase):
 
     def readinto(self, buffer: Any, /) -> int:
         """Fill `buffer` with what is there, waiting for the first octet; 0 at the body's end. Raises `ClientGone`."""
+        before_wait = self.before_wait
+        if before_wait is not None and not self._blocks and not self.complete:
+            # Not while the lock is held: the reactor needs it to put what has come, and only the reactor makes room for
+            # what is sent.
+            self.before_wait = None
+            before_wait()
         with self._changed:
-            if not self._blocks and not self.complete and self._first_read is not None:
-                first_read, self._first_read = self._first_read, None
-                first_read()
             while not self._blocks:
                 if self._lost:
                     raise ClientGone
@@ -90,7 +93,7 @@ class InputPipe(RawIOBase):
             if resume:
                 self.full = False
         if resume:
-            self._room()
+            self._room(self)
         return taken
 
     # ---- In the child of a fork --------------------------------------------------------------------------------

@@ -15,8 +15,8 @@ from io import BufferedReader, RawIOBase
 from threading import RLock, get_ident
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
+from .client_gone import RequestExpired
 from .input_pipe import InputPipe
-from .outlet import RequestExpired
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -1,0 +1,265 @@
+"""The answer to one request: how the end of its body is told, and whether bytes may still be put.
+
+All that an application may send through belongs to one answer, and none of it outlives that: an answer is closed before
+its last bytes go, and whatever is put, from whichever thread, is checked and framed while the outlet's lock is held. So
+neither a late `write` nor a late 103 (Early Hints) can reach the next answer on the connection, and no answer is longer
+than it says.
+"""
+
+from __future__ import annotations
+
+from time import time
+from typing import TYPE_CHECKING
+
+from twisted_wsgiref._wire.response import LAST_CHUNK, ServerFields, chunk, make_head
+
+from .client_gone import ClientGone
+from .file_span import FileSpan
+from .outlet import MOST_KEPT, SEND_KEPT, Outlet, Way
+
+if TYPE_CHECKING:
+    from twisted_wsgiref._wire.head import RequestHead
+    from twisted_wsgiref._wire.response import Framing
+
+    from .fields import Fields
+
+
+class Answer:
+    """What goes out for the request of `head`, by `outlet`; `stamp` gives the fields that the server adds.
+
+    ``persistent`` says whether the connection may live on; it is final once the answer has ``begun``. ``last`` says, to
+    a head that is still to be made, that no other request will be served. ``cut`` says that the answer can not be
+    completed, and that the client has to see it; ``ends_by_close`` that only the connection's end would end it.
+    ``status`` is 0 while there is none, ``octets`` counts the bytes of the body. Once ``ended``, nothing more is taken.
+    """
+
+    __slots__ = (
+        "_bodyless",
+        "_chunked",
+        "_head",
+        "_remaining",
+        "begun",
+        "cut",
+        "ended",
+        "ends_by_close",
+        "head",
+        "last",
+        "octets",
+        "outlet",
+        "persistent",
+        "stamp",
+        "status",
+    )
+
+    def __init__(self, head: RequestHead, outlet: Outlet, stamp: ServerFields) -> None:
+        self.head = head
+        self.outlet = outlet
+        self.stamp = stamp
+        self.persistent = head.persistent
+        self.begun = False
+        self.ended = False
+        self.cut = False
+        self.ends_by_close = False
+        self.last = False
+        self.status = 0
+        self.octets = 0
+        self._head = b""  # what goes before the first block
+        self._chunked = False
+        self._bodyless = False  # the answer ends with its head
+        self._remaining: int | None = None  # bytes that the Content-Length still promises
+
+    # ---- In any thread -----------------------------------------------------------------------------------------
+
+    def begin(self, status: str, fields: Fields) -> None:
+        """Set the head, which leaves with the first block; until then another may take its place."""
+        head, framing = self._make_head(status, fields, None)
+        with self.outlet.lock:
+            if not self.begun and not self.ended:
+                self._head = head
+                self._settle(framing)
+
+    def block(self, data: bytes, *, wait: bool = True) -> None:
+        """Send a block of the body; the first is what a client waits for, and goes straight.
+
+        With later ones the reactor goes on while the application makes the next (PEP 3333, "Buffering and Streaming"
+        allows it). With `wait`, comes back once no more than the high-water mark is queued. Raises `ClientGone`;
+        `RuntimeError` before `begin` and after the end; `ValueError` for bytes beyond the Content-Length, after sending
+        those within.
+        """
+        outlet = self.outlet
+        if outlet.kept:
+            self._proceed(SEND_KEPT, b"")
+        excess = first = False
+        with outlet.lock:
+            self._check_open()
+            if not self._head:
+                raise RuntimeError("a block of the body came before begin()")
+            size = len(data)
+            if self._bodyless:
+                size, data = 0, b""
+            elif self._remaining is not None:
+                excess = size > self._remaining
+                data = data[: self._remaining]
+                size = len(data)
+                self._remaining -= size
+            elif self._chunked:
+                data = chunk(data)
+            if not self.begun:
+                first = self.begun = True
+                data = self._head + data
+            if data:
+                way = outlet.admit(data, straight=first, keep=first and len(data) <= MOST_KEPT)
+                self.octets += size
+            elif outlet.gone:
+                raise ClientGone
+        if data:
+            self._proceed(way, data, wait=wait)
+        if excess:
+            raise ValueError("the application gives more bytes than its Content-Length says")
+
+    def interim(self, octets: bytes) -> None:
+        """Send an interim answer (100, 103), unless the answer itself has begun. Raises `ClientGone`."""
+        outlet = self.outlet
+        with outlet.lock:
+            if self.begun or self.ended:
+                return
+            way = outlet.admit(octets, straight=True)
+        outlet.proceed(way, octets)
+
+    def is_upload_unread(self) -> bool:
+        """Return whether a part of the request's body is still to come."""
+        return False
+
+    # ---- In the thread that runs the request -------------------------------------------------------------------
+
+    def whole(self, status: str, fields: Fields, body: bytes) -> None:
+        """Send an answer that is all there: its length is known, and a slow reader holds no thread.
+
+        Raises `ClientGone`, and `ValueError` if the body is not as long as its Content-Length says.
+        """
+        head, framing = self._make_head(status, fields, len(body))
+        block: bytes | tuple[bytes, bytes]
+        outlet = self.outlet
+        with outlet.lock:
+            self._check_open()
+            if framing.bodyless:
+                body = b""
+            small = len(body) <= MOST_KEPT
+            # From 32 KiB on the copy costs more than the kernel takes to gather two parts.
+            block = head + body if small else (head, body)
+            way = outlet.admit(block, straight=True, keep=small)
+            self.begun = self.ended = True
+            self.octets = len(body)
+            self._settle(framing)
+        self._proceed(way, block, alone=True)
+
+    def file(self, status: str, fields: Fields, span: FileSpan) -> None:
+        """Send a part of a file behind its head; the rest is sent by the reactor, and the thread is free at once.
+
+        Closes `span`. Raises as `whole` does, and `OSError` if the file can not be read.
+        """
+        outlet = self.outlet
+        try:
+            head, framing = self._make_head(status, fields, span.remaining)
+            with outlet.lock:
+                self._check_open()
+                way = outlet.admit(head, straight=True)
+                self.begun = self.ended = True
+                self.octets = 0 if framing.bodyless else span.remaining
+                self._settle(framing)
+        except BaseException:
+            span.close()
+            raise
+        if framing.bodyless:
+            span.close()
+            self._proceed(way, head, alone=True)
+            return
+        try:
+            outlet.send_file(way, head, span)
+        except ClientGone:
+            self.begun = outlet.under_way
+            raise
+
+    def end(self) -> None:
+        """Send the end of a body that was given in blocks.
+
+        Raises `ClientGone`, and `ValueError` if it is shorter than its Content-Length.
+        """
+        outlet = self.outlet
+        way: Way | None = None
+        with outlet.lock:
+            self._check_open()
+            self.ended = True
+            short = self._remaining
+            if self._chunked:
+                if outlet.kept:
+                    outlet.kept += LAST_CHUNK
+                else:
+                    way = outlet.admit(LAST_CHUNK, straight=True)
+        if way is not None:
+            outlet.proceed(way, LAST_CHUNK, alone=True)
+        if short:
+            raise ValueError(f"the application gave {short} bytes fewer than its Content-Length says")
+
+    def break_off(self) -> None:
+        """Take nothing more, and have the connection cut, so that nobody takes what is out for a whole answer."""
+        with self.outlet.lock:
+            self.ended = True
+            self.cut = True
+            self.ends_by_close = not self._chunked and self._remaining is None
+
+    def close(self) -> None:
+        """Take nothing more: the client left, or a whole answer is out."""
+        with self.outlet.lock:
+            self.ended = True
+
+    def flush(self) -> None:
+        """Do nothing: what was put is on its way."""
+
+    # ---- In the reactor's thread -------------------------------------------------------------------------------
+
+    def seize(self) -> bool:
+        """Have every further block raise `ClientGone`; return whether the reactor may answer, since nothing is out."""
+        outlet = self.outlet
+        with outlet.lock:
+            unanswered = not self.begun and outlet.may_be_seized()
+            outlet.gone = True
+        outlet.lose()
+        return unanswered
+
+    # ---- In between --------------------------------------------------------------------------------------------
+
+    def _make_head(self, status: str, fields: Fields, known: int | None) -> tuple[bytes, Framing]:
+        """Return the head, and how the body's end is told; `known` is the body's length where it is known.
+
+        Raises `ValueError` if the body is known not to be what its Content-Length says.
+        """
+        lines, given, has_date, has_server = fields
+        request = self.head
+        # An answer without reading refuses the rest of an upload.
+        keep = self.persistent and not self.last and not self.is_upload_unread()
+        head, framing = make_head(status, lines, request.method == "HEAD", request.minor, given, known, keep)
+        return head + self.stamp.end(time(), not has_date, not has_server), framing
+
+    def _settle(self, framing: Framing) -> None:
+        self.status, _, self._chunked, self._bodyless, self._remaining, self.persistent = framing
+
+    def _check_open(self) -> None:
+        """Raise if nothing may be put any more. The lock is held."""
+        if self.outlet.gone:
+            raise ClientGone
+        if self.ended:
+            raise RuntimeError("write() was called after the answer had ended: call it before the iterable ends")
+
+    def _proceed(
+        self, way: Way, block: bytes | tuple[bytes, bytes], *, wait: bool = False, alone: bool = False
+    ) -> None:
+        """Do with `block` what the outlet said. Raises `ClientGone`."""
+        outlet = self.outlet
+        try:
+            outlet.proceed(way, block, alone=alone)
+            if wait:
+                outlet.wait_for_room()
+        except ClientGone:
+            self.begun = outlet.under_way  # if nothing of it has left, no answer has begun
+            raise
