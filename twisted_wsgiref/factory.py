@@ -378,6 +378,10 @@ class WSGIFactory(Factory):
             self.gather.close()
         self.places.clear()
 
+    def count_unanswered(self) -> int:
+        """Return how many requests that have come are not answered to their end."""
+        return sum(connection.is_unanswered for connection in self.connections)
+
     def abandon(self) -> None:
         """Cut every connection off and wait for nobody: what `drain` was given is called."""
         for connection in list(self.connections):

@@ -223,6 +223,7 @@ class ServingService(CommandLineService):
     """A `WSGIService` as a process of its own, which shows its threads when asked or stuck, and always ends."""
 
     _service: WSGIService
+    _is_alone = True  # nobody kills this process if it does not end
 
     def __init__(
         self,
@@ -237,11 +238,15 @@ class ServingService(CommandLineService):
         settings: Settings = options["settings"]
         self._grace = settings.grace
         self._switch_interval = settings.switch_interval
-        self._pulse = Pulse(reactor, time.monotonic, settings.stall, self._beats())
+        self._pulse = Pulse(reactor, time.monotonic, settings.stall, self._beats(), self._requests)
 
     def _beats(self) -> Sequence[Callable[[], object]]:
         """Return what is called about twice a second."""
         return ()
+
+    def _requests(self) -> dict[int, str]:
+        """Return which thread runs which request. Any thread may call."""
+        return requests_of(self._service.threads_at_work())
 
     def _running(self) -> None:
         super()._running()
@@ -259,18 +264,27 @@ class ServingService(CommandLineService):
 
     def _show_threads(self, number: int, frame: FrameType | None) -> None:
         # In the handler itself, not in the reactor, which may be what is stuck.
-        text = describe_threads(requests_of(self._service.threads_at_work()))
+        text = describe_threads(self._requests())
         _log.info("SIGUSR2: every thread\n{text}", text=text)
 
     def stopService(self) -> Deferred[Any]:
         """Drain; the Deferred fires when no thread runs a request any more. Else the process ends with its grace."""
+        self._end = time.monotonic() + self._grace + STUCK_AFTER
         if self._reactor.running:
             self._pulse.stop()
-            end_within(self._grace + LAST_RESORT)
-        self._end = time.monotonic() + self._grace + STUCK_AFTER
+            self._end_within(self._grace)
         return super().stopService()
 
+    def _end_within(self, grace: float) -> None:
+        """Have the process end with the grace, whatever runs then."""
+        # Not only for the reactor: what an application has registered with `atexit` and threads that are no daemons run
+        # after it.
+        why = f"the process has not ended at the end of the grace, after {grace:g} s"
+        end_within(grace + LAST_RESORT, self._ending.status or CUT_SHORT, why, even_in_c=self._is_alone)
+
     def _close_access_log(self, result: Any) -> Any:
+        if self._service.cut_off:
+            self._ending.end_with(CUT_SHORT)
         if not self._service.threads_at_work():
             return super()._close_access_log(result)
         # A client has left whose request still runs: what it does is not to be broken off either.

@@ -45,6 +45,7 @@ _RETRY_AFTER: Final = "Retry-After: 1\r\n"
 
 # Where a connection may go for another at the limit: nothing whole has come that would be lost.
 _EXPENDABLE: Final = (Phase.FRESH, Phase.IDLE, Phase.HEAD)
+_UNANSWERED: Final = (Phase.BODY, Phase.QUEUED, Phase.RUNNING, Phase.SENDING)
 
 
 @implementer(IHalfCloseableProtocol, IHandshakeListener)
@@ -442,6 +443,11 @@ class WSGIProtocol(Protocol):
         deadlines = self._deadlines
         expendable = self._exchange is None and not self._closing and deadlines.phase in _EXPENDABLE
         return deadlines.since if expendable else None
+
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether a request whose head has come is not answered to its end."""
+        return self._look()[0] in _UNANSWERED
 
     def retire(self) -> None:
         """Make the answer that is being made, or the next that is on its way, the last one of this connection."""

@@ -70,6 +70,8 @@ class WSGIService(Service):
 
     __module__ = "twisted_wsgiref"
 
+    cut_off = 0  # requests that were not answered to their end when a grace was over
+
     def __init__(
         self,
         application: WSGIApplication,
@@ -183,6 +185,7 @@ class WSGIService(Service):
 
         def give_up() -> None:
             _log.warn("{count} connections are cut off at the end of the grace", count=len(self._factory.connections))
+            self.cut_off += self._factory.count_unanswered()
             self._factory.abandon()
 
         self._end_stop = end

@@ -180,7 +180,7 @@ class Settings:
     )
     # Far longer than any turn should take, and short enough to catch what clients notice.
     stall: float = _knob(
-        1.0, "stacks are dumped to standard error if the reactor has not turned for; 0: never", parse_seconds, "seconds"
+        1.0, "the log shows every stack if the reactor has not turned for; 0: never", parse_seconds, "seconds"
     )
 
     def __post_init__(self) -> None:

@@ -28,9 +28,10 @@ from ._ops.fairness import Table, Turn, pace
 from ._ops.link import LINE, TABLE, Line, Orders, beginning, connect, message, read_orders
 from ._ops.listeners import Bound, be_activated
 from ._ops.loading import LoadError, load_application
-from ._ops.pulse import disarm, end_within
+from ._ops.pulse import disarm, end_within, show_on_dump
 from ._ops.record import FactsObserver
 from ._ops.signals import Ending, heed_not
+from ._ops.supervisor import FAILED
 from ._ops.wear import Wear
 from .process import ServingService
 from .service import WSGIService
@@ -76,6 +77,7 @@ class WorkerService(ServingService):
         self._wear = wear
         self._share = share
         self._asked = False
+        self._is_alone = False  # there is a parent that kills
         self._is_hurried = False  # the service's own grace is longer than an orphan's
         service.call_when_unfit(self._unfit)
         super().__init__(service, told, access_log, ending, reactor)
@@ -168,6 +170,7 @@ class Share:
 def main() -> None:
     """Serve until told otherwise; ends with `SystemExit`."""
     _ignore_signals()
+    show_on_dump()
     sock = socket.socket(fileno=_moved(LINE))
     try:
         orders = read_orders(sock)
@@ -183,7 +186,8 @@ def main() -> None:
     settings = Settings(**values)
     if settings.start_timeout:
         # Before the parent ends it: this way the log shows where it hangs.
-        end_within(max(0.1, orders.born + settings.start_timeout - time.monotonic()))
+        left = max(0.1, orders.born + settings.start_timeout - time.monotonic())
+        end_within(left, FAILED, f"worker {orders.number} did not begin to serve within {settings.start_timeout:g} s")
     if orders.reactor:
         installReactor(orders.reactor)
     from twisted.internet import reactor

@@ -322,7 +322,7 @@ def test_code_that_hangs_in_import_shows_where(folder: Path) -> None:
         (folder / "demo.py").write_text("import time\n\n\ntime.sleep(3600)\n")
         child.process.send_signal(signal.SIGHUP)
         child.wait_for(re.compile("the reload is given up"))
-        assert 'demo.py", line 4 in <module>' in child.said
+        assert 'demo.py", line 4, in <module>' in child.said
         assert "it did not begin to serve within 4 s" in child.said
         assert int(ask(port)[0]) in pids(child)[:2]
         assert child.end() == 0, child.said
@@ -465,7 +465,7 @@ reactor.callLater(0.5, block)
     (folder / "demo.py").write_text(DEMO + late)
     with house(folder, workers=workers) as child:
         # Both workers hang at the same moment, and write without regard for each other: the words may be interleaved.
-        child.wait_for(re.compile(r"Timeout \((?s:.)*demo\.py(?s:.)*block"))
+        child.wait_for(re.compile(r"has not turned for 1 s: every thread(?s:.)*demo\.py(?s:.)*in block"))
         child.wait_for(re.compile(r"the reactor did not turn for \d\.\d s"))
         assert child.end() == 0, child.said
 

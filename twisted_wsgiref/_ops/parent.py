@@ -32,6 +32,7 @@ from .fairness import MOST_WORKERS, Table
 from .link import FIRST_SOCKET, LINE, TABLE, Line, Orders, beginning, connect
 from .listeners import Bound, Listeners
 from .orphans import reap_strangers
+from .pulse import DUMP
 from .supervisor import Patience, Supervisor
 
 _log = Logger()
@@ -40,6 +41,8 @@ _log = Logger()
 TICK: Final = 0.25
 # What a child said just before its end is read first, in seconds; a process that it left behind may hold the line open.
 LAST_WORDS: Final = 0.1
+# Whoever is killed has this long to show its stacks, in seconds.
+TO_DUMP: Final = 0.1
 # What a child writes is a line from so many octets on, too.
 LONGEST_LINE: Final = 64 * 1024
 WORKER: Final = "twisted_wsgiref.worker"
@@ -241,7 +244,14 @@ class ParentService(Service):
         child.line.order(replace(orders, path=path, born=time.monotonic()))
 
     def signal(self, number: int, signum: int) -> None:
-        """Send a signal to the child `number`, if it is still there."""
+        """Send a signal to the child `number`, if it is still there; who is killed shows where it hangs first."""
+        if signum == signal.SIGKILL and DUMP is not None:
+            self._send(number, DUMP)
+            self._reactor.callLater(TO_DUMP, self._send, number, signum)
+        else:
+            self._send(number, signum)
+
+    def _send(self, number: int, signum: int) -> None:
         child = self._children.get(number)
         if child is not None and child.process is not None:
             try:
