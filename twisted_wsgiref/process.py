@@ -21,13 +21,13 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ._ops.access_log import AccessLog
-from ._ops.memory import settle
 from ._ops.notify import Notifier
 from ._ops.pulse import Pulse, disarm, end_within
 from ._ops.rotation import call_on_rotation
 from ._ops.signals import Ending
 from ._ops.stacks import describe_threads, requests_of
 from ._ops.supervisor import CUT_SHORT
+from ._ops.tuning import settle
 from .service import WSGIService
 from .settings import Settings
 
@@ -258,9 +258,7 @@ class ServingService(CommandLineService):
 
     def _tune(self) -> None:
         """Set what belongs to a whole process: this one is ours, an embedding program's is not."""
-        if self._switch_interval:
-            sys.setswitchinterval(self._switch_interval)
-        settle()
+        settle(self._switch_interval)
 
     def _show_threads(self, number: int, frame: FrameType | None) -> None:
         # In the handler itself, not in the reactor, which may be what is stuck.

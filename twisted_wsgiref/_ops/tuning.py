@@ -1,15 +1,15 @@
-"""How a process that is ours goes about its memory: collections of what was made, and what is given back."""
+"""What a process that is ours sets for all of itself, the application included: collections, freed memory, threads.
+
+Nothing here may cost an application more than it would elsewhere: `benchmarks/settled.py` measures that.
+"""
 
 from __future__ import annotations
 
 import gc
+import sys
 from typing import Final
 
-# By default the youngest objects are looked at whenever there are 700 of them more (2000 in newer Pythons). The
-# requests of a single turn are more than that: each look finds them alive, and moves them among the old. So many are
-# looked at together instead; what an application leaves in cycles is freed that much later.
-_YOUNG: Final = 10_000
-_by_default: Final = gc.get_threshold()
+_interval_by_default: Final = sys.getswitchinterval()
 
 # glibc gives free memory back at once where more than 128 KiB of it lie together, and maps each piece of 128 KiB or
 # more by itself: the kernel zeroes every page of the next body anew. It adjusts both by what is freed: a piece that was
@@ -20,14 +20,18 @@ _by_default: Final = gc.get_threshold()
 _PIECE: Final = 4 * 1024 * 1024
 
 
-def settle() -> None:
-    """Set what belongs to the whole process, once the application is imported."""
+def settle(switch_interval: float = 0.0) -> None:
+    """Set what belongs to the whole process, once the application is imported; 0 seconds leave that interval alone.
+
+    How many objects are collected together stays Python's, or the application's: with more, whatever it leaves in
+    cycles holds its memory for longer (decision 18).
+    """
     gc.collect()
     # What was imported stays: collections need not walk it again and again.
     gc.freeze()
-    if gc.get_threshold() == _by_default:  # else the application knows better
-        gc.set_threshold(_YOUNG, *_by_default[1:])
     keep_freed_memory()
+    if switch_interval and sys.getswitchinterval() == _interval_by_default:  # else the application knows better
+        sys.setswitchinterval(switch_interval)
 
 
 def keep_freed_memory() -> None:
