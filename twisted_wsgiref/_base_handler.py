@@ -2,8 +2,9 @@
 
 Here lives the server's half of PEP 3333: environ, start_response, write, the order of head and body,
 the error page. Nothing here opens a socket, parses a request or knows of Twisted; how bytes leave is
-the subclass's ``_write`` and ``_flush``. What HTTP asks beyond PEP 3333 (no body for HEAD, chunked coding,
-keep-alive) belongs to the production handler. The public name is ``twisted_wsgiref.handlers.BaseHandler``.
+the subclass's ``_write`` and ``_flush``. An answer that has no content by RFC 9110 is sent without. What HTTP
+asks beyond (chunked coding, keep-alive) belongs to the production handler. The public name is
+``twisted_wsgiref.handlers.BaseHandler``.
 
 Checks never rest on ``assert``: they hold under ``python -O`` too. An instance serves one request, and every
 method is called by the one thread that called ``run``.
@@ -49,6 +50,11 @@ TRANSPORT_METHODS = frozenset({"_write", "_flush", "write", "send_headers", "sen
 def format_date_time(timestamp: float) -> str:
     """The IMF-fixdate of RFC 9110 section 5.6.7 for *timestamp*, seconds since the epoch."""
     return formatdate(timestamp, usegmt=True)
+
+
+def _has_no_content(status: str) -> bool:
+    """True if no answer with *status* has content, whatever the request: RFC 9110 section 6.4.1."""
+    return status.startswith(("1", "204", "304"))
 
 
 class BaseHandler:
@@ -100,6 +106,7 @@ class BaseHandler:
     headers_sent = False
     bytes_sent = 0
     _closed: Iterable[bytes] | None = None
+    _is_head = False  # as the request came: the application may change its environ
 
     def run(self, application: WSGIApplication) -> None:
         """The request has been answered by *application*, by the error page, or the client has left.
@@ -108,6 +115,7 @@ class BaseHandler:
         """
         try:
             self.setup_environ()
+            self._is_head = self.environ.get("REQUEST_METHOD") == "HEAD"
             body = application(self.environ, self.start_response)
             self.result = body
             self.finish_response()
@@ -194,18 +202,23 @@ class BaseHandler:
     def write(self, data: bytes) -> None:
         """*data* is with the transport, the head before it if it had not gone out.
 
-        Raises AssertionError if *data* is not bytes or start_response() was not called.
+        Only the head is sent if the answer has no content: to HEAD, and with the status 1xx, 204 and 304
+        (RFC 9110 section 6.4.1). Raises AssertionError if *data* is not bytes or start_response() was not called.
         """
         if type(data) is not bytes:
             raise AssertionError(f"write() takes bytes, not {type(data).__name__}")
         if not self.status:
             raise AssertionError("write() was called with no status set: start_response() comes first")
-        if self.headers_sent:
-            self.bytes_sent += len(data)
-        else:
+        without_content = self._is_head or _has_no_content(self.status)
+        if not self.headers_sent:
             self.bytes_sent = len(data)  # set_content_length() wants it before the head
             self.send_headers()
-        self._write(data)
+            if without_content:
+                self.bytes_sent = 0
+        elif not without_content:
+            self.bytes_sent += len(data)
+        if not without_content:
+            self._write(data)
         self._flush()
 
     # -- the answer ------------------------------------------------------------------------------
@@ -227,7 +240,10 @@ class BaseHandler:
     def finish_content(self) -> None:
         """The head has gone out, also when there was no body to carry it."""
         if not self.headers_sent:
-            self._require_headers().setdefault("Content-Length", "0")
+            headers = self._require_headers()
+            # To HEAD nobody knows what GET would have got; the others have no length at all (RFC 9110 section 8.6).
+            if not self._is_head and not _has_no_content(self.status or ""):
+                headers.setdefault("Content-Length", "0")
             self.send_headers()
 
     def set_content_length(self) -> None:
@@ -236,7 +252,7 @@ class BaseHandler:
             blocks = len(self.result)  # type: ignore[arg-type]
         except (TypeError, NotImplementedError, AttributeError):
             return
-        if blocks == 1:
+        if blocks == 1 and not _has_no_content(self.status or "") and (self.bytes_sent or not self._is_head):
             self._require_headers()["Content-Length"] = str(self.bytes_sent)
 
     def cleanup_headers(self) -> None:

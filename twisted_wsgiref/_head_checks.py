@@ -14,7 +14,8 @@ from twisted_wsgiref.util import is_hop_by_hop
 # RFC 9110 section 5.5: a field value is HTAB, SP, visible ASCII and obs-text. PEP 3333 has strings of
 # latin-1 characters only. Everything else would end the line early or could not be encoded at all.
 _NOT_IN_LINE = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
-_NOT_IN_NAME = re.compile(r"[^\x20-\x7e\x80-\xff]")  # no HTAB: a blank before the colon smuggles
+# RFC 9110 section 5.1: a token. A blank before the colon smuggles; a name beyond ASCII ends the head for some clients.
+_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 # The reason may be empty, the space before it not be left out: RFC 9112 section 4.
 _STATUS_START = re.compile(r"[0-9]{3} ")
 
@@ -54,5 +55,7 @@ def check_lines(fields: Iterable[tuple[str, str]]) -> None:
     for name, value in fields:
         if type(name) is not str or type(value) is not str:
             raise AssertionError(f"name and value of a header have to be str, not {name!r} and {value!r}")
-        if _NOT_IN_NAME.search(name) or _NOT_IN_LINE.search(value):
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"header {name!r} has a name that is no token: ASCII letters, digits and hyphens are safe")
+        if _NOT_IN_LINE.search(value):
             raise ValueError(f"header {name!r}: {value!r} has a control or non-latin-1 character: remove it")

@@ -11,8 +11,14 @@ from typing import Any, Final, overload
 
 __all__ = ["Headers"]
 
-# RFC 9110, section 5.5: HTAB is the one control character that a value may hold; a name holds none.
-_NOT_IN_NAME: Final = re.compile(r"[\x00-\x1f\x7f]")
+# RFC 2045, section 5.1: what a parameter's value may hold only in quotes. For programs that import it: ours are quoted.
+tspecials: Final = re.compile(r'[][ "(),/:;<=>?@\\]')
+
+# RFC 9110, section 5.1: a name is a token. Some clients take another one for the end of the head, and overlook the
+# fields after it.
+_NOT_IN_NAME: Final = re.compile(r"[^!#$%&'*+\-.^_`|~0-9A-Za-z]")
+# What nobody may even ask for, as the standard library has it from 3.14 on; HTAB is the one that a value may hold.
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _NOT_IN_VALUE: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -20,8 +26,16 @@ def _check(text: Any, forbidden: re.Pattern[str], what: str) -> str:
     if type(text) is not str:
         raise AssertionError(f"a header's {what} has to be a str, not {text!r}")
     if forbidden.search(text) is not None:
-        raise ValueError(f"a header's {what} may hold no control character: {text!r}")
+        allowed = "has to be a token" if forbidden is _NOT_IN_NAME else "may hold no control character"
+        raise ValueError(f"a header's {what} {allowed}: {text!r}")
     return text
+
+
+def _check_name(name: Any) -> str:
+    """Return `name`, of a field that is to be sent."""
+    if name == "":
+        raise ValueError("a header's name has to be a token, not empty")
+    return _check(name, _NOT_IN_NAME, "name")
 
 
 class Headers:
@@ -29,8 +43,8 @@ class Headers:
 
     Names are compared without regard to case and keep the order and the case in which they came. A name that is not
     there reads as None, and deleting it does nothing. Raises `TypeError` for what is not a list, `AssertionError` for
-    names and values that are no `str`, `ValueError` for control characters. Source: PEP 3333, "The start_response()
-    Callable"; RFC 9110, section 5.
+    names and values that are no `str`, `ValueError` for control characters and for names that are no token. Source:
+    PEP 3333, "The start_response() Callable"; RFC 9110, section 5.
     """
 
     def __init__(self, headers: list[tuple[str, str]] | None = None) -> None:
@@ -39,7 +53,7 @@ class Headers:
         if type(headers) is not list:
             raise TypeError(f"headers have to be a list of pairs, not {headers!r}")
         for name, value in headers:
-            _check(name, _NOT_IN_NAME, "name")
+            _check_name(name)
             _check(value, _NOT_IN_VALUE, "value")
         self._headers = headers
 
@@ -49,13 +63,13 @@ class Headers:
     def __setitem__(self, name: str, val: str) -> None:
         """Replace all fields of that name by one at the end."""
         _check(val, _NOT_IN_VALUE, "value")
-        _check(name, _NOT_IN_NAME, "name")
+        _check_name(name)
         del self[name]
         self._headers.append((name, val))
 
     def __delitem__(self, name: str) -> None:
         """Take all fields of that name out."""
-        key = _check(name, _NOT_IN_NAME, "name").lower()
+        key = _check(name, _CONTROL, "name").lower()
         self._headers[:] = [pair for pair in self._headers if pair[0].lower() != key]
 
     def __getitem__(self, name: str) -> str | None:
@@ -64,7 +78,7 @@ class Headers:
 
     def get_all(self, name: str) -> list[str]:
         """Return the values of all fields of that name, in their order."""
-        key = _check(name, _NOT_IN_NAME, "name").lower()
+        key = _check(name, _CONTROL, "name").lower()
         return [value for other, value in self._headers if other.lower() == key]
 
     @overload
@@ -78,7 +92,7 @@ class Headers:
 
     def get(self, name: str, default: str | None = None) -> str | None:
         """Return the first value of that name, `default` if there is none."""
-        key = _check(name, _NOT_IN_NAME, "name").lower()
+        key = _check(name, _CONTROL, "name").lower()
         for other, value in self._headers:
             if other.lower() == key:
                 return value
@@ -114,6 +128,7 @@ class Headers:
         found = self.get(name)
         if found is not None:
             return found
+        _check_name(name)
         _check(value, _NOT_IN_VALUE, "value")
         self._headers.append((name, value))
         return value
@@ -124,10 +139,10 @@ class Headers:
         Underscores in a keyword become dashes; None as its value gives the name alone. Without `_value` the field is
         its parameters.
         """
-        _check(_name, _NOT_IN_NAME, "name")
+        _check_name(_name)
         parts = [] if _value is None else [_check(_value, _NOT_IN_VALUE, "value")]
         for keyword, value in _params.items():
-            name = _check(keyword, _NOT_IN_NAME, "parameter").replace("_", "-")
+            name = _check(keyword, _CONTROL, "parameter").replace("_", "-")
             parts.append(name if value is None else _format_parameter(name, value))
         self._headers.append((_name, "; ".join(parts)))
 

@@ -1,8 +1,9 @@
 """A plain HTTP server for one WSGI application, on ``http.server``: for trying out, teaching, tests.
 
 Here lives what ``wsgiref.simple_server`` documents: one request a connection, HTTP/1.0 answers, one
-request at a time unless mixed with ``ThreadingMixIn``. Nothing of the production server, of Twisted or of
-``settings`` is used here; what shall face the Internet is served by ``twistd wsgiref``.
+request at a time unless mixed with ``ThreadingMixIn``, as the demonstration of this module is. Nothing of
+the production server, of Twisted or of ``settings`` is used here; what shall face the Internet is served by
+``twistd wsgiref``.
 
 The server's methods are called by the thread in ``serve_forever`` or ``handle_request``; a request handler
 lives and dies in the one call that serves its connection.
@@ -11,10 +12,13 @@ lives and dies in the one call that serves its connection.
 from __future__ import annotations
 
 import io
-import platform
+import re
+import socket
+import socketserver
 import sys
 from collections.abc import Iterable
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from platform import python_implementation
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 from urllib.parse import unquote
 
@@ -34,12 +38,18 @@ __all__ = ["WSGIRequestHandler", "WSGIServer", "demo_app", "make_server"]
 
 __version__ = "0.2"  # of the interface, which programs and their tests see in "Server:"
 
-server_version = "WSGIServer/" + __version__
-sys_version = platform.python_implementation() + "/" + sys.version.split()[0]
+# As the running Python's own says it: without a version from 3.15 on.
+server_version = "WSGIServer" if sys.version_info >= (3, 15) else "WSGIServer/" + __version__
+sys_version = python_implementation() + "/" + sys.version.split()[0]
 software_version = server_version + " " + sys_version
 
 # The longest request line that is looked at, its line end included: http.server's own figure.
 _REQUEST_LINE_BYTES = 65536
+
+# A line of a field, or what continues one (RFC 9112 section 5); CR alone and NUL are in neither.
+_FIELD_LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\r\0]*\r?\n")
+_FOLDED_LINE = re.compile(rb"[ \t][^\r\0]*\r?\n")
+_FOLD = re.compile(r"[ \t]*\r?\n[ \t]+")
 
 _ServerT = TypeVar("_ServerT", bound="WSGIServer")
 
@@ -73,6 +83,16 @@ class WSGIServer(HTTPServer):
     application: WSGIApplication | None = None
     base_environ: dict[str, str]
 
+    def __init__(
+        self,
+        server_address: tuple[str, int],
+        RequestHandlerClass: type[BaseHTTPRequestHandler],
+        bind_and_activate: bool = True,
+    ) -> None:
+        if self.address_family == socket.AF_INET and _has_ipv6_only(server_address):
+            self.address_family = socket.AF_INET6
+        super().__init__(server_address, RequestHandlerClass, bind_and_activate)
+
     def server_bind(self) -> None:
         """The socket is bound, and ``base_environ`` names it."""
         super().server_bind()
@@ -80,8 +100,9 @@ class WSGIServer(HTTPServer):
 
     def setup_environ(self) -> None:
         """``base_environ`` holds the CGI variables of the server itself (RFC 3875 section 4.1)."""
+        name = self.server_name or "localhost"  # PEP 3333: never empty
         self.base_environ = {
-            "SERVER_NAME": self.server_name or "localhost",  # PEP 3333: never empty
+            "SERVER_NAME": f"[{name}]" if ":" in name else name,  # RFC 3875 section 4.1.14
             "GATEWAY_INTERFACE": "CGI/1.1",
             "SERVER_PORT": str(self.server_port),
             "REMOTE_HOST": "",
@@ -96,6 +117,45 @@ class WSGIServer(HTTPServer):
     def set_app(self, application: WSGIApplication | None) -> None:
         """Requests from now on go to *application*."""
         self.application = application
+
+
+def _has_ipv6_only(address: Any) -> bool:
+    """True if the host of *address* has IPv6 addresses and no other; False too if it can not be looked up."""
+    try:
+        host = address[0]
+        found = {each[0] for each in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)} if host else set()
+    except (OSError, ValueError, TypeError, LookupError):
+        return False  # whoever binds will say why
+    return found == {socket.AF_INET6}
+
+
+class _HeadLines:
+    """A stream whose lines are kept, so that it can be told whether ``http.server`` understood them all."""
+
+    def __init__(self, stream: io.BufferedIOBase) -> None:
+        self._stream = stream
+        self.kept: list[bytes] = []
+
+    def readline(self, limit: int = -1) -> bytes:
+        line = self._stream.readline(limit)
+        self.kept.append(line)
+        return line
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def _wrong_line(lines: list[bytes]) -> bytes | None:
+    """The first of a head's *lines* that is no field (RFC 9112 section 5), None if all are.
+
+    ``http.server`` takes it for the end of the head, and the fields after it for nothing.
+    """
+    for number, line in enumerate(lines):
+        if line in (b"\r\n", b"\n", b""):
+            return None
+        if not _FIELD_LINE.fullmatch(line) and not (number and _FOLDED_LINE.fullmatch(line)):
+            return line
+    return None
 
 
 class _BodyOnly(io.RawIOBase):
@@ -155,6 +215,7 @@ class WSGIRequestHandler(BaseHTTPRequestHandler):
 
     def _add_fields(self, environ: dict[str, Any]) -> None:
         for name, value in self.headers.items():
+            value = _FOLD.sub(" ", value)  # RFC 9112 section 5.2
             variable = name.replace("-", "_").upper()
             if variable in environ:
                 continue  # CONTENT_TYPE and CONTENT_LENGTH, which have no HTTP_
@@ -163,6 +224,25 @@ class WSGIRequestHandler(BaseHTTPRequestHandler):
                 environ[key] += "," + value.strip()  # RFC 9110 section 5.2
             else:
                 environ[key] = value.strip()
+
+    def parse_request(self) -> bool:
+        """True if request line and fields are understood; if not, the error has been sent.
+
+        That is 400 for a line that is no field, such as one whose name is not of ASCII: the fields after it would
+        be overlooked (RFC 9112 sections 2.2 and 5).
+        """
+        stream: Any = self.rfile
+        lines: Any = _HeadLines(stream)
+        self.rfile = lines
+        try:
+            understood = super().parse_request()
+        finally:
+            self.rfile = stream
+        wrong = _wrong_line(lines.kept) if understood else None
+        if wrong is None:
+            return understood
+        self.send_error(400, f"Bad header field ({wrong[:80].decode('latin-1').strip()!r})")
+        return False
 
     def get_stderr(self) -> ErrorStream:
         """The stream to be ``wsgi.errors``: standard error."""
@@ -182,11 +262,18 @@ class WSGIRequestHandler(BaseHTTPRequestHandler):
         if len(self.raw_requestline) > _REQUEST_LINE_BYTES:
             self.requestline = self.request_version = self.command = ""
             self.send_error(414)
-        elif self.parse_request():  # otherwise the error has been sent
+        elif self.parse_request():  # if not, the error has been sent
             self._run_application()
 
     def _run_application(self) -> None:
-        handler = ServerHandler(self._body(), self.wfile, self.get_stderr(), self.get_environ(), multithread=False)
+        handler = ServerHandler(
+            self._body(),
+            self.wfile,
+            self.get_stderr(),
+            self.get_environ(),
+            multithread=isinstance(self.server, socketserver.ThreadingMixIn),
+            multiprocess=isinstance(self.server, getattr(socketserver, "ForkingMixIn", ())),
+        )
         handler.request_handler = self
         application = self.server.get_app()
         if application is None:
@@ -230,11 +317,18 @@ def make_server(
 ) -> WSGIServer:
     """A *server_class* that listens on *host* and *port* and serves *app*; port 0 takes a free one.
 
-    It is a context manager that closes its socket. Raises OSError if the port cannot be had.
+    A *host* that has IPv6 addresses only, such as ``"::1"``, is listened on by IPv6. The server is a context
+    manager that closes its socket. Raises OSError if the port cannot be had.
     """
     server = server_class((host, port), handler_class)
     server.set_app(app)
     return server
+
+
+class _DemoServer(socketserver.ThreadingMixIn, WSGIServer):
+    """A thread for each connection: browsers open one to spare, which would keep all others waiting."""
+
+    daemon_threads = True
 
 
 def _main(arguments: list[str] | None = None) -> int:
@@ -248,12 +342,13 @@ def _main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1; '': every address")
     options = parser.parse_args(arguments)
     try:
-        server = make_server(options.host, options.port, demo_app)
+        server = make_server(options.host, options.port, demo_app, _DemoServer)
     except (OSError, OverflowError) as error:
         print(f"cannot listen on port {options.port} of {options.host!r}: {error}", file=sys.stderr)
         return 1
     with server:
         host = options.host or "localhost"
+        host = f"[{host}]" if ":" in host else host
         print(f"Serving demo_app on http://{host}:{server.server_port}/", flush=True)
         try:
             server.serve_forever()

@@ -28,9 +28,9 @@ _OF_THE_REQUEST = re.compile("HTTP_|REQUEST_METHOD|SCRIPT_NAME|PATH_INFO|QUERY_S
 # RFC 9110 section 9.3 and RFC 5789; CONNECT never reaches an application.
 _KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH"})
 # Narrower than a token of RFC 9110: PEP 3333 wants no punctuation around a name, and a name outside these characters
-# does not survive the CGI spelling (HTTP_...) of the next hop.
-_FIELD_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# does not survive the CGI spelling (HTTP_...) of the next hop. Values are narrower too: no control character at all.
+header_re = re.compile(r"^[A-Za-z][A-Za-z0-9_-]*$")
+bad_header_value_re = re.compile(r"[\x00-\x1f\x7f]")
 # RFC 9110 sections 15.3.5 and 15.4.5: these have no content, so they have no type of content.
 _WITHOUT_CONTENT = frozenset({"204", "304"})
 _END = object()
@@ -345,7 +345,7 @@ def check_headers(headers: list[tuple[str, str]]) -> None:
         name, value = item
         if type(name) is not str or type(value) is not str:
             raise AssertionError(f"Name and value of a header must be native str, not {_described(item)}")
-        if not _FIELD_NAME.fullmatch(name):
+        if not header_re.fullmatch(name):
             raise AssertionError(f"Bad header name {name!r:.100}: a letter, then letters, digits, '-' and '_' only")
         if name[-1] in "-_":
             raise AssertionError(f"A header name must not end with '-' or '_': {name!r:.100}")
@@ -383,7 +383,7 @@ def check_iterator(iterator: Any) -> None:
 
 
 def _check_sendable(text: str, title: str) -> None:
-    if _CONTROL.search(text):
+    if bad_header_value_re.search(text):
         raise AssertionError(f"{title} must not have control characters: {text!r:.200}")
     if not text.isascii():
         _check_latin1(text, title)

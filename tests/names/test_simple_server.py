@@ -138,6 +138,12 @@ def test_answer_and_log_are_those_of_the_standard_library(request_: bytes) -> No
     assert ours[1] == theirs[1]
 
 
+def test_http_0_9_is_answered_by_a_body() -> None:
+    assert environ_of(twisted_wsgiref.simple_server, b"GET /a\r\n")["SERVER_PROTOCOL"] == "HTTP/0.9"
+    answer, _ = serve(twisted_wsgiref.simple_server, demo_app, b"GET /a\r\n")
+    assert answer.startswith(b"Hello world!\n")
+
+
 def test_demo_app_says_what_the_standard_library_says() -> None:
     pages = []
     for module in MODULES:
@@ -262,7 +268,7 @@ def test_real_requests_pass_the_validator(server_class: type[WSGIServer]) -> Non
             answer = connection.getresponse()
             assert (answer.status, answer.reason) == (201, "Made")
             assert answer.getheader("X-Path") == "/here"
-            assert answer.getheader("Server", "").startswith("WSGIServer/0.2 ")
+            assert answer.getheader("Server") == wsgiref.simple_server.software_version
             assert answer.read() == b"x" * size
             connection.close()
 
@@ -297,6 +303,7 @@ def test_the_module_serves_the_demo_until_interrupted() -> None:
             _, errors = child.communicate()
         finally:
             watchdog.cancel()
+            child.kill()  # if it has not ended by itself, nobody waits for it
     assert child.returncode == 0
     assert "Traceback" not in errors
 
@@ -318,3 +325,193 @@ def test_ctrl_c_in_the_middle_of_a_request_ends_the_server() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         serve(twisted_wsgiref.simple_server, app, b"GET / HTTP/1.0\r\n\r\n")
+
+
+def status_of(answer: bytes) -> bytes:
+    return answer.split(b"\r\n", 1)[0].partition(b" ")[2]
+
+
+def body_of(answer: bytes) -> bytes:
+    return answer.partition(b"\r\n\r\n")[2]
+
+
+@pytest.mark.parametrize("blocks", [[b"one"], [b"one", b"two"], iter([b"one", b"two"])])
+def test_no_body_is_sent_to_head(blocks: Any) -> None:
+    def app(environ: Any, start_response: Any) -> Any:
+        environ["REQUEST_METHOD"] = "GET"  # as middleware does that knows no HEAD
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return blocks
+
+    answer, log = serve(twisted_wsgiref.simple_server, app, b"HEAD / HTTP/1.1\r\n\r\n")
+    assert (status_of(answer), body_of(answer)) == (b"200 OK", b"")
+    assert (b"Content-Length: 3\r\n" in answer) == (blocks == [b"one"])
+    assert log[0] == '"HEAD / HTTP/1.1" 200 0'
+
+
+@pytest.mark.parametrize("blocks", [[], [b""], iter(())])
+def test_no_length_is_made_up_for_head(blocks: Any) -> None:
+    def app(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return blocks
+
+    answer, _ = serve(twisted_wsgiref.simple_server, app, b"HEAD / HTTP/1.1\r\n\r\n")
+    assert b"Content-Length" not in answer
+
+
+@pytest.mark.parametrize("status", ["204 No Content", "304 Not Modified", "103 Early Hints"])
+@pytest.mark.parametrize("blocks", [[], [b""], [b"body"], [b"bo", b"dy"]])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_an_answer_without_content_has_no_body_and_no_length(status: str, blocks: Any, method: str) -> None:
+    def app(environ: Any, start_response: Any) -> Any:
+        start_response(status, [])
+        return blocks
+
+    answer, _ = serve(twisted_wsgiref.simple_server, app, f"{method} / HTTP/1.1\r\n\r\n".encode())
+    assert (status_of(answer), body_of(answer)) == (status.encode(), b"")
+    assert b"Content-Length" not in answer
+
+
+def test_a_length_that_the_application_gives_is_sent_to_head() -> None:
+    def app(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", [("Content-Length", "500")])
+        return []
+
+    answer, _ = serve(twisted_wsgiref.simple_server, app, b"HEAD / HTTP/1.1\r\n\r\n")
+    assert b"Content-Length: 500\r\n" in answer
+
+
+WRONG_LINES = [
+    b"X-\xc3\x84: 1",
+    b"X-\xc4: 1",
+    b"no colon",
+    b"X Y: 1",
+    b"X : 1",
+    b": 1",
+    b" folded at once",
+    b"From someone",
+    b"X: a\rY: b",
+    b"X: a\0b",
+    b"X(Y): 1",
+]
+
+
+@pytest.mark.parametrize("line", WRONG_LINES)
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+def test_a_line_that_is_no_field_hides_none_after_it(line: bytes, method: str) -> None:
+    def app(environ: Any, start_response: Any) -> Any:
+        raise RuntimeError("the request has a length that is not seen")
+
+    request = b"%b / HTTP/1.1\r\n%b\r\nContent-Length: 2\r\nCookie: a=b\r\n\r\nab" % (method.encode(), line)
+    answer, _ = serve(twisted_wsgiref.simple_server, app, request)
+    assert status_of(answer).startswith(b"400 Bad header field (")
+    if method == "HEAD":
+        assert body_of(answer) == b""
+
+
+def test_what_comes_after_the_head_is_no_field() -> None:
+    request = b"POST / HTTP/1.1\r\nContent-Length: 8\r\n\r\nno field"
+    assert environ_of(twisted_wsgiref.simple_server, request)["CONTENT_LENGTH"] == "8"
+
+
+@pytest.mark.parametrize("end", [b"\r\n", b"\n"])
+def test_a_folded_value_is_one_line(end: bytes) -> None:
+    lines = [b"GET / HTTP/1.1", b"X-A: one  ", b"\t two", b"  three", b"X-B: \xe4", b"", b""]
+    environ = environ_of(twisted_wsgiref.simple_server, end.join(lines))
+    assert (environ["HTTP_X_A"], environ["HTTP_X_B"]) == ("one two three", "\xe4")
+
+
+def answered(port: int, host: str = "127.0.0.1") -> bytes:
+    connection = HTTPConnection(host, port, timeout=SECONDS)
+    try:
+        connection.request("GET", "/")
+        return connection.getresponse().read()
+    finally:
+        connection.close()
+
+
+def has_ipv6() -> bool:
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
+class Silent(WSGIRequestHandler):
+    def log_message(self, format: str, *arguments: object) -> None:
+        pass
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
+@pytest.mark.parametrize("server_class", [WSGIServer, Threaded])
+def test_an_ipv6_address_can_be_listened_on(server_class: type[WSGIServer]) -> None:
+    environs: list[dict[str, Any]] = []
+
+    def app(environ: Any, start_response: Any) -> Any:
+        environs.append(environ)
+        return demo_app(environ, start_response)
+
+    server = make_server("::1", 0, validator(app), server_class, Silent)
+    assert type(server) is server_class
+    with serving(server) as port:
+        assert answered(port, "::1").startswith(b"Hello world!")
+    assert environs[0]["REMOTE_ADDR"] == "::1"
+    assert ":" not in environs[0]["SERVER_NAME"].strip("[]") or environs[0]["SERVER_NAME"] == "[::1]"
+
+
+def test_an_address_without_a_name_is_in_brackets() -> None:
+    server = WSGIServer(("127.0.0.1", 0), Silent, bind_and_activate=False)
+    server.server_name, server.server_port = "2001:db8::1", 80
+    server.setup_environ()
+    server.server_close()
+    assert server.base_environ["SERVER_NAME"] == "[2001:db8::1]"
+
+
+@pytest.mark.parametrize("host", ["", "127.0.0.1", "localhost"])
+def test_ipv4_is_still_the_family_of_all_other_addresses(host: str) -> None:
+    with make_server(host, 0, demo_app) as server:
+        assert server.socket.family == socket.AF_INET
+
+
+def test_a_host_that_is_not_known_is_an_oserror() -> None:
+    with pytest.raises(OSError, match=r".+"):
+        make_server("no such host.invalid", 0, demo_app)
+
+
+@pytest.mark.parametrize("server_class", [WSGIServer, Threaded])
+def test_the_environ_says_whether_there_are_threads(server_class: type[WSGIServer]) -> None:
+    environs: list[dict[str, Any]] = []
+
+    def app(environ: Any, start_response: Any) -> Any:
+        environs.append(environ)
+        return demo_app(environ, start_response)
+
+    with serving(make_server("127.0.0.1", 0, app, server_class, Silent)) as port:
+        answered(port)
+    assert environs[0]["wsgi.multithread"] is (server_class is Threaded)
+    assert environs[0]["wsgi.multiprocess"] is False
+
+
+def test_the_version_is_that_of_the_running_python() -> None:
+    theirs, ours = MODULES
+    for name in ("server_version", "sys_version", "software_version"):
+        assert getattr(ours, name) == getattr(theirs, name)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGINT to a child")
+def test_a_browsers_spare_connection_keeps_nobody_waiting() -> None:
+    with subprocess.Popen([*COMMAND, "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        watchdog = threading.Timer(SECONDS * 3, child.kill)
+        watchdog.start()
+        try:
+            assert child.stdout is not None
+            port = int(child.stdout.readline().rstrip("/\n").rpartition(":")[2])
+            with socket.create_connection(("127.0.0.1", port), timeout=SECONDS):  # and nothing is ever sent
+                assert b"wsgi.multithread = True" in answered(port)
+                child.send_signal(signal.SIGINT)
+                _, errors = child.communicate()
+        finally:
+            watchdog.cancel()
+            child.kill()  # if it has not ended by itself, nobody waits for it
+    assert child.returncode == 0
+    assert "Traceback" not in errors
