@@ -97,6 +97,7 @@ class CommandLineService(Service):
         self._takes_signals = False
         self._problem: str | None = None
         self._starting = False
+        ending.grace = options["settings"].grace
         service.whenListening.addCallbacks(self._listening, self._not_listening)
 
     @property
@@ -194,6 +195,7 @@ class ParentProcess(CommandLineService):
         super().__init__(service, options, None, ending, reactor, notifier)
         self._identity = identity
         service.host = self
+        ending.call_last(service.kill_all)
 
     def _reopen_logs(self) -> None:
         self._service.reopen_logs()

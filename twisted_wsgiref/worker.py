@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import fcntl
 import os
-import select
 import signal
 import socket
 import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NoReturn
@@ -25,6 +23,7 @@ from ._ops import forks
 from ._ops.access_log import AccessLog
 from ._ops.adopt import AdoptingReactor
 from ._ops.fairness import Table, Turn, pace
+from ._ops.lifeline import ORPHAN_GRACE, Lifeline
 from ._ops.link import LINE, TABLE, Line, Orders, beginning, connect, message, read_orders
 from ._ops.listeners import Bound, be_activated
 from ._ops.loading import LoadError, load_application
@@ -42,10 +41,6 @@ _log = Logger()
 DEMO: Final = "twisted_wsgiref.simple_server:demo_app"
 # What is inherited moves to these numbers, out of the way of whoever counts from 3, as systemd's protocol does.
 _OUT_OF_THE_WAY: Final = 64
-# Whoever has lost its parent has nobody to kill it in the end: port and process are gone within 6 seconds.
-ORPHAN_GRACE: Final = 4.0
-# The parent is looked for this often while the application is imported, in seconds.
-_LOOK: Final = 0.5
 
 
 class Told(dict[str, Any]):
@@ -111,11 +106,16 @@ class WorkerService(ServingService):
         self._ending.fail(failure.getErrorMessage())
 
     def orphaned(self) -> None:
-        """Finish, since the parent is gone."""
-        if self.running:
-            _log.critical("the parent is gone: answering the requests in flight, then ending")
-            self._is_hurried = self._grace > ORPHAN_GRACE
-            self._grace = min(self._grace, ORPHAN_GRACE)
+        """Finish soon, since the parent is gone, also if it had this process drain before."""
+        if not self._is_alone:
+            self._is_alone = True
+            left = ORPHAN_GRACE if self.running else min(ORPHAN_GRACE, self._end - time.monotonic())
+            _log.critical("the parent is gone: what is in flight may take {left:.1f} s", left=max(0.0, left))
+            if self.running:
+                self._is_hurried = self._grace > ORPHAN_GRACE
+                self._grace = min(self._grace, ORPHAN_GRACE)
+            else:
+                self._hurry(max(0.0, left))
         self._ending.stop()
 
     def stopService(self) -> Any:
@@ -123,8 +123,13 @@ class WorkerService(ServingService):
         self._share.give_up()
         stopped = super().stopService()
         if self._is_hurried:
-            self._reactor.callLater(ORPHAN_GRACE, lambda: self._cut_short(self._service.threads_at_work()))
+            self._hurry(ORPHAN_GRACE)
         return stopped
+
+    def _hurry(self, left: float) -> None:
+        """Cut short in `left` seconds what the service itself would give more time."""
+        self._end_within(left)
+        self._reactor.callLater(left, lambda: self._cut_short(self._service.threads_at_work()))
 
 
 class Share:
@@ -195,12 +200,14 @@ def main() -> None:
     # Standard output belongs to the access log and to the application's own prints.
     globalLogBeginner.beginLoggingTo([_log_of(orders.number)], redirectStandardIO=False)
     ending = Ending(reactor)
+    lifeline = Lifeline(sock, orders.parent)
     application, access_log = _load(orders, settings, sock)
     del inherited
     service = _make_service(
         application, orders, settings, access_log, (ending, reactor), Share(table, orders.slot), bound
     )
     connect(reactor, sock, service.line)
+    lifeline.serves = True
     running: Any = reactor
     running.addSystemEventTrigger("before", "shutdown", service.stopService)
     running.callWhenRunning(service.startService)
@@ -210,8 +217,6 @@ def main() -> None:
 
 def _load(orders: Orders, settings: Settings, sock: socket.socket) -> tuple[Any, AccessLog | None]:
     """Return the application and the access log, or end the process after telling the parent why."""
-    loaded = threading.Event()
-    threading.Thread(target=_watch_parent, args=(sock, loaded), name="parent", daemon=True).start()
     try:
         application = load_application(orders.app or DEMO)
         access_log = None if settings.access_log in ("off", "") else AccessLog(settings.access_log)
@@ -220,7 +225,6 @@ def _load(orders: Orders, settings: Settings, sock: socket.socket) -> tuple[Any,
         _end_with(sock, "failed" if error.traceback else "hopeless", str(error), error.traceback)
     except OSError as error:
         _end_with(sock, "hopeless", f"--access-log is {settings.access_log!r}: {error.strerror or error}")
-    loaded.set()
     return application, access_log
 
 
@@ -303,15 +307,6 @@ def _restore_environment(orders: Orders) -> None:
             os.dup2(nothing, number, inheritable=False)
             os.close(nothing)
     be_activated(descriptors, names)
-
-
-def _watch_parent(sock: socket.socket, started: threading.Event) -> None:
-    """End the process if the parent does, until the reactor can tell: an import may take for ever."""
-    poll = select.poll()
-    poll.register(sock.fileno(), select.POLLHUP)
-    while not started.is_set():
-        if poll.poll(_LOOK * 1000) and not started.is_set():
-            os._exit(1)
 
 
 if __name__ == "__main__":

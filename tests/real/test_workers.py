@@ -486,6 +486,55 @@ def test_the_parents_death_is_the_end_of_its_workers(folder: Path) -> None:
     assert len(answers) == 1
 
 
+# What keeps a worker: a thread with a request, its reactor's own thread, or what comes after the reactor.
+KEPT = {
+    "/stuck": "wait()",
+    "/reactor": "from twisted.internet import reactor; reactor.callFromThread(wait)",
+    "/after": "threading.Thread(target=wait).start()",
+}
+
+
+@pytest.mark.parametrize("path", KEPT)
+def test_a_worker_that_drains_does_not_outlive_its_parent(path: str, folder: Path) -> None:
+    (folder / "demo.py").write_text(
+        f"""
+import threading
+wait = threading.Event().wait
+
+def app(environ, start_response):
+    start_response("200 OK", [])
+    print("in flight", flush=True)
+    {KEPT[path]}
+    return []
+"""
+    )
+    with house(folder) as child:
+        port = child.port()
+        asked(port, path, [])
+        child.wait_for(re.compile("in flight"))
+        child.process.terminate()
+        child.wait_for(re.compile(r"SIGTERM: answering the requests in flight, for 25 s at most, then stopping\n"))
+        child.wait_for(re.compile(r"worker \d: .*SIGTERM|did not turn|Main loop terminated"))
+        child.process.kill()
+        begun = time.monotonic()
+        until(lambda: not any(alive(pid) for pid in pids(child)), 8)
+        assert time.monotonic() - begun < 6
+
+
+def test_a_second_ctrl_c_is_the_end_of_all_at_once(folder: Path) -> None:
+    with house(folder) as child:
+        port = child.port()
+        asked(port, "/stuck", [])
+        child.wait_for(re.compile("in flight"))
+        child.process.send_signal(signal.SIGINT)
+        child.wait_for(re.compile("for 25 s at most, then stopping; a second Ctrl-C ends it at once"))
+        threading.Event().wait(1.1)  # what comes sooner is the same key press
+        begun = time.monotonic()
+        assert child.end(signal.SIGINT) == -signal.SIGINT
+        until(lambda: not any(alive(pid) for pid in pids(child)), 2)
+        assert time.monotonic() - begun < 2
+
+
 def test_a_parent_that_dies_during_the_import_leaves_no_orphan(folder: Path) -> None:
     (folder / "demo.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(3600)\n")
     with house(folder) as child:

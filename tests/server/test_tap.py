@@ -393,6 +393,48 @@ def test_a_signal_stops_the_reactor_once_and_the_status_is_0(handlers: None, log
     ]
 
 
+@pytest.mark.parametrize(
+    ("number", "line"),
+    [
+        (signal.SIGTERM, "SIGTERM: answering the requests in flight, for 7 s at most, then stopping"),
+        (
+            signal.SIGINT,
+            "SIGINT: answering the requests in flight, for 7 s at most, then stopping; a second Ctrl-C ends it at once",
+        ),
+    ],
+)
+def test_whoever_stops_it_is_told_how_long_that_may_take(
+    number: int, line: str, handlers: None, logged: list[LogEvent]
+) -> None:
+    reactor = FakeReactor()
+    ending = Ending(reactor, register=lambda call: None)
+    ending.grace = 7.0
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, reactor.sigTerm)
+    ending.take_signals()
+    signal.raise_signal(number)
+    assert [each["line"] for each in logged if "line" in each] == [line]
+
+
+def test_the_last_calls_come_before_an_impatient_end_and_none_stops_it(
+    handlers: None, logged: list[LogEvent], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reactor, called = FakeReactor(), []
+    now = [100.0]
+    monkeypatch.setattr("twisted_wsgiref._ops.signals.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("twisted_wsgiref._ops.signals.os.kill", lambda pid, number: called.append(f"{number}"))
+    ending = Ending(reactor, register=lambda call: None)
+    ending.call_last(lambda: called.append("children"))
+    ending.call_last(lambda: 1 / 0)
+    ending.call_last(lambda: called.append("terminal"))
+    signal.signal(signal.SIGINT, reactor.sigTerm)
+    ending.take_signals()
+    for seconds in (0.0, 0.5, 2.0):
+        now[0] = 100.0 + seconds
+        signal.raise_signal(signal.SIGINT)
+    assert called == ["children", "terminal", f"{signal.SIGINT:d}"]
+
+
 def test_a_signal_that_is_not_the_reactors_is_left_alone(handlers: None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     Ending(FakeReactor(), register=lambda call: None).take_signals()

@@ -32,7 +32,8 @@ class Orders:
     """What a child has to know.
 
     `settings` are the fields of `Settings`; `path` is PYTHONPATH as it was, or None; `born` is when the child was
-    started, by the monotonic clock that all processes of a system share; `activated` is what systemd gave.
+    started, by the monotonic clock that all processes of a system share; `parent` is the pid of who gives them;
+    `activated` is what systemd gave.
     """
 
     number: int
@@ -44,6 +45,7 @@ class Orders:
     sockets: list[Bound]
     path: str | None
     born: float = 0.0
+    parent: int = 0
     activated: tuple[Sequence[int], Sequence[str]] = ((), ())
 
     def text(self) -> str:

@@ -241,7 +241,7 @@ class ParentService(Service):
             )
             connect(self._reactor, ours.dup(), child.line)
         _say(f"worker {child.number} starts: pid {child.process.pid}")
-        child.line.order(replace(orders, path=path, born=time.monotonic()))
+        child.line.order(replace(orders, path=path, born=time.monotonic(), parent=os.getpid()))
 
     def signal(self, number: int, signum: int) -> None:
         """Send a signal to the child `number`, if it is still there; who is killed shows where it hangs first."""
@@ -250,6 +250,11 @@ class ParentService(Service):
             self._reactor.callLater(TO_DUMP, self._send, number, signum)
         else:
             self._send(number, signum)
+
+    def kill_all(self) -> None:
+        """End every child at once. Called by a signal's handler, before this process ends in the same way."""
+        for number in list(self._children):
+            self._send(number, signal.SIGKILL)
 
     def _send(self, number: int, signum: int) -> None:
         child = self._children.get(number)

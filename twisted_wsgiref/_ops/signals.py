@@ -31,10 +31,13 @@ class Ending:
     """How this process comes to its end: by a signal, with status 0, or by `fail`, with status 1.
 
     `register` is told of what to call when the interpreter ends: make the object before the application is imported,
-    so that the application's own endings come first. Called in the main thread, which is the reactor's.
+    so that the application's own endings come first. ``grace`` is how long the end may take, in seconds, for whoever
+    asks for it. Called in the main thread, which is the reactor's.
     """
 
     def __init__(self, reactor: Any, *, register: Callable[[Callable[[], None]], object] = atexit.register) -> None:
+        self.grace: float | None = None
+        self._last_calls: list[Callable[[], object]] = []
         self._reactor = reactor
         self._since: float | None = None
         self.status = 0
@@ -61,9 +64,14 @@ class Ending:
         """Have the process end with `status` once it ends; the first that is not 0 counts."""
         self.status = self.status or status
 
+    def call_last(self, call: Callable[[], object]) -> None:
+        """Have `call` called before an end that nothing else comes before: `leave_now`, or a second Ctrl-C."""
+        self._last_calls.append(call)
+
     def leave_now(self, status: int) -> NoReturn:
         """End the process here and now, with `status`; nothing of the interpreter's or of Twisted's end is run."""
         self.end_with(status)
+        self._call_last()
         _flush()
         os._exit(self.status)
 
@@ -72,13 +80,27 @@ class Ending:
         self._stop()
 
     def _asked_to_stop(self, number: int, frame: FrameType | None) -> None:
-        name, now = signal.Signals(number).name, time.monotonic()
+        now = time.monotonic()
         if self._since is None:
             self._since = now
-            self._reactor.callFromThread(self._stop, f"{name}: answering the requests in flight, then stopping")
+            self._reactor.callFromThread(self._stop, self._line(number))
         elif number == signal.SIGINT and now - self._since > IMPATIENT_SECONDS:
+            self._call_last()
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
+
+    def _line(self, number: int) -> str:
+        most = "" if self.grace is None else f", for {self.grace:g} s at most"
+        # Whoever looks on may not want to wait.
+        hint = "; a second Ctrl-C ends it at once" if number == signal.SIGINT else ""
+        return f"{signal.Signals(number).name}: answering the requests in flight{most}, then stopping{hint}"
+
+    def _call_last(self) -> None:
+        for call in self._last_calls:
+            try:
+                call()
+            except Exception:
+                _log.failure("at the end")  # which comes, whatever fails
 
     def _stop(self, line: str = "") -> None:
         if line:
