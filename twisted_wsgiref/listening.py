@@ -6,9 +6,12 @@ What lives here: what a service is told to listen on, before there is a socket. 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
+from difflib import get_close_matches
 from typing import Any, Final
 
+from twisted.internet import endpoints
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import SSL4ServerEndpoint, serverFromString
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
@@ -101,7 +104,63 @@ def parse_endpoint(reactor: Any, description: str) -> IStreamServerEndpoint:
     except ListenError:
         raise
     except Exception as error:
-        raise ListenError(f"can not listen on {description!r}: {explain(error)}") from None
+        raise ListenError(f"can not listen on {description!r}: {_cure(description, error)}") from None
+
+
+def endpoint_of_address(address: str) -> str | None:
+    """Return the endpoint that other servers mean by `address`, HOST:PORT or :PORT; None if it is no such thing."""
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        return None
+    host = host.removeprefix("[").removesuffix("]")
+    if host in ("", "*"):
+        return f"tcp:{port}"
+    # A colon in a description parts its words, so those of an IPv6 address are escaped.
+    kind = "tcp6" if ":" in host else "tcp"
+    return f"{kind}:{port}:interface={host}".replace(host, host.replace(":", r"\:"))
+
+
+def _cure(description: str, error: Exception) -> str:
+    """Return what is wrong with an endpoint that is none, and what to write instead."""
+    kind, colon, _ = description.partition(":")
+    if kind == "systemd" and isinstance(error, IndexError | KeyError):
+        return _unactivated()
+    if colon and kind in _KINDS:
+        return explain(error)
+    meant = _meant(description)
+    if meant:
+        return f"as an endpoint that is {meant}"
+    if kind not in _KINDS and "Unknown endpoint type" not in str(error):
+        return explain(error)  # a plugin's
+    near = get_close_matches(kind, _KINDS, n=1)
+    guess = f"did you mean {near[0]}:?" if near and colon else "an endpoint is such as tcp:8000 or unix:/run/app.sock"
+    return f"{explain(error)}; {guess}"
+
+
+# Those that people write by hand; plugins bring more.
+_KINDS: Final = ("tcp", "tcp6", "unix", "ssl", "tls", "systemd", "haproxy")
+
+
+def _meant(description: str) -> str:
+    """Return the endpoint that a port, a path or an address is meant for; "" if it looks like none of them."""
+    if description.startswith("/"):
+        return f"unix:{description}"
+    if description.isascii() and description.isdigit():
+        return f"tcp:{description}"
+    address = re.sub(r"https?://", "", description).rstrip("/")
+    host = address.rpartition(":")[0]
+    if host in ("", "*", "localhost") or "." in host or host.startswith("["):
+        return endpoint_of_address(address) or ""
+    return ""
+
+
+def _unactivated() -> str:
+    given: Any = getattr(getattr(endpoints, "_SystemdParser", None), "_sddaemon", None)
+    count = 0 if given is None else len(given.inheritedDescriptors())
+    if not count:
+        return "systemd has handed over no socket: it does so to what its .socket unit starts (LISTEN_FDS)"
+    names = ", ".join(sorted(given.inheritedNamedDescriptors())) or "none"
+    return f"systemd has handed over sockets 0 to {count - 1}, of the names {names}"
 
 
 def explain(error: BaseException | None) -> str:

@@ -32,8 +32,8 @@ from ._ops.parent import ParentService
 from ._ops.signals import Ending
 from ._ops.supervisor import Patience
 from ._ops.watching import Watch, check_installed
-from ._ops.words import FLAGS, PARAMETERS, joined, nearest, option
-from .listening import ListenError, parse_endpoint
+from ._ops.words import FLAGS, PARAMETERS, joined, mistake, option
+from .listening import ListenError, endpoint_of_address, parse_endpoint
 from .process import CommandLineService, ParentProcess, ServingService
 from .service import WSGIService
 from .settings import SettingError, Settings
@@ -104,13 +104,18 @@ class Options(UsageOptions):
 
     def opt_listen(self, endpoint: str) -> None:
         """Listen on this endpoint, as tcp:8000, unix:/run/app.sock or ssl:443:privateKey=key.pem; may be repeated."""
+        if not endpoint.strip():
+            raise UsageError("--listen is empty: it has to be an endpoint, as tcp:8000 or unix:/run/app.sock")
         self["endpoints"].append(endpoint)
 
     opt_l = opt_listen
 
     def opt_bind(self, address: str) -> None:
         """Listen on HOST:PORT, :PORT or unix:PATH, as gunicorn's users write it; may be repeated."""
-        self["endpoints"].append(_endpoint_of_address(address))
+        endpoint = address if address.startswith("unix:") else endpoint_of_address(address)
+        if endpoint is None:
+            raise UsageError(f"--bind is {address!r}: it has to be HOST:PORT, :PORT or unix:PATH; see also --listen")
+        self["endpoints"].append(endpoint)
 
     opt_b = opt_bind
 
@@ -122,6 +127,7 @@ class Options(UsageOptions):
             raise UsageError(str(error)) from None
 
     opt_p = opt_port
+    opt_h = UsageOptions.opt_help
 
     def opt_version(self) -> NoReturn:
         """Print the version and exit."""
@@ -144,11 +150,14 @@ class Options(UsageOptions):
         try:
             found, rest = getopt.gnu_getopt(words, self.shortOpt, self.longOpt)
         except getopt.error as error:
-            raise UsageError(f"{error}{nearest(error, self.longOpt)}; --help lists all") from None
+            raise UsageError(mistake(error, self.longOpt)) from None
         found = joined(found)
         ordered: list[str] = []
         for name, value in found:
             takes_value = f"{name[2:]}=" in self.longOpt or f"{name[1:]}:" in self.shortOpt
+            if takes_value and value.startswith("--") and {value[2:], f"{value[2:]}="} & set(self.longOpt):
+                # Other servers have flags of the same names, as --access-log.
+                raise UsageError(f"{name} needs a value, and {value} is an option; --help lists all")
             ordered += [name, value] if takes_value else [name]
         return [*ordered, "--", *rest]
 
@@ -156,7 +165,8 @@ class Options(UsageOptions):
         """Take the application where it is given without --app."""
         if len(words) + (self["app"] is not None) > 1:
             extra = words[-1]
-            raise UsageError(f"there is already an application, so what is {extra!r}?")
+            remark = " (an address is for --bind)" if endpoint_of_address(extra) else ""
+            raise UsageError(f"there is already an application, so what is {extra!r}{remark}?")
         if words:
             self["app"] = words[0]
 
@@ -221,21 +231,6 @@ def _table(path: str, named: str) -> dict[str, configuration.Given]:
     except OSError as error:
         raise SettingError(f"{named} is {path!r}: {error.strerror or error}") from None
     return configuration.from_file(path, content)
-
-
-def _endpoint_of_address(address: str) -> str:
-    """Return the endpoint that gunicorn's ``--bind`` means by `address`. Raises `UsageError`."""
-    if address.startswith("unix:"):
-        return address
-    host, colon, port = address.rpartition(":")
-    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise UsageError(f"--bind is {address!r}: it has to be HOST:PORT, :PORT or unix:PATH; see also --listen")
-    host = host.removeprefix("[").removesuffix("]")
-    if not host:
-        return f"tcp:{port}"
-    # A colon in a description parts its words, so those of an IPv6 address are escaped.
-    kind = "tcp6" if ":" in host else "tcp"
-    return f"{kind}:{port}:interface={host}".replace(host, host.replace(":", r"\:"))
 
 
 def refuse(options: Options, line: str, traceback: str = "") -> NoReturn:

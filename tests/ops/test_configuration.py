@@ -170,6 +170,8 @@ def test_a_pyproject_without_our_table_is_a_mistake(text: str) -> None:
 
 def test_what_is_no_toml_is_one_line() -> None:
     assert refusal(file="threads = 1\nthreads = = 2").startswith("site.toml is not TOML: Invalid value (at line 2")
+    with pytest.raises(SettingError, match=r"^conf.py is not TOML, which the settings have to be written in: "):
+        from_file("conf.py", b"import os")
     with pytest.raises(SettingError, match=r"^site.toml is not UTF-8: octet 1 of it is 0xe9$"):
         from_file("site.toml", b"#\xe9")
 
@@ -183,6 +185,7 @@ def test_what_is_no_toml_is_one_line() -> None:
         ("thread = 1", "site.toml: thread names no setting; did you mean threads?"),
         ("max-bodi = 1", "site.toml: max-bodi names no setting; did you mean max_body?"),
         ("zzz = 1", "site.toml: zzz names no setting"),
+        ("graceful_timeout = 30", "site.toml: graceful_timeout names no setting: here it is --grace"),
         ("[deadlines]\nlinger = 1", "site.toml: deadlines names no setting"),
         ("max_body = 1\nmax-body = 1", "site.toml: max-body is there twice, with - and with _"),
         ("threads = 1.5", "site.toml: threads is 1.5: a whole number is wanted"),
@@ -220,6 +223,7 @@ def test_a_mistake_in_the_file_says_where_it_is(text: str, line: str) -> None:
     [
         ({f"{US}THREAD": "1"}, f"{US}THREAD names no setting; did you mean {US}THREADS?"),
         ({"TWISTED_WSGIREF_": "1"}, "TWISTED_WSGIREF_ names no setting"),
+        ({f"{US}UDS": "1"}, f"{US}UDS names no setting: here it is --listen unix:PATH:mode=660"),
         ({"TWISTED_WSGIREF_THREADS": ""}, "TWISTED_WSGIREF_THREADS is '': not a whole number"),
         ({"TWISTED_WSGIREF_THREADS": "0"}, "TWISTED_WSGIREF_THREADS is 0: it has to be at least 1"),
         ({f"{US}PORT": "tcp://10.0.0.1"}, f"{US}PORT is 'tcp://10.0.0.1': it has to be a number from 0 to 65535"),

@@ -17,6 +17,7 @@ import treq
 from twisted.internet import defer, endpoints, reactor, task
 from twisted.internet.address import UNIXAddress
 from twisted.internet.protocol import Protocol
+from twisted.python.systemd import ListenFDs
 from twisted.trial.unittest import TestCase
 from twisted.web.client import Agent, HTTPConnectionPool
 
@@ -311,6 +312,41 @@ def test_an_endpoint_that_makes_no_sense_is_one_clear_line(description: str) -> 
         parse_endpoint(reactor, description)
     assert description in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("description", "cure"),
+    [
+        ("127.0.0.1:8000", "as an endpoint that is tcp:8000:interface=127.0.0.1"),
+        ("http://0.0.0.0:8000/", "as an endpoint that is tcp:8000:interface=0.0.0.0"),
+        ("localhost:8000", "as an endpoint that is tcp:8000:interface=localhost"),
+        ("*:8080", "as an endpoint that is tcp:8080"),
+        (":8080", "as an endpoint that is tcp:8080"),
+        ("[::1]:8080", r"as an endpoint that is tcp6:8080:interface=\:\:1"),
+        ("8000", "as an endpoint that is tcp:8000"),
+        ("/run/app.sock", "as an endpoint that is unix:/run/app.sock"),
+        ("tpc:8080", "Unknown endpoint type: 'tpc'; did you mean tcp:?"),
+        ("carrier:1", "Unknown endpoint type: 'carrier'; an endpoint is such as tcp:8000 or unix:/run/app.sock"),
+        (
+            "systemd:domain=INET:index=0",
+            "systemd has handed over no socket: it does so to what its .socket unit starts (LISTEN_FDS)",
+        ),
+    ],
+)
+def test_what_is_no_endpoint_is_told_what_to_write(description: str, cure: str) -> None:
+    with pytest.raises(ListenError) as caught:
+        parse_endpoint(reactor, description)
+    assert str(caught.value) == f"can not listen on {description!r}: {cure}"
+
+
+@pytest.mark.parametrize("words", ["index=2", "name=https"])
+def test_a_socket_that_systemd_has_not_handed_over_is_told_those_that_it_has(
+    words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("twisted.internet.endpoints._SystemdParser._sddaemon", ListenFDs([3, 4], ["http", "admin"]))
+    with pytest.raises(ListenError) as caught:
+        parse_endpoint(reactor, f"systemd:domain=INET:{words}")
+    assert str(caught.value).endswith(": systemd has handed over sockets 0 to 1, of the names admin, http")
 
 
 @pytest.mark.parametrize("application", [None, "text", 5])

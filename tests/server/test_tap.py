@@ -108,7 +108,11 @@ def test_an_empty_value_is_a_value() -> None:
     ("words", "line"),
     [
         (["--nonsense"], "option --nonsense not recognized; --help lists all"),
-        (["-z"], "option -z not recognized; --help lists all"),
+        (["-Z"], "option -Z not recognized; --help lists all"),
+        (["--thread", "2"], "option --thread not a unique prefix: it begins --threads, --threads-idle, --threads-max"),
+        (["--listen", ""], "--listen is empty: it has to be an endpoint, as tcp:8000 or unix:/run/app.sock"),
+        (["--access-log", "--port", "80"], "--access-log needs a value, and --port is an option; --help lists all"),
+        (["a:b", "0.0.0.0:80"], "there is already an application, so what is '0.0.0.0:80' (an address is for --bind)?"),
         (["--threads"], "option --threads requires argument; --help lists all"),
         (["--stream-input=maybe"], "option --stream-input must not have an argument; --help lists all"),
         (["--threads", "many"], "--threads is 'many': not a whole number"),
@@ -125,6 +129,14 @@ def test_a_wrong_word_gets_its_line(words: list[str], line: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse(*words)
     assert str(caught.value) == line
+
+
+@pytest.mark.parametrize("word", ["-h", "--help"])
+def test_help_by_either_word(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        parse(word)
+    assert not caught.value.code
+    assert "--threads=" in capsys.readouterr().out
 
 
 def test_the_version_is_ours(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,17 +7,17 @@ contents are handed in. Called in the main thread.
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, Final, NamedTuple
 
 from .._knobs import KIB, Knob, parse_truth, parse_words
 from ..settings import SettingError, Settings, from_words, knobs
+from .hints import hint
 
 PREFIX: Final = "TWISTED_WSGIREF_"
 # Names the file, so it can not stand in it.
@@ -182,9 +182,14 @@ def from_environment(environ: Mapping[str, str]) -> dict[str, Given]:
     for variable, word in environ.items():
         if variable.startswith(PREFIX) and variable != CONFIG:
             if variable not in known:
-                raise SettingError(f"{variable} names no setting{near(variable, [*known, CONFIG])}")
+                raise SettingError(f"{variable} names no setting{_hint_of_variable(variable, [*known, CONFIG])}")
             layer[known[variable]] = Given(word, variable, variable)
     return layer
+
+
+def _hint_of_variable(variable: str, known: Sequence[str]) -> str:
+    found = hint(variable.removeprefix(PREFIX), [each.removeprefix(PREFIX) for each in known])
+    return found.replace("did you mean ", f"did you mean {PREFIX}")
 
 
 def from_habits(environ: Mapping[str, str]) -> dict[str, Given]:
@@ -220,7 +225,7 @@ def from_file(path: str, content: bytes) -> dict[str, Given]:
     for key, value in table.items():
         name, named = key.replace("-", "_"), f"{path}: {prefix}{key}"
         if name not in EXTRAS and name not in knobs():
-            raise SettingError(f"{named} names no setting{near(name, (*EXTRAS, *knobs()))}")
+            raise SettingError(f"{named} names no setting{hint(name, (*EXTRAS, *knobs()))}")
         if name in layer:
             raise SettingError(f"{named} is there twice, with - and with _")
         layer[name] = Given(_word(name, value, named), f"{path}:{prefix}{key}", named)
@@ -238,7 +243,8 @@ def _parsed(path: str, content: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise SettingError(f"{path} is not UTF-8: octet {error.start} of it is {content[error.start]:#04x}") from None
     except tomllib.TOMLDecodeError as error:
-        raise SettingError(f"{path} is not TOML: {error}") from None
+        remark = "" if path.endswith(".toml") else ", which the settings have to be written in"
+        raise SettingError(f"{path} is not TOML{remark}: {error}") from None
 
 
 def _word(name: str, value: object, named: str) -> str:
@@ -294,9 +300,3 @@ def _toml(value: object, *, sizes: bool = False) -> str:
             if value and value % factor == 0:
                 return f'"{value // factor}{letter}"'
     return str(value)
-
-
-def near(name: str, names: Iterable[str]) -> str:
-    """Return the question whether the nearest of `names` was meant, "" where none is near."""
-    found = difflib.get_close_matches(name, list(names), n=1)
-    return f"; did you mean {found[0]}?" if found else ""

@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from .._knobs import KIB, Knob
 from ..settings import knobs
-from .configuration import defaults, near, place
+from .configuration import defaults, place
+from .hints import hint
 
 
 def option(name: str) -> str:
@@ -81,11 +82,17 @@ def joined(found: list[tuple[str, str]]) -> list[tuple[str, str]]:
     return rest + [(name, ",".join(values)) for name, values in words.items()]
 
 
-def nearest(error: getopt.GetoptError, options: Iterable[str]) -> str:
-    """Return the question whether another of `options` was meant, "" where the `error` is not one of their names."""
-    if len(error.opt) < 2 or "not recognized" not in error.msg:
-        return ""
-    return near(f"--{error.opt}", [f"--{each.rstrip('=')}" for each in options])
+def mistake(error: getopt.GetoptError, options: Iterable[str]) -> str:
+    """Return the line of `error`, with what to type instead: of `options`, or for those of other servers."""
+    found = ""
+    if "not recognized" in error.msg:
+        dashes = "-" if len(error.opt) == 1 else "--"
+        found = hint(f"{dashes}{error.opt}", [f"--{each.rstrip('=')}" for each in options])
+    elif "unique prefix" in error.msg:
+        found = ": it begins " + ", ".join(
+            sorted(f"--{each.rstrip('=')}" for each in options if each.startswith(error.opt))
+        )
+    return f"{error}{found}" if found.startswith(":") else f"{error}{found}; --help lists all"
 
 
 FLAGS, PARAMETERS = table()

@@ -1,0 +1,54 @@
+"""Writes docs/coming.md from `twisted_wsgiref._ops.dictionary`: other servers' options, and what stands for each here.
+
+python docs/make_coming.py           writes the page
+python docs/make_coming.py --check   ends with status 1 if the page is not current
+"""
+
+from __future__ import annotations
+
+import sys
+from itertools import groupby
+from pathlib import Path
+
+from twisted_wsgiref._ops.dictionary import SERVERS, meanings
+
+PAGE = Path(__file__).with_name("coming.md")
+
+_HEAD = """\
+# Coming from another server
+
+<!-- Made by docs/make_coming.py from twisted_wsgiref/_ops/dictionary.py. Change that, and run it. -->
+
+What stands here for the options of gunicorn, uWSGI, waitress, granian, uvicorn, hypercorn, Django's `runserver` and
+Flask's `flask run`. Who types one of them gets the same answer. Options that are the same here are left out:
+`--bind`, `--workers` and `--config` of gunicorn, `--threads`, `--port`, `--reload`, `--backlog`, `--help`. From
+wsgiref's `make_server(host, port, app)` one comes by `python -m twisted_wsgiref --bind HOST:PORT MOD:APP`, or, with
+all names as they were, by `from twisted_wsgiref.simple_server import make_server`. All that there is to set is in
+[settings.md](settings.md).
+"""
+
+
+def page() -> str:
+    """Return the page."""
+    parts = [_HEAD]
+    for section, rows in groupby(meanings(), key=lambda meaning: meaning.section):
+        parts.append(f"\n## {section}\n\n| there | here |\n| --- | --- |\n")
+        for _, say, servers in rows:
+            theirs = [f"{SERVERS[name]} {' '.join(f'`{word}`' for word in words)}" for name, words in servers.items()]
+            parts.append(f"| {'; '.join(theirs)} | {say.replace('*', chr(92) + '*')} |\n")
+    return "".join(parts)
+
+
+def main(words: list[str]) -> int:
+    """Write or check the page; return the exit status."""
+    if "--check" in words:
+        current = PAGE.read_text(encoding="utf-8") == page()
+        if not current:
+            print(f"{PAGE} is not current: run python docs/make_coming.py", file=sys.stderr)
+        return 0 if current else 1
+    PAGE.write_text(page(), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,372 @@
+"""The words of other servers, and what stands for each here: whoever comes from one of them types its options.
+
+What lives here: one table, from which messages and docs/coming.md are made. What may not: our own options, which never
+come here. Names are those of gunicorn 27, uWSGI 2.0, waitress 3, granian 2, uvicorn 0.54, hypercorn 0.18, and of
+Django's runserver and Flask's flask run, which are "develop" here. Called in the main thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+#: Whose words there are, as the table has them, and as people write them.
+SERVERS: Final = {
+    **{name: name for name in ("gunicorn", "uWSGI", "waitress", "granian", "uvicorn", "hypercorn")},
+    "develop": "runserver, flask run",
+}
+
+# For each section what is to be said of options, and they, behind the name of their server. What is said begins
+# with "it is", "instead,", or "there is no such thing".
+_TABLE: Final[dict[str, list[tuple[str, str]]]] = {
+    "The application": [
+        (
+            "it is the last word, or --app: MOD:APP, as mysite.wsgi:application",
+            "uWSGI --module --wsgi --wsgi-file --file --callable, develop -A",
+        ),
+        (
+            "it is in the application's name: --app 'MOD:FACTORY()'",
+            "waitress --call, granian --factory --no-factory, uvicorn --factory",
+        ),
+        (
+            "it is --script-name PATH",
+            "gunicorn --root-path, uWSGI --mount --manage-script-name, waitress --url-prefix, granian "
+            "--url-path-prefix, uvicorn --root-path, hypercorn --root-path",
+        ),
+        (
+            "instead, name a module that calls paste.deploy.loadapp",
+            "gunicorn --paste --paster --paste-global, uWSGI --paste --ini-paste --ini-paste-logged --paste-logger",
+        ),
+        (
+            "instead, start it in that directory (systemd's WorkingDirectory=, a container's WORKDIR)",
+            "gunicorn --chdir, uWSGI --chdir --chdir2, granian --working-dir",
+        ),
+        (
+            "instead, set PYTHONPATH; modules of the directory that it is started in are found without",
+            "gunicorn --pythonpath, uWSGI --pythonpath --python-path --pp, uvicorn --app-dir, develop --pythonpath",
+        ),
+        ("instead, start it by the python of that environment", "uWSGI --home -H --virtualenv --venv --pyhome"),
+        (
+            "instead, set variables where it is started: shell, systemd's Environment=, container",
+            "gunicorn --env -e, uWSGI --env, granian --env-files, uvicorn --env-file, develop --env-file -e",
+        ),
+        ("instead, set DJANGO_SETTINGS_MODULE", "develop --settings"),
+        ("it is --config FILE, in TOML", "uWSGI --ini --yaml --yml --xml --json -y -x -j"),
+        ("it is --check-config", "gunicorn --print-config, uWSGI --show-config"),
+        ("it is --version", "gunicorn -v"),
+        (
+            "there is no such thing: this serves WSGI, and nothing else",
+            "gunicorn --asgi-loop --asgi-lifespan --asgi-disconnect-grace-period, granian --interface --task-impl, "
+            "uvicorn --interface --lifespan",
+        ),
+        ("it is --context request", "uvicorn --reset-contextvars"),
+    ],
+    "Where to listen": [
+        (
+            "it is --bind HOST:PORT, or --port PORT for every interface",
+            "waitress --host, granian --host, uvicorn --host, hypercorn --insecure-bind, develop --host",
+        ),
+        (
+            "it is --bind HOST:PORT, or --listen unix:PATH:mode=660, or --port PORT for every interface",
+            "uWSGI --http --http-socket --http11-socket",
+        ),
+        ("it is --listen unix:PATH:mode=660", "waitress --unix-socket, granian --uds, uvicorn --uds"),
+        (
+            "it is in the endpoint: --listen unix:PATH:mode=660",
+            "gunicorn --umask -m, uWSGI --chmod-socket -C --umask, waitress --unix-socket-perms, granian "
+            "--uds-permissions, hypercorn --umask -m",
+        ),
+        (
+            "instead, systemd's .socket unit has SocketUser= and SocketGroup= (--listen systemd:domain=UNIX:index=0)",
+            "uWSGI --chown-socket",
+        ),
+        ("it is --listen systemd:domain=INET:index=0, and systemd's protocol", "uvicorn --fd"),
+        (
+            "it is --bind '[::1]:8000' or --listen tcp6:8000 for IPv6, tcp:8000 for IPv4",
+            "waitress --ipv4 --no-ipv4 --ipv6 --no-ipv6, develop --ipv6 -6",
+        ),
+        (
+            "there is no such thing: HTTP is spoken, so in nginx it is proxy_pass, not uwsgi_pass",
+            "gunicorn --protocol --uwsgi-allow-from, uWSGI --socket -s --uwsgi-socket --fastcgi-socket --scgi-socket "
+            "--protocol",
+        ),
+        ("there is no such thing: all workers take from one socket", "gunicorn --reuse-port, uWSGI --reuse-port"),
+        (
+            "there is no such thing: HTTP/1.1 is spoken; a proxy in front speaks HTTP/2 and 3 to clients",
+            "gunicorn --http-protocols --http2-cleartext --http2-max-concurrent-streams --http2-initial-window-size "
+            "--http2-max-frame-size --http2-max-header-list-size, granian --http --http2-adaptive-window "
+            "--no-http2-adaptive-window --http2-initial-connection-window-size --http2-initial-stream-window-size "
+            "--http2-keep-alive-interval --http2-keep-alive-timeout --http2-max-concurrent-streams "
+            "--http2-max-frame-size --http2-max-headers-size --http2-max-send-buffer-size, uvicorn --http2, hypercorn "
+            "--quic-bind",
+        ),
+        (
+            "there is no such thing: WSGI knows no WebSockets",
+            "gunicorn --websocket-max-message-size, uWSGI --http-websockets, granian --ws --no-ws, uvicorn --ws "
+            "--ws-max-size --ws-max-queue --ws-ping-interval --ws-ping-timeout --ws-per-message-deflate, hypercorn "
+            "--websocket-ping-interval",
+        ),
+        ("there is no such thing: one parser, the server's own", "gunicorn --http-parser, uvicorn --http"),
+    ],
+    "TLS": [
+        (
+            "it is in the endpoint: --listen ssl:443:privateKey=key.pem:certKey=cert.pem",
+            "gunicorn --certfile --keyfile, uWSGI --https --https2 --https-socket, granian --ssl-certificate "
+            "--ssl-keyfile, uvicorn --ssl-certfile --ssl-keyfile, hypercorn --certfile --keyfile, develop --cert "
+            "--key",
+        ),
+        (
+            "instead, leave it to the proxy, or embed the service with an endpoint of your own (docs/embedding.md)",
+            "gunicorn --ssl-version --cert-reqs --ca-certs --ciphers --suppress-ragged-eofs "
+            "--do-handshake-on-connect, granian --ssl-keyfile-password --ssl-protocol-min --ssl-ca --ssl-crl "
+            "--ssl-client-verify --no-ssl-client-verify, uvicorn --ssl-keyfile-password --ssl-version --ssl-cert-reqs "
+            "--ssl-ca-certs --ssl-ciphers, hypercorn --ca-certs --cert-reqs --ciphers --keyfile-password "
+            "--verify-mode",
+        ),
+    ],
+    "Processes and threads": [
+        ("it is --workers", "uWSGI --processes"),
+        ("it is --threads", "granian --blocking-threads"),
+        ("it is --threads-idle", "granian --blocking-threads-idle-timeout"),
+        (
+            "there is no such thing: threads are always there; --threads 1 for one request at a time",
+            "uWSGI --enable-threads -T --single-interpreter -i --no-threads-wait, develop --nothreading "
+            "--with-threads --without-threads",
+        ),
+        (
+            "there is no such thing: connections are a reactor's (--reactor; asyncio runs on uvloop), and requests "
+            "are run by --threads",
+            "gunicorn --worker-class -k, uWSGI --gevent --async --loop --ugreen --offload-threads, waitress "
+            "--asyncore-loop-timeout --asyncore-use-poll, granian --loop --runtime-mode --runtime-threads "
+            "--runtime-blocking-threads, uvicorn --loop, hypercorn --worker-class -k",
+        ),
+        ("there is no such thing: with --workers a parent is always there", "uWSGI --master -M"),
+        (
+            "there is no such thing: SIGTTIN and SIGTTOU change the number of workers, and --threads-max lets threads "
+            "come and go",
+            "uWSGI --cheaper --cheaper-initial --cheaper-step --cheaper-algo --cheap --idle",
+        ),
+        ("there is no such thing yet: each worker imports the application itself", "gunicorn --preload"),
+        (
+            "it is always so",
+            "gunicorn --initgroups --capture-output --enable-stdio-inheritance -R, uWSGI --lazy --lazy-apps "
+            "--die-on-term --vacuum --need-app --no-orphans --thunder-lock --strict --ignore-sigpipe "
+            "--ignore-write-errors --disable-write-exception, waitress --channel-request-lookahead, granian "
+            "--respawn-failed-workers --no-respawn-failed-workers, uvicorn --date-header",
+        ),
+        (
+            "instead, --request-timeout answers 504 for a slow application, and --watchdog kills a worker process "
+            "that is stuck",
+            "gunicorn --timeout -t, uWSGI --harakiri -t",
+        ),
+        ("it is --watchdog", "uvicorn --timeout-worker-healthcheck"),
+        (
+            "instead, SIGUSR2 shows the stack of every thread, and --stall those of a stuck process",
+            "gunicorn --spew, uWSGI --harakiri-verbose --py-tracebacker",
+        ),
+        (
+            "it is --grace",
+            "gunicorn --graceful-timeout, uWSGI --reload-mercy --worker-reload-mercy, granian --workers-kill-timeout, "
+            "uvicorn --timeout-graceful-shutdown, hypercorn --graceful-timeout",
+        ),
+        ("it is --max-requests", "uvicorn --limit-max-requests"),
+        (
+            "there is no such thing: --max-requests is spread by a tenth anyway",
+            "gunicorn --max-requests-jitter, uWSGI --max-requests-delta, uvicorn --limit-max-requests-jitter, "
+            "hypercorn --max-requests-jitter",
+        ),
+        (
+            "it is --max-rss SIZE, as 300m",
+            "uWSGI --reload-on-rss --evil-reload-on-rss --reload-on-as --limit-as, granian --workers-max-rss",
+        ),
+        (
+            "there is no such thing: --max-requests and --max-rss replace a worker, SIGHUP all of them",
+            "uWSGI --max-worker-lifetime --min-worker-lifetime, granian --workers-lifetime",
+        ),
+        (
+            "there is no such thing: nothing here needs it",
+            "gunicorn --worker-tmp-dir, waitress --cleanup-interval --recv-bytes --send-bytes, granian "
+            "--respawn-interval --rss-sample-interval --rss-samples --http1-pipeline-flush --no-http1-pipeline-flush",
+        ),
+        (
+            "there is no such thing: processes are called as they were started",
+            "gunicorn --name -n, uWSGI --procname --procname-prefix --procname-master --auto-procname, granian "
+            "--process-name",
+        ),
+        ("it is --user", "gunicorn -u, uWSGI --uid, hypercorn -u"),
+        ("it is --group", "gunicorn -g, uWSGI --gid, hypercorn -g"),
+        (
+            "instead, a service manager; or twistd, which without -n is a daemon",
+            "gunicorn --daemon -D, uWSGI --daemonize -d --daemonize2, hypercorn --daemon -D",
+        ),
+        (
+            "instead, twistd has it: twistd --pidfile FILE wsgiref",
+            "gunicorn --pid, uWSGI --pidfile --pidfile2 --safe-pidfile, granian --pid-file, hypercorn --pid",
+        ),
+        (
+            "there is no such thing: this serves one application; other programs are for the service manager, or a "
+            "task queue",
+            "gunicorn --dirty-app --dirty-workers --dirty-timeout --dirty-threads --dirty-graceful-timeout, uWSGI "
+            "--emperor --attach-daemon --smart-attach-daemon --mule --mules --spooler --spooler-processes --cron "
+            "--cron2 --cache --cache2 --plugin --plugins --zerg",
+        ),
+        ("instead, SIGHUP reloads", "uWSGI --touch-reload --touch-chain-reload --touch-workers-reload"),
+    ],
+    "Limits and deadlines": [
+        ("it is --max-request-line", "gunicorn --limit-request-line"),
+        ("it is --max-fields", "gunicorn --limit-request-fields"),
+        ("it is --max-field", "gunicorn --limit-request-field-size"),
+        (
+            "it is --max-head",
+            "uWSGI --buffer-size, waitress --max-request-header-size, granian --http1-buffer-size, uvicorn "
+            "--h11-max-incomplete-event-size",
+        ),
+        ("it is --max-body", "uWSGI --limit-post, waitress --max-request-body-size"),
+        ("it is --body-memory", "uWSGI --post-buffering, waitress --inbuf-overflow"),
+        ("it is --high-water", "waitress --outbuf-high-watermark"),
+        ("there is no such thing: at most --high-water of an answer waits, in memory", "waitress --outbuf-overflow"),
+        ("it is --max-connections", "gunicorn --worker-connections, waitress --connection-limit"),
+        (
+            "it is --queue, for requests that wait for a thread, and --max-connections",
+            "granian --backpressure, uvicorn --limit-concurrency",
+        ),
+        (
+            "it is --keep-alive SECONDS; 0 for none",
+            "uWSGI --http-keepalive, waitress --channel-timeout, granian --http1-keep-alive --no-http1-keep-alive, "
+            "uvicorn --timeout-keep-alive",
+        ),
+        ("it is --head-timeout SECONDS", "uWSGI --http-headers-timeout, granian --http1-header-read-timeout"),
+        (
+            "instead, --head-timeout, --body-rate and --send-timeout",
+            "uWSGI --http-timeout --socket-timeout -z, hypercorn --read-timeout",
+        ),
+        (
+            "there is no such thing: the grammar is RFC 9112's, without leniency",
+            "gunicorn --permit-obsolete-folding --strip-header-spaces --permit-unconventional-http-method "
+            "--permit-unconventional-http-version --casefold-http-method --header-map",
+        ),
+    ],
+    "Behind a proxy": [
+        (
+            "it is --trusted-proxy NETWORK; nobody is believed unless named",
+            "gunicorn --forwarded-allow-ips --proxy-allow-from, uvicorn --forwarded-allow-ips --proxy-headers "
+            "--no-proxy-headers",
+        ),
+        (
+            "there is no such thing: with --trusted-proxy the client is the right-most hop that is not trusted, and "
+            "all of X-Forwarded-* and Forwarded are read",
+            "gunicorn --forwarder-headers, waitress --trusted-proxy-count --trusted-proxy-headers "
+            "--clear-untrusted-proxy-headers --log-untrusted-proxy-headers",
+        ),
+        ("it is --proxy-protocol", "uWSGI --enable-proxy-protocol --http-enable-proxy-protocol"),
+        ("instead, the proxy says X-Forwarded-Proto, and --trusted-proxy names it", "waitress --url-scheme"),
+        (
+            "there is no such thing: which hosts are served is the application's to say, or the proxy's",
+            "hypercorn --server-name",
+        ),
+    ],
+    "What is sent, and logs": [
+        ("it is --server-header NAME; '' for none", "waitress --ident, uvicorn --no-server-header"),
+        (
+            "there is no such thing: headers are the application's, or the proxy's",
+            "uWSGI --add-header --del-header --rem-header, uvicorn --header --no-date-header",
+        ),
+        (
+            "there is no such thing: static files are the proxy's, or a library's in the application (WhiteNoise)",
+            "uWSGI --static-map --static-map2 --static-index --static-expires --check-static, granian "
+            "--static-path-route --static-path-mount --static-path-dir-to-file --static-path-expires, develop "
+            "--nostatic --insecure",
+        ),
+        (
+            "there is no such thing: a file that the application gives to wsgi.file_wrapper is sent by sendfile, no "
+            "other",
+            "gunicorn --no-sendfile, uWSGI --disable-sendfile --wsgi-disable-file-wrapper",
+        ),
+        (
+            "it is --access-log FILE, with - for standard output",
+            "gunicorn --access-logfile, uWSGI --req-logger, hypercorn --access-logfile",
+        ),
+        ("it is --access-log off", "uWSGI --disable-logging -L, granian --no-access-log, uvicorn --no-access-log"),
+        (
+            "there is no such thing: the access log has the combined format",
+            "gunicorn --access-logformat, uWSGI --log-format --logformat, granian --access-log-fmt, hypercorn "
+            "--access-logformat",
+        ),
+        (
+            "instead, the log goes to standard error; twistd has a --logfile of its own, before wsgiref",
+            "gunicorn --error-logfile --log-file, uWSGI --logto --logto2 --logger --log-master, granian --log "
+            "--no-log, hypercorn --error-logfile --log-file --error-log",
+        ),
+        (
+            "there is no such thing: the log is Twisted's",
+            "gunicorn --log-level --logger-class --log-config --log-config-json, granian --log-level --log-config, "
+            "uvicorn --log-level --log-config --use-colors --no-use-colors, hypercorn --log-level --log-config",
+        ),
+        (
+            "instead, twistd has a --syslog of its own, before wsgiref",
+            "gunicorn --log-syslog --log-syslog-to --log-syslog-prefix --log-syslog-facility "
+            "--disable-redirect-access-to-syslog, uWSGI --log-syslog",
+        ),
+        (
+            "there is no such thing: no client sees a traceback, the log has each",
+            "waitress --expose-tracebacks --no-expose-tracebacks --log-socket-errors --no-log-socket-errors",
+        ),
+        (
+            "there is no such thing yet: an embedded service has observers (docs/embedding.md)",
+            "gunicorn --statsd-host --statsd-prefix --dogstatsd-tags --enable-backlog-metric --control-socket "
+            "--control-socket-mode --no-control-socket, uWSGI --stats --stats-server --stats-http, granian --metrics "
+            "--no-metrics --metrics-address --metrics-port --metrics-scrape-interval, hypercorn --statsd-host "
+            "--statsd-prefix",
+        ),
+    ],
+    "While developing": [
+        ("it is --reload", "uWSGI --py-autoreload --py-auto-reload --python-autoreload --python-auto-reload"),
+        ("it is --no-reload, and the default", "develop --noreload"),
+        ("it is --reload-include PATTERN, as '*.html'", "gunicorn --reload-extra-file, develop --extra-files"),
+        (
+            "there is no such thing: --reload watches the directory that it is started in",
+            "gunicorn --reload-engine, granian --reload-paths --reload-tick --reload-ignore-dirs "
+            "--reload-ignore-paths --reload-ignore-patterns --reload-ignore-worker-failure "
+            "--no-reload-ignore-worker-failure, uvicorn --reload-dir --reload-exclude --reload-delay, develop "
+            "--exclude-patterns",
+        ),
+        (
+            "there is no such thing: --reload is for developing, and a page with the traceback is the framework's",
+            "hypercorn --debug, develop --debug --debugger --no-debugger --no-debug",
+        ),
+    ],
+}
+
+
+class Meaning(NamedTuple):
+    """What is to be said (`say`) of other servers' options: for each server its `words`."""
+
+    section: str
+    say: str
+    words: dict[str, list[str]]
+
+
+def meanings() -> Iterator[Meaning]:
+    """Yield the whole table."""
+    for section, rows in _TABLE.items():
+        for say, text in rows:
+            parts = [part.split() for part in text.split(", ")]
+            yield Meaning(section, say, {server: words for server, *words in parts})
+
+
+def _all() -> dict[str, dict[str, list[str]]]:
+    """Return for each word what is to be said of it, and of which servers."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for _, say, servers in meanings():
+        for server, words in servers.items():
+            for word in words:
+                found.setdefault(word, {}).setdefault(say, []).append(SERVERS[server])
+    return found
+
+
+def translated(word: str) -> str:
+    """Return what stands here for other servers' option `word` (``--like-this`` or ``-x``); "" for a word of none."""
+    known = _all().get(word, {})
+    if len(known) > 1:
+        return "; ".join(f"{' and '.join(servers)}'s: {say}" for say, servers in known.items())
+    return "".join(f"here {say}" if say.startswith("it is") else say for say in known)
