@@ -312,6 +312,7 @@ def _make_parent(options: Options, ending: Ending, reactor: Any, notifier: Notif
         workers=settings.workers,
         patience=Patience(start=settings.start_timeout, beat=settings.watchdog, grace=settings.grace),
         relay=options.relayed,
+        patient=bool(found.reload),
     )
     if found.reload:
         reload = partial(reactor.callFromThread, service.supervisor.reload)

@@ -73,6 +73,7 @@ class WorkerService(ServingService):
         self._share = share
         self._asked = False
         self._is_alone = False  # there is a parent that kills
+        self._is_over = False  # all is answered
         self._is_hurried = False  # the service's own grace is longer than an orphan's
         service.call_when_unfit(self._unfit)
         super().__init__(service, told, access_log, ending, reactor)
@@ -102,11 +103,14 @@ class WorkerService(ServingService):
         self.line.say("ready")
 
     def _not_listening(self, failure: Failure) -> None:
-        self.line.say("failed", failure.getErrorMessage())
+        # The sockets are bound: a key that can not be read, or does not fit, is no better the next time.
+        self.line.say_last("hopeless", failure.getErrorMessage())
         self._ending.fail(failure.getErrorMessage())
 
     def orphaned(self) -> None:
         """Finish soon, since the parent is gone, also if it had this process drain before."""
+        if self._is_over:
+            return  # it is this end of the line that is closed
         if not self._is_alone:
             self._is_alone = True
             left = ORPHAN_GRACE if self.running else min(ORPHAN_GRACE, self._end - time.monotonic())
@@ -124,7 +128,11 @@ class WorkerService(ServingService):
         stopped = super().stopService()
         if self._is_hurried:
             self._hurry(ORPHAN_GRACE)
-        return stopped
+        return stopped.addBoth(self._ends)
+
+    def _ends(self, result: Any) -> Any:
+        self._is_over = True
+        return result
 
     def _hurry(self, left: float) -> None:
         """Cut short in `left` seconds what the service itself would give more time."""
@@ -181,6 +189,7 @@ def main() -> None:
         orders = read_orders(sock)
     except EOFError:
         sys.exit(1)
+    sock.sendall(message("begun"))
     table = Table(_moved(TABLE))
     bound = [Bound(each.key, _moved(each.descriptor), each.family) for each in orders.sockets]
     forks.settle()

@@ -19,10 +19,10 @@ class Parent:
 
     def __init__(self) -> None:
         self._reactor = Clock()
-        self.ends: list[tuple[str, bool]] = []
+        self.ends: list[tuple[str, bool, bool]] = []
 
-    def gone(self, child: Any, how: str, *, well: bool) -> None:
-        self.ends.append((how, well))
+    def gone(self, child: Any, how: str, *, well: bool, by_itself: bool) -> None:
+        self.ends.append((how, well, by_itself))
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_every_signal_is_an_end(number: int, how: str) -> None:
     child = _Process(parent, 1, 0)
     child.processExited(Failure(ProcessTerminated(signal=number)))
     parent._reactor.advance(LAST_WORDS)
-    assert parent.ends == [(how, False)]
+    assert parent.ends == [(how, False, False)]
 
 
 def test_last_words_without_an_end_of_line_are_logged(logged: list[str]) -> None:

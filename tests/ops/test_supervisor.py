@@ -15,8 +15,11 @@ KILL, TERM = signal.SIGKILL, signal.SIGTERM
 class House:
     """A supervisor, the clock that it looks at, and what it did."""
 
-    def __init__(self, target: int = 2, *, start: float = 60.0, beat: float = 30.0, grace: float = 25.0) -> None:
+    def __init__(
+        self, target: int = 2, *, start: float = 60.0, beat: float = 30.0, grace: float = 25.0, patient: bool = False
+    ) -> None:
         self.now = 1000.0
+        self.begins = True  # their interpreters run
         self.started: list[int] = []
         self.signals: list[tuple[int, int]] = []
         self.said: list[str] = []
@@ -30,6 +33,7 @@ class House:
             say=self.said.append,
             done=self.done.append,
             ready=self.announce,
+            patient=patient,
         )
 
     def announce(self) -> None:
@@ -37,6 +41,8 @@ class House:
 
     def start(self, number: int) -> None:
         self.started.append(number)
+        if self.begins:
+            self.supervisor.begun(number)
 
     def signal(self, number: int, signum: int) -> None:
         self.signals.append((number, signum))
@@ -46,7 +52,7 @@ class House:
             self.supervisor.ready(number)
 
     def die(self, number: int, how: str = "SIGKILL") -> None:
-        self.supervisor.exited(number, how, well=how == "status 0")
+        self.supervisor.exited(number, how, well=how == "status 0", by_itself=how.startswith("status"))
 
     def wait(self, seconds: float, *, beating: bool = True) -> None:
         for _ in range(round(seconds / 0.25)):
@@ -399,3 +405,92 @@ def test_a_process_that_can_not_even_be_made_is_a_slowed_loop_too() -> None:
     assert count <= 8
     house.wait(5)
     assert len(house.started) - count <= 6
+
+
+# ---- What no restart mends -----------------------------------------------------------------------------------------
+
+
+def test_an_interpreter_that_can_not_begin_ends_it_with_status_1() -> None:
+    house = House(2)
+    house.begins = False
+    house.supervisor.start()
+    house.die(1, "status 1")
+    house.die(2, "status 1")
+    assert house.done == [1]
+    assert house.started == [1, 2]
+    assert house.heard("worker 1 could not begin (status 1): can this user run ")
+
+
+def test_one_that_is_killed_before_it_begins_is_tried_again() -> None:
+    house = House(1)
+    house.begins = False
+    house.supervisor.start()
+    house.die(1, "SIGKILL")
+    assert (house.done, house.started) == ([], [1, 2])
+
+
+def test_once_an_interpreter_has_begun_another_is_tried_again() -> None:
+    house = House(1)
+    house.begins = False
+    house.supervisor.start()
+    house.supervisor.begun(1)
+    house.die(1, "status 7")
+    house.die(2, "status 1")
+    assert (house.done, house.started) == ([], [1, 2, 3])
+
+
+def broken(house: House, number: int) -> None:
+    house.supervisor.failed(number, "importing demo failed: SyntaxError")
+    house.die(number, "status 1")
+
+
+def test_code_that_fails_while_it_is_written_waits_for_the_next_change() -> None:
+    house = House(1, patient=True)
+    house.supervisor.start()
+    broken(house, 1)
+    house.wait(60)
+    assert house.started == [1]
+    assert house.said[-1].endswith(
+        "did not start (status 1: importing demo failed: SyntaxError): waiting for a file to change"
+    )
+    house.supervisor.reload()
+    broken(house, 2)
+    house.wait(60)
+    assert house.started == [1, 2]
+    house.supervisor.reload()
+    house.serving(3)
+    assert (house.announced, house.done) == (1, [])
+    house.die(3)
+    assert house.started == [1, 2, 3, 4]  # that one had served: it is a crash, and no code that fails
+
+
+def test_a_change_while_others_still_start_starts_them_all_anew() -> None:
+    house = House(2, patient=True)
+    house.supervisor.start()
+    broken(house, 1)
+    house.supervisor.reload()
+    assert house.signals == [(2, TERM)]
+    assert house.started == [1, 2, 3, 4]
+    house.die(2, "SIGTERM")
+    house.serving(3, 4)
+    house.wait(5)
+    assert (house.started, house.announced) == ([1, 2, 3, 4], 1)
+
+
+def test_a_change_while_another_serves_is_a_reload() -> None:
+    house = House(2, patient=True)
+    house.supervisor.start()
+    house.serving(1, 2)
+    house.die(1)
+    broken(house, 3)
+    house.supervisor.reload()
+    house.serving(*house.started[3:])
+    assert house.heard("reloaded: 2 workers with the new code")
+    assert house.signals == [(2, TERM)]
+
+
+def test_without_patience_code_that_fails_is_tried_again() -> None:
+    house = House(1)
+    house.supervisor.start()
+    broken(house, 1)
+    assert house.started == [1, 2]

@@ -22,6 +22,7 @@ from pathlib import Path
 import pytest
 
 from .children import COMMANDS, PATIENCE, ROOT, Child, ended, environment, get, started
+from .wires import make_certificate
 
 pytestmark = pytest.mark.slow
 
@@ -55,6 +56,20 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "demo.py").write_text(APP)
     (tmp_path / "page.html").write_text("one")
     return tmp_path
+
+
+def test_code_that_is_broken_from_the_start_is_told_once_and_tried_when_it_is_saved(folder: Path) -> None:
+    pytest.importorskip("watchfiles")
+    (folder / "demo.py").write_text("def broken(:\n")
+    with started([*MODULE, "--port", "0", "--reload", "demo:app"], folder) as child:
+        child.wait_for(re.compile(r"SyntaxError: invalid syntax at demo\.py:1\): waiting for a file to change"))
+        child.wait_for(re.compile(r"watching \*\.py below"))
+        with pytest.raises(TimeoutError):
+            child.wait_for(re.compile("worker 2 starts"), 2.5)
+        (folder / "demo.py").write_text(APP)
+        assert said(child.port()).startswith("WORD ")
+        assert child.end() == 0, child.said
+    assert child.said.count("worker 1 did not start") == 1
 
 
 def test_what_is_saved_is_served_and_what_is_broken_is_not(folder: Path) -> None:
@@ -271,6 +286,48 @@ def serves_on_a_path(open_folder: Path, interpreter: tuple[str, dict[str, str]])
             assert connection.getresponse().read().startswith(b"WORD ")
         assert child.end() == 0, child.said
     assert "Traceback" not in child.said
+
+
+@ROOTS
+@pytest.mark.parametrize("workers", [[], ["--workers", "2"]])
+def test_an_interpreter_that_the_user_may_not_execute_ends_it(workers: list[str], tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir(mode=0o700)
+    (tmp_path / "demo.py").write_text(APP)
+    executable = tmp_path / "closed" / "python"
+    executable.symlink_to(os.path.realpath(sys.executable))
+    env = environment(PYTHONPATH=os.pathsep.join([str(ROOT), *site.getsitepackages()]))
+    words = [str(executable), *MODULE[1:], "--port", "0", "--user", OTHER.pw_name, *workers, "demo:app"]
+    done = ended(words, tmp_path, env)
+    assert done.returncode == 1
+    assert f"{executable} may not be executed by the user {OTHER.pw_uid}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@ROOTS
+def test_packages_that_the_user_may_not_read_end_it(open_folder: Path, interpreter: tuple[str, dict[str, str]]) -> None:
+    executable, env = interpreter
+    closed = open_folder / "closed"
+    closed.mkdir(mode=0o700)
+    (closed / "ours").symlink_to(ROOT)
+    env = {**env, "PYTHONPATH": os.pathsep.join([str(closed / "ours"), *site.getsitepackages()])}
+    words = [executable, *MODULE[1:], "--port", "0", "--user", OTHER.pw_name, "demo:app"]
+    done = ended(words, open_folder, env)
+    assert done.returncode == 1
+    assert "could not begin (status 1): can this user run" in done.stderr
+    assert done.stderr.count(" starts: pid ") == 1
+
+
+@ROOTS
+def test_a_key_that_the_user_may_not_read_ends_it(open_folder: Path, interpreter: tuple[str, dict[str, str]]) -> None:
+    executable, env = interpreter
+    key, certificate = make_certificate(open_folder)
+    key.chmod(0o600)
+    endpoint = f"ssl:0:interface=127.0.0.1:privateKey={key}:certKey={certificate}"
+    words = [executable, *MODULE[1:], "--listen", endpoint, "--user", OTHER.pw_name, "demo:app"]
+    done = ended(words, open_folder, env)
+    assert done.returncode == 1
+    assert re.search(r"can not listen on .*ssl:0.*: Permission denied", done.stderr), done.stderr
+    assert done.stderr.count(" starts: pid ") == 1
 
 
 @ROOTS

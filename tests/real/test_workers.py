@@ -125,6 +125,7 @@ def test_workers_serve_and_stop_with_status_0(command: str, folder: Path) -> Non
         assert child.end() == 0, child.said
         assert not [each for each in pids(child) if alive(each)]
     assert "Traceback" not in child.said
+    assert "the parent is gone" not in child.said
 
 
 def test_the_parent_imports_no_application(folder: Path) -> None:

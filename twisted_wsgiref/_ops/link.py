@@ -1,8 +1,9 @@
 """The line between the parent and a child: words, one a line, and the news that the other is gone.
 
 From the parent comes one line, `Orders` as JSON, and nothing else: all it wants later it says by signals. From the
-child come ``beat``, ``ready``, ``asks REASON``, ``unfit REASON``, and before it ends ``failed LINE`` or ``hopeless
-LINE``. When the parent dies the child reads the end of the line, whatever killed it. Called in the reactor's thread.
+child come ``begun``, ``beat``, ``ready``, ``asks REASON``, ``unfit REASON``, and before it ends ``failed LINE`` or
+``hopeless LINE``. When the parent dies the child reads the end of the line, whatever killed it. Called in the reactor's
+thread.
 """
 
 from __future__ import annotations
@@ -107,6 +108,15 @@ class Line(LineOnlyReceiver):
         """Send a child's message, if there still is somebody to hear it."""
         if self.transport is not None:
             self.transport.write(message(*words))
+
+    def say_last(self, *words: str) -> None:
+        """Send a child's message at once: its reactor will not turn again."""
+        transport: Any = self.transport
+        if transport is not None:
+            try:
+                transport.getHandle().send(message(*words))
+            except OSError:
+                pass  # the parent is gone, or reads nothing: what is said on standard error has to do
 
     def order(self, orders: Orders) -> None:
         """Send the parent's only line."""

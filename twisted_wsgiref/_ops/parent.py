@@ -6,6 +6,7 @@ others, so whatever else runs in its process keeps its own children. Called in t
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import site
@@ -46,6 +47,8 @@ TO_DUMP: Final = 0.1
 # What a child writes is a line from so many octets on, too.
 LONGEST_LINE: Final = 64 * 1024
 WORKER: Final = "twisted_wsgiref.worker"
+# Why a child could not be started that may be started later: the machine has no more of something at the moment.
+_PASSING: Final = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 
 
 class Host(Protocol):
@@ -84,6 +87,7 @@ class ParentService(Service):
         workers: int,
         patience: Patience,
         relay: frozenset[int],
+        patient: bool = False,
     ) -> None:
         self.whenListening: Deferred[list[Any]] = Deferred()
         self._reactor = reactor
@@ -109,6 +113,7 @@ class ParentService(Service):
             done=self._done,
             ready=lambda: self.whenListening.callback(self._ports or []),
             reloading=self._reloading,
+            patient=patient,
         )
 
     # ---- IService ----------------------------------------------------------------------------------------------
@@ -223,9 +228,13 @@ class ParentService(Service):
         try:
             self._spawn(child)
         except Exception as error:
-            self._reactor.callLater(0, self.gone, child, f"it could not be started: {error}", well=False)
+            how = f"it could not be started: {error}"
+            passing = getattr(error, "errno", None) in _PASSING
+            self._reactor.callLater(0, self.gone, child, how, well=False, by_itself=not passing)
 
     def _spawn(self, child: _Process) -> None:
+        if not os.access(sys.executable, os.X_OK):
+            raise PermissionError(f"{sys.executable} may not be executed by the user {os.getuid()}")
         bound = self._listeners.bound()
         sockets = [Bound(each.key, FIRST_SOCKET + index, each.family) for index, each in enumerate(bound)]
         orders = replace(self._orders, number=child.number, slot=child.slot, sockets=sockets)
@@ -270,6 +279,8 @@ class ParentService(Service):
         supervisor = self.supervisor
         if word == "beat":
             supervisor.beat(child.number)
+        elif word == "begun":
+            supervisor.begun(child.number)
         elif word == "ready":
             supervisor.ready(child.number)
         elif word == "asks":
@@ -279,12 +290,12 @@ class ParentService(Service):
         elif word in {"failed", "hopeless"}:
             supervisor.failed(child.number, rest, hopeless=word == "hopeless")
 
-    def gone(self, child: _Process, how: str, *, well: bool) -> None:
+    def gone(self, child: _Process, how: str, *, well: bool, by_itself: bool) -> None:
         """Forget a child that has ended."""
         if self._children.pop(child.number, None) is not None:
             self._table.clear(child.slot)
             child.line.hang_up()
-            self.supervisor.exited(child.number, how, well=well)
+            self.supervisor.exited(child.number, how, well=well, by_itself=by_itself)
 
 
 class _Process(ProcessProtocol):
@@ -296,7 +307,7 @@ class _Process(ProcessProtocol):
         self.process: Any = None
         self.line = Line(lambda line: parent.heard(self, line), self._line_ended)
         self._parent = parent
-        self._end: tuple[str, bool] | None = None
+        self._end: dict[str, Any] | None = None
         self._line_open = True
         self._texts = {1: b"", 2: b""}
 
@@ -325,7 +336,7 @@ class _Process(ProcessProtocol):
         number = getattr(value, "signal", None)
         status = getattr(value, "exitCode", None)
         how = _name_of_signal(number) if number else f"status {status or 0}"
-        self._end = (how, not number and not status)
+        self._end = {"how": how, "well": not number and not status, "by_itself": not number}
         if self._line_open:
             self._parent._reactor.callLater(LAST_WORDS, self._is_gone)
         else:
@@ -338,8 +349,7 @@ class _Process(ProcessProtocol):
 
     def _is_gone(self) -> None:
         if self._end is not None:
-            how, well = self._end
-            self._parent.gone(self, how, well=well)
+            self._parent.gone(self, **self._end)
 
 
 def _name_of_signal(number: int) -> str:

@@ -8,6 +8,7 @@ number. Everything is called in the reactor's thread of the parent.
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -47,6 +48,7 @@ class Child:
     beat: float
     state: State = State.STARTING
     served: bool = False  # it has been SERVING
+    begun: bool = False  # its interpreter runs, and has found this package
     leaving: str = ""  # why it asked to be replaced
     problem: str = ""  # why it will end, as it said itself
     deadline: float = 0.0  # when it is killed
@@ -75,7 +77,9 @@ class Patience:
 class Supervisor:
     """Keeps `target` children serving. `say` is told what an operator wants to know, `done` the status at the end.
 
-    `ready` is called once all serve for the first time, `reloading` when a reload begins and when it is over.
+    `ready` is called once all serve for the first time, `reloading` when a reload begins and when it is over. If it is
+    `patient`, a child that does not come to serve is not tried again before the next `reload`: somebody is at work on
+    the code, and that it fails has been said.
     """
 
     def __init__(
@@ -89,6 +93,7 @@ class Supervisor:
         done: Callable[[int], None],
         ready: Callable[[], None] = lambda: None,
         reloading: Callable[[bool], None] = lambda now: None,
+        patient: bool = False,
     ) -> None:
         self.target = target
         self.children: dict[int, Child] = {}
@@ -104,7 +109,9 @@ class Supervisor:
         self._numbers = 0
         self._generation = self._newest = 1
         self._before: int | None = None  # the generation that serves while a new one is started
-        self._ever_served = False
+        self._patient = patient
+        self._held = False  # nothing is started before the next reload
+        self._ever_served = self._ever_begun = False
         self._deaths = 0
         self._last_death = self._last_start = float("-inf")
         self._last_tick = clock()
@@ -128,6 +135,13 @@ class Supervisor:
     def reload(self) -> None:
         """Start as many children with the code of now; the others drain once all of them serve."""
         if self.stopping:
+            return
+        held, self._held = self._held, False
+        if held and not any(each.state is State.SERVING for each in self.children.values()):
+            self._say(f"starting {_count(self.target)} with the code of now")
+            for child in self._staying():
+                self._drain(child)
+            self._settle()
             return
         self._reloading(True)
         self._say(f"reloading: starting {_count(self.target)} with the new code")
@@ -171,6 +185,12 @@ class Supervisor:
         if child is not None:
             child.beat = self._clock()
 
+    def begun(self, number: int) -> None:
+        """Note that the interpreter of the child `number` runs, and that what fails now is the application."""
+        child = self.children.get(number)
+        if child is not None:
+            child.begun = self._ever_begun = True
+
     def ready(self, number: int) -> None:
         """Note that the child `number` accepts connections."""
         child = self.children.get(number)
@@ -208,8 +228,11 @@ class Supervisor:
             if hopeless and not self._ever_served and self._before is None:
                 self.fail(line)
 
-    def exited(self, number: int, how: str, *, well: bool) -> None:
-        """Note that the child `number` is gone: `how`, as ``SIGKILL`` or ``status 1``; `well` for status 0."""
+    def exited(self, number: int, how: str, *, well: bool, by_itself: bool = False) -> None:
+        """Note that the child `number` is gone: `how`, as ``SIGKILL`` or ``status 1``; `well` for status 0.
+
+        `by_itself`: neither a signal nor a lack of memory or processes ended it, which may be over the next time.
+        """
         child = self.children.pop(number, None)
         if child is None:
             return
@@ -225,6 +248,12 @@ class Supervisor:
         elif self._before is not None and child.generation == self._generation and not child.served:
             self._say(f"worker {number} with the new code did not start ({reason})")
             self._abort_reload()
+        elif by_itself and not (child.begun or self._ever_begun):
+            hint = f"can this user run {sys.executable}, and read the packages that it needs?"
+            self.fail(f"worker {number} could not begin ({reason}): {hint}")
+        elif self._patient and not child.served:
+            self._held = True
+            self._say(f"worker {number} did not start ({reason}): waiting for a file to change")
         else:
             self._say(f"worker {number} {'died' if child.served else 'did not start'} ({reason})")
             self._note_death()
@@ -344,7 +373,7 @@ class Supervisor:
             self._say(f"{self._deaths} workers died soon after each other: from now on one is started a second")
 
     def _may_start(self) -> bool:
-        return self._deaths <= FREE_RESTARTS or self._clock() - self._last_start >= SLOWED
+        return not self._held and (self._deaths <= FREE_RESTARTS or self._clock() - self._last_start >= SLOWED)
 
     def _forgive(self) -> None:
         if self._slow_said:
