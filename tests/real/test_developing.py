@@ -141,7 +141,7 @@ def test_a_file_a_variable_and_a_word_each_have_their_place(command: str, folder
         ),
         (["--config", "bad.toml"], {}, "bad.toml: thread names no setting; did you mean threads?"),
         (["--listen", "carrier:1"], {}, "can not listen on 'carrier:1': Unknown endpoint type: 'carrier'"),
-        ([], {"FORWARDED_ALLOW_IPS": "x"}, "FORWARDED_ALLOW_IPS: trusted proxy 'x' is no network"),
+        ([], {"FORWARDED_ALLOW_IPS": "x"}, "FORWARDED_ALLOW_IPS is ('x',): trusted proxy 'x' is no network"),
     ],
 )
 def test_a_mistake_is_found_by_the_check(

@@ -22,7 +22,7 @@ from tests.support import hello
 from twisted_wsgiref.listening import ListenError, NotListening
 from twisted_wsgiref.service import WSGIService
 
-WRONG = "can not listen on 'tpc:8080': Unknown endpoint type: 'tpc'"
+WRONG = "can not listen on 'tpc:8080': Unknown endpoint type: 'tpc'; did you mean tcp:?"
 
 
 class Program:
