@@ -195,6 +195,15 @@ def absolute_form_is_understood(subject: Subject) -> Verdict:
     return Verdict(path == "/some/path" and environ.get("QUERY_STRING") == "a=b", f"PATH_INFO {path!r}")
 
 
+def absolute_form_names_the_host(subject: Subject) -> Verdict:
+    """The host of a target in absolute form takes the place of Host"""
+    answer = ask(subject.port, request("http://target.example/", lines=CLOSE))
+    if answer is None or answer.status != 200:
+        return Verdict(False, describe(answer))
+    host = json.loads(answer.body).get("HTTP_HOST")
+    return Verdict(host == "target.example", f"HTTP_HOST {host!r}")
+
+
 def underscores_shadow_nothing(subject: Subject) -> Verdict:
     """X_Forwarded_For never passes for X-Forwarded-For"""
     lines = CLOSE + "X-Forwarded-For: 192.0.2.1\r\nX_Forwarded_For: 203.0.113.9\r\n"
@@ -245,6 +254,7 @@ QUESTIONS: tuple[Question, ...] = (
     chunked_request_is_readable,
     pipelining_is_in_order,
     absolute_form_is_understood,
+    absolute_form_names_the_host,
     underscores_shadow_nothing,
     proxy_is_not_passed,
     half_closed_is_answered,
