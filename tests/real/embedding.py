@@ -13,7 +13,7 @@ from twisted_wsgiref import Settings, WSGIService
 
 from .forking_app import app
 
-NAME = "import socket; print('handed', socket.socket(fileno=5).getsockname()[1], flush=True)"
+NAME = "import socket; print(f'handed {socket.socket(fileno=5).getsockname()[1]}', flush=True)"
 
 
 class Printing(ProcessProtocol):
