@@ -47,8 +47,8 @@ def main(words: Sequence[str] | None = None) -> None:
     # Standard output belongs to the access log and to the application's own prints.
     globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)], redirectStandardIO=False)
     service.privilegedStartService()
-    service.startService()
     running.addSystemEventTrigger("before", "shutdown", service.stopService)
+    service.startService()
     running.run()
     sys.exit(service.status)
 

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
 
 from twisted.application.service import Service
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
@@ -21,6 +21,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ._ops.access_log import AccessLog
+from ._ops.beginning import AT_ONCE, Beginning
+from ._ops.loading import LoadError
 from ._ops.notify import Notifier
 from ._ops.pulse import Pulse, disarm, end_within
 from ._ops.rotation import call_on_rotation
@@ -75,7 +77,7 @@ class CommandLineService(Service):
     """`service` as a process of its own: signals, exit status, access log, and the first line of the log.
 
     `service` is an `IService` with ``whenListening``; `notifier` is told when it is ready and when it stops. Called in
-    the reactor's thread.
+    the reactor's thread, but for the two that start it: they are called in the main thread, which is mostly the same.
     """
 
     def __init__(
@@ -86,8 +88,10 @@ class CommandLineService(Service):
         ending: Ending,
         reactor: Any,
         notifier: Notifier | None = None,
+        beginning: Beginning = AT_ONCE,
     ) -> None:
         self._service = service
+        self._beginning = beginning
         self._options = options
         self._access_log = access_log
         self._ending = ending
@@ -113,8 +117,18 @@ class CommandLineService(Service):
     def startService(self) -> None:
         """Serve. Raises `CannotStart`."""
         super().startService()  # type: ignore[no-untyped-call]
-        self._start(self._service.startService)
-        self._reactor.callWhenRunning(self._running)
+        if self._beginning.is_elsewhere:
+            self._take_signals()
+            self._start(self._service.startService)
+            self._start(self._running)
+        else:
+            self._start(self._service.startService)
+            self._reactor.callWhenRunning(self._begin)
+        self._beginning.over()
+
+    def _begin(self) -> None:
+        self._take_signals()
+        self._running()
 
     def stopService(self) -> Deferred[Any]:
         """Drain; the Deferred fires when the requests in flight are answered and the access log is written."""
@@ -126,27 +140,33 @@ class CommandLineService(Service):
     def _start(self, start: Callable[[], None]) -> None:
         self._starting = True
         try:
-            start()
+            self._beginning.call(start)
+        except LoadError as error:
+            self._problem = str(error)
         finally:
             self._starting = False
         if self._problem is not None:
-            self._tell(self._problem)
-            raise CannotStart(self._problem)
+            self._refuse(self._problem)
 
-    def _tell(self, line: str) -> None:
-        """Say it where somebody looks: twistd has made the log of `sys.stderr`, a daemon has nothing but its log."""
+    def _refuse(self, line: str, traceback: str = "") -> NoReturn:
+        """Say it where somebody looks: twistd has made the log of `sys.stderr`, and a daemon has closed that."""
         if self._options.daemonises:
-            _log.critical("{line}", line=line)
+            _log.critical("{traceback}{line}", traceback=traceback, line=line)
+            self._beginning.say(f"{traceback}{self._options.command}: {line}\n")
         elif sys.__stderr__ is not None:
             print(f"{self._options.command}: {line}", file=sys.__stderr__, flush=True)
+        raise CannotStart(line)
+
+    def _take_signals(self) -> None:
+        """Have signals do what they should. Called in the main thread, the only one that may."""
+        self._ending.take_signals(from_nobody=self._beginning.is_elsewhere)
+        # Without an access log, too: a rotation that has nothing to do must not be the end of the process.
+        call_on_rotation(self._reopen_logs, self._reactor)
 
     def _running(self) -> None:
-        self._ending.take_signals()
         self._takes_signals = True
         self._tell_ready()
         self._notifier.keep_alive(self._reactor)
-        # Without an access log, too: a rotation that has nothing to do must not be the end of the process.
-        call_on_rotation(self._reopen_logs, self._reactor)
 
     def _reopen_logs(self) -> None:
         """Open anew what somebody has moved, twistd's own log aside. Called by a signal's handler."""
@@ -191,8 +211,9 @@ class ParentProcess(CommandLineService):
         reactor: Any,
         notifier: Notifier,
         identity: Identity | None,
+        beginning: Beginning = AT_ONCE,
     ) -> None:
-        super().__init__(service, options, None, ending, reactor, notifier)
+        super().__init__(service, options, None, ending, reactor, notifier, beginning)
         self._identity = identity
         service.host = self
         ending.call_last(service.kill_all)
@@ -235,8 +256,11 @@ class ServingService(CommandLineService):
         ending: Ending,
         reactor: Any,
         notifier: Notifier | None = None,
+        beginning: Beginning = AT_ONCE,
     ) -> None:
-        super().__init__(service, options, access_log, ending, reactor, notifier)
+        self._imported = beginning.load is None
+        self._bound: Sequence[Any] | None = None
+        super().__init__(service, options, access_log, ending, reactor, notifier, beginning)
         settings: Settings = options["settings"]
         self._grace = settings.grace
         self._switch_interval = settings.switch_interval
@@ -250,12 +274,35 @@ class ServingService(CommandLineService):
         """Return which thread runs which request. Any thread may call."""
         return requests_of(self._service.threads_at_work())
 
-    def _running(self) -> None:
-        super()._running()
-        self._tune()
+    def startService(self) -> None:
+        """Import the application, if that was to wait until the process is a daemon, and serve. Raises `CannotStart`.
+
+        Threads that the import starts would not have come with a fork.
+        """
+        try:
+            self._beginning.import_late(self._service.serve)
+        except LoadError as error:
+            self._refuse(str(error), error.traceback)
+        self._imported = True
+        if self._bound is not None:
+            super()._listening(self._bound)
+        super().startService()
+
+    def _listening(self, ports: Sequence[Any]) -> None:
+        if self._imported:
+            super()._listening(ports)
+        else:
+            self._bound = ports  # nothing is served yet
+
+    def _take_signals(self) -> None:
+        super()._take_signals()
         number = getattr(signal, "SIGUSR2", None)
         if number is not None:
             signal.signal(number, self._show_threads)
+
+    def _running(self) -> None:
+        super()._running()
+        self._tune()
         self._pulse.start()
 
     def _tune(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
@@ -132,6 +133,10 @@ class WSGIService(Service):
         )
         self._factory.gather = make_gather(reactor, self._factory.flush, self._factory.released)
         self._sweep = LoopingCall(self._factory.sweep)
+
+    def serve(self, application: WSGIApplication) -> None:
+        """Have `application` answer from now on, in the place of the one that this was made with."""
+        self._factory.gateway = replace(self._factory.gateway, application=application)
 
     # ---- IService ----------------------------------------------------------------------------------------------
 

@@ -23,12 +23,14 @@ from twisted_wsgiref import __version__
 
 from ._ops import configuration
 from ._ops.access_log import AccessLog
+from ._ops.beginning import Beginning, Terminal
 from ._ops.identity import identity_of
 from ._ops.link import Orders
 from ._ops.listeners import Listeners, activated, has_descriptors
-from ._ops.loading import LoadError, load_application
+from ._ops.loading import LoadError, check_module, load_application
 from ._ops.notify import Notifier
 from ._ops.parent import ParentService
+from ._ops.runner import Runner
 from ._ops.signals import Ending
 from ._ops.supervisor import Patience
 from ._ops.watching import Watch, check_installed
@@ -86,6 +88,12 @@ class Options(UsageOptions):
         """Whether this is a twistd that will leave its terminal. twist and ``python -m`` never do."""
         parent: dict[str, Any] = self.parent or {}
         return "nodaemon" in parent and not parent["nodaemon"] and not parent.get("debug")
+
+    @property
+    def leaves(self) -> bool:
+        """Whether this is a twistd that will be another process before it serves, with the files that are here now."""
+        parent: dict[str, Any] = self.parent or {}
+        return self.daemonises and not parent.get("chroot")
 
     @property
     def relayed(self) -> frozenset[int]:
@@ -243,8 +251,8 @@ def refuse(options: Options, line: str, traceback: str = "") -> NoReturn:
 def makeService(options: Options) -> CommandLineService:
     """Return the service that the options ask for.
 
-    Raises `SystemExit`, with the one line that says why, where there is none. The application is imported here: before
-    twistd becomes a daemon, so that the line and the application's own traceback still reach the terminal.
+    Raises `SystemExit`, with the one line that says why, where there is none. The application is imported here, unless
+    twistd is to become a daemon first: threads that the import starts would not come with it.
     """
     # Late: twistd's --reactor has to come before it.
     from twisted.internet import reactor
@@ -261,8 +269,17 @@ def makeService(options: Options) -> CommandLineService:
     apart = found.user or found.group or found.reload  # The application is not to be imported here and now.
     if apart or settings.workers > 1 or settings.max_requests or settings.max_rss:
         return _make_parent(options, ending, reactor, notifier)
+    runner = Runner(reactor)
+    spec, directory = options["app"] or DEMO, os.getcwd()
+    beginning = Beginning(runner)
+    application = _not_imported
     try:
-        application = load_application(options["app"] or DEMO)
+        if options.leaves:
+            check_module(spec, directory)
+            beginning = Beginning(runner, Terminal(), partial(load_application, spec, directory))
+        else:
+            application = load_application(spec, directory)
+            runner.settle()
     except LoadError as error:
         refuse(options, str(error), error.traceback)
     access_log = _open_access_log(options, settings.access_log)
@@ -273,7 +290,12 @@ def makeService(options: Options) -> CommandLineService:
         reactor=reactor,
         observers=() if access_log is None else (access_log,),
     )
-    return ServingService(service, options, access_log, ending, reactor, notifier)
+    return ServingService(service, options, access_log, ending, reactor, notifier, beginning)
+
+
+def _not_imported(environ: object, start_response: object) -> NoReturn:
+    """Stand for the application until it is imported, before the first request."""
+    raise RuntimeError("the application is not imported")
 
 
 def _make_parent(options: Options, ending: Ending, reactor: Any, notifier: Notifier) -> CommandLineService:
@@ -319,7 +341,8 @@ def _make_parent(options: Options, ending: Ending, reactor: Any, notifier: Notif
         watch = Watch(os.getcwd(), found.reload_include, reload)
         reactor.callWhenRunning(watch.start)
         reactor.addSystemEventTrigger("before", "shutdown", watch.stop)
-    return ParentProcess(service, options, ending, reactor, notifier, identity)
+    beginning = Beginning(terminal=Terminal() if options.daemonises else None)
+    return ParentProcess(service, options, ending, reactor, notifier, identity, beginning)
 
 
 def _reactor_name(reactor: Any) -> str:

@@ -22,6 +22,7 @@ from twisted.python.failure import Failure
 from ._ops import forks
 from ._ops.access_log import AccessLog
 from ._ops.adopt import AdoptingReactor
+from ._ops.beginning import Beginning
 from ._ops.fairness import Table, Turn, pace
 from ._ops.lifeline import ORPHAN_GRACE, Lifeline
 from ._ops.link import LINE, TABLE, Line, Orders, beginning, connect, message, read_orders
@@ -29,6 +30,7 @@ from ._ops.listeners import Bound, be_activated
 from ._ops.loading import LoadError, load_application
 from ._ops.pulse import disarm, end_within, show_on_dump
 from ._ops.record import FactsObserver
+from ._ops.runner import Runner
 from ._ops.signals import Ending, heed_not
 from ._ops.supervisor import FAILED
 from ._ops.wear import Wear
@@ -67,6 +69,7 @@ class WorkerService(ServingService):
         *,
         wear: Wear,
         share: Share,
+        runner: Runner | None = None,
     ) -> None:
         self.line = Line(lambda text: None, self.orphaned)
         self._wear = wear
@@ -76,7 +79,7 @@ class WorkerService(ServingService):
         self._is_over = False  # all is answered
         self._is_hurried = False  # the service's own grace is longer than an orphan's
         service.call_when_unfit(self._unfit)
-        super().__init__(service, told, access_log, ending, reactor)
+        super().__init__(service, told, access_log, ending, reactor, beginning=Beginning(runner))
 
     def _beats(self) -> Sequence[Callable[[], object]]:
         return (self._beat,)
@@ -208,26 +211,30 @@ def main() -> None:
 
     # Standard output belongs to the access log and to the application's own prints.
     globalLogBeginner.beginLoggingTo([_log_of(orders.number)], redirectStandardIO=False)
-    ending = Ending(reactor)
+    ending, runner = Ending(reactor), Runner(reactor)
     lifeline = Lifeline(sock, orders.parent)
-    application, access_log = _load(orders, settings, sock)
+    application, access_log = _load(orders, settings, sock, runner)
     del inherited
     service = _make_service(
-        application, orders, settings, access_log, (ending, reactor), Share(table, orders.slot), bound
+        application, orders, settings, access_log, (ending, reactor, runner), Share(table, orders.slot), bound
     )
-    connect(reactor, sock, service.line)
-    lifeline.serves = True
     running: Any = reactor
     running.addSystemEventTrigger("before", "shutdown", service.stopService)
-    running.callWhenRunning(service.startService)
+    runner.call(lambda: connect(reactor, sock, service.line))
+    lifeline.serves = True
+    if runner.is_elsewhere:
+        service.startService()
+    else:
+        running.callWhenRunning(service.startService)
     running.run()
     sys.exit(service.status)
 
 
-def _load(orders: Orders, settings: Settings, sock: socket.socket) -> tuple[Any, AccessLog | None]:
+def _load(orders: Orders, settings: Settings, sock: socket.socket, runner: Runner) -> tuple[Any, AccessLog | None]:
     """Return the application and the access log, or end the process after telling the parent why."""
     try:
         application = load_application(orders.app or DEMO)
+        runner.settle()
         access_log = None if settings.access_log in ("off", "") else AccessLog(settings.access_log)
     except LoadError as error:
         # Words that name nothing are wrong for every worker; code that fails may be mended.
@@ -242,11 +249,11 @@ def _make_service(
     orders: Orders,
     settings: Settings,
     access_log: AccessLog | None,
-    process: tuple[Ending, Any],
+    process: tuple[Ending, Any, Runner],
     share: Share,
     bound: Sequence[Bound],
 ) -> WorkerService:
-    ending, reactor = process
+    ending, reactor, runner = process
     wear = Wear(settings.max_requests, settings.max_rss)
     observers: list[FactsObserver] = [wear] if settings.max_requests else []
     if access_log is not None:
@@ -262,7 +269,7 @@ def _make_service(
     )
     share.count_by(lambda: wsgi.connections)
     told = Told(number=orders.number, app=orders.app, settings=settings)
-    return WorkerService(wsgi, told, access_log, ending, reactor, wear=wear, share=share)
+    return WorkerService(wsgi, told, access_log, ending, reactor, wear=wear, share=share, runner=runner)
 
 
 def _log_of(number: int) -> FileLogObserver:

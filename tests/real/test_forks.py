@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from .children import COMMANDS, Child, environment, get, started
+from .children import COMMANDS, PATIENCE, Child, environment, get, started
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")]
 
@@ -120,6 +120,18 @@ def test_an_orphan_keeps_neither_the_server_nor_its_ports(name: str, tmp_path: P
             with started(words, tmp_path, env) as second:
                 assert second.port() == port
                 assert ask(port, "/go") == "gone on"
+
+
+@pytest.mark.parametrize("name", ["python -m", "embedded"])
+def test_a_server_that_is_killed_leaves_its_port_to_nobody(name: str, tmp_path: Path) -> None:
+    with serving(name, tmp_path) as server:
+        port = server.port()
+        with orphan_of(port) as pid:
+            server.process.kill()
+            server.process.wait(PATIENCE)
+            assert is_alive(pid)
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", port))
 
 
 def test_a_process_that_an_import_left_behind_keeps_no_port(tmp_path: Path) -> None:

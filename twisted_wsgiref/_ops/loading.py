@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import difflib
 import importlib
+import importlib.util
 import inspect
 import os
 import pkgutil
@@ -72,6 +73,23 @@ def load_application(spec: str, directory: str | None = ".") -> Any:
         raise LoadError(f"{what} is {_kind(found)}: a WSGI application has to be callable")
     _check_arguments(words, found)
     return found
+
+
+def check_module(spec: str, directory: str) -> None:
+    """Raise `LoadError` if `spec` is not well formed or there is no such module; import nothing.
+
+    `directory` is searched from now on, as `load_application` does. The rest has to be left to that.
+    """
+    words = _read(spec)
+    if directory not in sys.path:
+        sys.path.insert(0, directory)
+    top = words.module.partition(".")[0]
+    try:
+        found = top in sys.modules or importlib.util.find_spec(top) is not None
+    except (ImportError, ValueError):  # of a finder of somebody else's
+        return
+    if not found:
+        raise LoadError(f"there is no module {top}{_near(top, _modules_in(directory))}")
 
 
 def _read(spec: str) -> _Words:

@@ -25,6 +25,7 @@ _log = Logger()
 IMPATIENT_SECONDS = 1.0
 
 _STOPPING = ("SIGTERM", "SIGINT", "SIGBREAK")
+_DEFAULT = (signal.SIG_DFL, signal.default_int_handler)
 
 
 class Ending:
@@ -43,15 +44,19 @@ class Ending:
         self.status = 0
         register(self._leave)
 
-    def take_signals(self) -> None:
+    def take_signals(self, *, from_nobody: bool = False) -> None:
         """Make the stopping signals end the reactor without being noted by it.
 
         Only where its own handlers are in place: an ignored SIGINT stays ignored, and a debugger's stays its own.
-        Called when the reactor runs, since it installs its own while it starts.
+        Called when the reactor runs, since it installs its own while it starts. With `from_nobody`, where default
+        handlers are in place: a reactor that another thread runs installs none.
         """
         for name in _STOPPING:
             number = getattr(signal, name, None)
-            if number is not None and getattr(signal.getsignal(number), "__self__", None) is self._reactor:
+            if number is None:
+                continue
+            handler = signal.getsignal(number)
+            if getattr(handler, "__self__", None) is self._reactor or (from_nobody and handler in _DEFAULT):
                 signal.signal(number, self._asked_to_stop)
 
     def fail(self, line: str) -> None:

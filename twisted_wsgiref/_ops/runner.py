@@ -1,0 +1,109 @@
+"""Who runs the reactor: the main thread of this process, or a thread that the application has started for it.
+
+An application may run the reactor itself when it is imported, as `crochet.setup()` does. There is one reactor, and it
+runs once: so whoever comes first runs it, and for whoever comes second `run` is what it always is, a call that comes
+back when the reactor has ended. What the main thread has to do with a reactor that runs elsewhere is done there.
+Signals are still the main thread's: nobody else gets any.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+from .loading import LoadError
+
+_T = TypeVar("_T")
+
+# Whether the reactor has ended is looked at this often while something is to be done by it, in seconds.
+_LOOK: Final = 0.1
+_ENDED: Final = (
+    "the application ran the reactor when it was imported, and ended it: a reactor runs once. Leave that to this "
+    "server: with crochet, call crochet.no_setup() instead of crochet.setup()"
+)
+
+
+def _part_logs() -> None:
+    """Have what Python's `logging` shows for want of a handler go to the process's own standard error.
+
+    `crochet.setup()` passes Twisted's log on to `logging`. Where twistd passes `sys.stderr` on to Twisted's log, each
+    line would come back to itself for ever.
+    """
+    if sys.__stderr__ is not None and getattr(logging.lastResort, "stream", None) is sys.stderr:
+        logging.lastResort = logging.StreamHandler(sys.__stderr__)
+        logging.lastResort.setLevel(logging.WARNING)
+
+
+class Runner:
+    """Stands in the place of ``reactor.run``. Make it before the application is imported, in the main thread."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._really_run: Callable[..., None] = reactor.run
+        self._owner: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        reactor.run = self.run
+
+    def run(self, installSignalHandlers: bool = True) -> None:
+        """Run the reactor, or wait until the thread that runs it is through. Called in any thread."""
+        me = threading.current_thread()
+        with self._lock:
+            if self._owner is None:
+                self._owner = me
+        if self._owner is not me:
+            # In the main thread too: a wait for a lock lets handlers of signals run.
+            self._ended.wait()
+            return
+        if self.is_elsewhere:
+            _part_logs()
+        try:
+            # Elsewhere than in the main thread a handler can not be installed.
+            self._really_run(installSignalHandlers=installSignalHandlers and me is threading.main_thread())
+        finally:
+            self._ended.set()
+
+    def settle(self) -> None:
+        """Have the main thread run the reactor, unless another does already. Raises `LoadError` where one did.
+
+        To be called when the application is imported: a thread of it that comes later finds that the reactor runs.
+        """
+        with self._lock:
+            if self._owner is None:
+                self._owner = threading.main_thread()
+        if self._ended.is_set():
+            raise LoadError(_ENDED)
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether a thread of the application's runs the reactor."""
+        return self._owner not in (None, threading.main_thread())
+
+    def call(self, function: Callable[[], _T]) -> _T:
+        """Return what `function` returns, called in the reactor's thread; raise what it raises.
+
+        Raises `LoadError` if the reactor ends before. Called in the main thread, or in the reactor's.
+        """
+        if not self.is_elsewhere or threading.current_thread() is self._owner:
+            return function()
+        done = threading.Event()
+        results: list[_T] = []
+        errors: list[BaseException] = []
+
+        def do() -> None:
+            try:
+                results.append(function())
+            except BaseException as error:  # it is the caller's
+                errors.append(error)
+            done.set()
+
+        self._reactor.callFromThread(do)
+        while not done.wait(_LOOK):
+            if self._ended.is_set() and not done.is_set():
+                raise LoadError(_ENDED)
+        if errors:
+            raise errors[0]
+        return results[0]
