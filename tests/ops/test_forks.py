@@ -152,13 +152,13 @@ def test_who_is_gone_is_not_told() -> None:
 
 def test_an_answer_is_lost_in_the_child_whoever_held_its_lock() -> None:
     outlet = Outlet(None, lambda: None, 1000, Departures(lambda error: None))
-    outlet._lock.acquire()
+    outlet.lock.acquire()
     outlet.forget()
     assert outlet.gone
 
 
 def test_a_body_is_lost_in_the_child_whoever_held_its_lock() -> None:
-    pipe = InputPipe(1000, lambda: None, lambda: None)
+    pipe = InputPipe(1000, lambda pipe: None)
     pipe._changed.acquire()
     pipe.forget()
     with pytest.raises(ClientGone):
