@@ -41,10 +41,13 @@ class Counts(NamedTuple):
 class HostileServer(Running):
     """``python -m twisted_wsgiref`` with `options`; temporary files go into a folder of its own, below `folder`.
 
+    `application` says hello at ``/``.
     Use it in a ``with``. Raises `ServerFailed` where it does not come up.
     """
 
-    def __init__(self, folder: Path, *options: str, before: str = "") -> None:
+    def __init__(
+        self, folder: Path, *options: str, before: str = "", application: str = "hostile_app:application"
+    ) -> None:
         port = free_port()
         self.log = folder / "server.log"
         self._record = folder / "record"
@@ -53,7 +56,7 @@ class HostileServer(Running):
         self._temporary = folder / "temporary"
         self._temporary.mkdir(exist_ok=True)
         words = [sys.executable, "-m", "twisted_wsgiref", "--listen", f"tcp:{port}:interface=127.0.0.1"]
-        words += ["--access-log", "off", *options, "hostile_app:application"]
+        words += ["--access-log", "off", *options, application]
         if before:
             words = ["sh", "-c", f'{before}; exec "$@"', "sh", *words]
         variables = {

@@ -24,14 +24,19 @@ class NotHTTP(Exception):
 
 @dataclass
 class Answer:
-    """One answer. ``ended`` is one of the words above; ``interim`` are the statuses of the 1xx that came before."""
+    """One answer. ``ended`` is one of the words above; ``early`` are the 1xx that came before."""
 
     status: int
     fields: list[tuple[str, str]]
     body: bytes = b""
     ended: str = NONE
-    interim: list[int] = field(default_factory=list)
+    early: list[Answer] = field(default_factory=list)
     head: bytes = b""
+
+    @property
+    def interim(self) -> list[int]:
+        """The statuses of the 1xx that came before."""
+        return [each.status for each in self.early]
 
     @property
     def whole(self) -> bool:
@@ -50,14 +55,18 @@ class Client:
     def __init__(self, port: int, timeout: float = 3.0, receive_buffer: int = 0) -> None:
         self.timeout = timeout
         self._buffer = b""
-        self._interim: list[int] = []  # of the answer that is awaited
+        self._early: list[Answer] = []  # before the answer that is awaited
         self.closed = False  # the server has closed its half
         self.was_reset = False
         self._sock = socket.socket()
         if receive_buffer:
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self._sock.settimeout(timeout)
-        self._sock.connect(("127.0.0.1", port))
+        try:
+            self._sock.connect(("127.0.0.1", port))
+        except OSError:
+            self._sock.close()
+            raise
 
     def __enter__(self) -> Client:
         return self
@@ -107,10 +116,18 @@ class Client:
             head, _, self._buffer = self._buffer.partition(b"\r\n\r\n")
             answer = _parse_head(head)
             if answer.status >= 200:
-                answer.interim, self._interim = self._interim, []
+                answer.early, self._early = self._early, []
                 self._read_body(answer, method, end)
                 return answer
-            self._interim.append(answer.status)
+            self._early.append(answer)
+
+    def next_status(self, timeout: float) -> int | None:
+        """Return the status that is read next, 1xx among them; None where none comes within the timeout."""
+        end = time.monotonic() + timeout
+        while b"\r\n\r\n" not in self._buffer:
+            if not self._read_more(end):
+                return None
+        return _parse_head(self._buffer.partition(b"\r\n\r\n")[0]).status
 
     def rest(self) -> bytes:
         """Return what came and is not read yet."""

@@ -5,6 +5,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
+import random
+import socket
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +21,12 @@ BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 def variants(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     return importlib.import_module("variants")
+
+
+@pytest.fixture
+def cross_talk(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module("cross_talk")
 
 
 def test_two_versions_with_one_label_are_refused(variants: Any) -> None:
@@ -49,3 +59,107 @@ def test_what_can_not_be_compared_has_no_ratio(variants: Any) -> None:
     starts = {label: [variants.Start([rate], round(rate), 0.0)] for label, rate in (("first", 0.0), ("second", 5.0))}
     rows = variants._table(workload, starts).splitlines()[-2:]
     assert rows == ["| first | 0 | nan | nan | nan | 0 |", "| second | 5 | 0.00 | nan | nan | 0 |"]
+
+
+# ---- Cross-talk ----------------------------------------------------------------------------------------------------
+
+
+def heard(octets: bytes, how: str, size: int) -> Counter[str]:
+    """Return what a client counts whose request has the nonce "mine", and whose server sends `octets` and closes."""
+    clients: Any = importlib.import_module("cross_talk_clients")
+    tally = clients.Tally()
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        clients.Client(listener.getsockname()[1]) as client,
+    ):
+        server, _ = listener.accept()
+        with server:
+            server.sendall(octets)
+        talk = clients.Talk(client, random.Random(1), str, tally, "test")
+        talk.check([clients.Ask("mine", how, "GET", "1.1", b"GET /mine HTTP/1.1\r\n\r\n", b"", size, False)])
+        talk.end("its answer")
+    counts: Counter[str] = tally.counts
+    return counts
+
+
+def answer_of(nonce: str, size: int, body: bytes | None = None) -> bytes:
+    """Return what the application answers to the request with this nonce; with another `body` if one is given."""
+    app: Any = importlib.import_module("cross_talk_app")
+    made = app.Asked({}, nonce, 0, size, "all")
+    lines = [f"{name}: {value}" for name, value in made.headers]
+    body = made.body if body is None else body
+    return "\r\n".join(["HTTP/1.1 200 OK", *lines, f"Content-Length: {len(body)}", "", ""]).encode() + body
+
+
+HINT = b"HTTP/1.1 103 Early Hints\r\nLink: </%b>\r\n\r\n"
+
+
+@pytest.mark.usefixtures("cross_talk")
+def test_an_answer_with_all_that_is_its_own_is_right() -> None:
+    assert heard(HINT % b"mine" + answer_of("mine", 50), "whole", 50) == {"requests": 1, "right answers": 1}
+    late = answer_of("mine", 4, random.Random("mine").randbytes(4) + b"<late mine>")
+    assert heard(late, "late-write", 4) == {"requests": 1, "right answers": 1}
+
+
+@pytest.mark.usefixtures("cross_talk")
+@pytest.mark.parametrize(
+    ("octets", "fault"),
+    [
+        pytest.param(lambda: answer_of("yours", 50), "wrong answers", id="another's answer"),
+        pytest.param(lambda: HINT % b"yours" + answer_of("mine", 50), "wrong answers", id="another's hint"),
+        pytest.param(lambda: answer_of("mine", 50, b"?" * 50), "wrong answers", id="another's body"),
+        pytest.param(lambda: answer_of("mine", 50)[:-1], "wrong answers", id="cut short"),
+        pytest.param(lambda: answer_of("mine", 50) + b"<late yours>", "wrong answers", id="more behind it"),
+        pytest.param(lambda: HINT % b"mine", "unanswered", id="a hint alone"),
+        pytest.param(lambda: b"", "unanswered", id="nothing"),
+    ],
+)
+def test_what_is_not_its_own_is_a_fault(octets: Callable[[], bytes], fault: str) -> None:
+    assert heard(octets(), "whole", 50)[fault] == 1
+
+
+def test_faults_of_one_server_end_the_check_with_1(
+    cross_talk: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Server:
+        port = 0
+
+        def __init__(self, folder: Path, *options: str, application: str) -> None:
+            self.options = options
+
+        def __enter__(self) -> Server:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            """Be gone."""
+
+        def news(self) -> list[dict[str, object]]:
+            return []
+
+        def log_lines(self) -> list[str]:
+            return []
+
+        def wait_until_well(self, seconds: float) -> float:
+            return 0.0
+
+    class Crowd:
+        def __init__(self, port: int, seed: str, seconds: float) -> None:
+            self.seed = seed
+
+        def read(self) -> tuple[Counter[str], list[str]]:
+            return Counter({"right answers": 9, "unanswered": int(self.seed == "workers-7")}), []
+
+    monkeypatch.setattr(cross_talk, "HostileServer", Server)
+    monkeypatch.setattr(cross_talk, "Crowd", Crowd)
+    assert cross_talk.main(["--seed", "7", "--servers", "streamed,plain"]) == 0
+    assert cross_talk.main(["--seed", "7"]) == 1
+    streamed, workers = capsys.readouterr().out.splitlines()[-2:]
+    assert streamed.startswith("streamed: ")
+    assert " 0 unanswered" in streamed
+    assert " 1 unanswered" in workers
+
+
+@pytest.mark.slow
+def test_a_server_is_checked_for_a_second(cross_talk: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    assert cross_talk.main(["--minutes", "0.02", "--servers", "streamed"]) == 0
+    assert " 0 wrong answers, 0 unanswered, 0 wrong requests" in capfd.readouterr().out
