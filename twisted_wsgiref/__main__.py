@@ -14,12 +14,16 @@ from twisted.logger import globalLogBeginner, textFileLogObserver
 from twisted.python.usage import UsageError
 
 from . import tap
+from .tap import SCRIPT
 
 
 class Options(tap.Options):
     """The same options, and the choice of the reactor, which elsewhere is twistd's."""
 
-    synopsis = "Usage: python -m twisted_wsgiref [options] [MOD:APP]"
+    def getSynopsis(self) -> str:
+        """Return the first line of the help."""
+        typed = self.command if self.command == SCRIPT else "python -m twisted_wsgiref"
+        return f"Usage: {typed} {self.synopsis}"
 
     def opt_reactor(self, name: str) -> None:
         """Twisted's reactor to run on, as epoll, poll, select or asyncio (default: the best one here)."""

@@ -42,6 +42,8 @@ from .settings import SettingError, Settings
 
 # gunicorn's default, and the port of Django's and of most tutorials; only this machine, until somebody says otherwise.
 DEFAULT_ENDPOINT = "tcp:8000:interface=127.0.0.1"
+# The command that is installed, which is ``python -m twisted_wsgiref``.
+SCRIPT = "twisted-wsgiref"
 DEMO = "twisted_wsgiref.simple_server:demo_app"
 
 
@@ -80,7 +82,8 @@ class Options(UsageOptions):
     def command(self) -> str:
         """What the user typed to get here; begins the line of each mistake."""
         if self.parent is None:
-            return "twisted_wsgiref"
+            typed = os.path.basename(sys.argv[0]).removesuffix(".exe")
+            return typed if typed == SCRIPT else "twisted_wsgiref"
         return f"{os.path.basename(sys.argv[0])} {self.parent.subCommand or 'wsgiref'}"
 
     @property

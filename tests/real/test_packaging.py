@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import email
 import os
+import re
 import site
 import subprocess
 import sys
+import tarfile
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -50,7 +53,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
             copy = folder / path.relative_to(ROOT)
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(path.read_bytes())
-    for name in ("pyproject.toml", "README.md"):
+    for name in ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE", "SECURITY.md"):
         (folder / name).write_bytes((ROOT / name).read_bytes())
     return folder
 
@@ -94,6 +97,34 @@ def test_the_wheel_has_the_plugin_and_the_types_and_no_package_of_twisted(wheel:
     assert not {name for name in names if name.startswith("tests/")}
 
 
+def test_the_wheel_tells_its_license_and_its_command_and_has_no_link_that_leads_nowhere(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (metadata,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        folder = metadata.rpartition("/")[0]
+        told = email.message_from_bytes(archive.read(metadata))
+        entries = archive.read(f"{folder}/entry_points.txt").decode()
+        assert archive.read(f"{folder}/licenses/LICENSE") == (ROOT / "LICENSE").read_bytes()
+    assert told["License-Expression"] == "MIT"
+    assert told["License-File"] == "LICENSE"
+    assert told["Author"] == "The twisted_wsgiref authors"
+    assert told["Description-Content-Type"] == "text/markdown"
+    versions = {each.rpartition(" :: ")[2] for each in told.get_all("Classifier", []) if "Python :: 3." in each}
+    assert versions == {"3.10", "3.11", "3.12", "3.13", "3.14", "3.15"}
+    assert "twisted-wsgiref = twisted_wsgiref.__main__:main" in entries
+    description = told.get_payload(decode=True).decode("utf-8")
+    assert description.startswith("# twisted_wsgiref\n")
+    assert "docs/settings.md has the same with the defaults" in description
+    assert [link for link in re.findall(r"\]\(([^)]*)\)", description) if "://" not in link] == []
+
+
+def test_the_source_distribution_has_what_belongs_to_it(source: Path, tmp_path: Path) -> None:
+    checked([sys.executable, "-m", "build", "--sdist", "-o", tmp_path, source], tmp_path)
+    (made,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(made) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {"LICENSE", "SECURITY.md", "README.md", "pyproject.toml", "hatch_build.py", "PKG-INFO"} <= names
+
+
 def test_from_a_wheel_in_a_new_environment(wheel: Path, tmp_path: Path) -> None:
     # The plugin goes into Twisted's own folder there, so that must not be a link to this environment's.
     bin_folder = fresh_environment(tmp_path / "env")
@@ -112,6 +143,13 @@ def test_from_a_wheel_in_a_new_environment(wheel: Path, tmp_path: Path) -> None:
     done = twistd(bin_folder, elsewhere, "wsgiref", "--help")
     assert done.returncode == 0, done.stderr
     assert "--max-body=" in done.stdout
+    done = run([bin_folder / "twisted-wsgiref", "--help"], elsewhere)
+    assert done.stdout.startswith("Usage: twisted-wsgiref [options] [MOD:APP]"), done.stderr
+    done = run([bin_folder / "twisted-wsgiref", "--nonsense"], elsewhere)
+    assert (done.returncode, done.stderr) == (
+        1,
+        "twisted-wsgiref: option --nonsense not recognized; --help lists all\n",
+    )
     where = run([bin_folder / "python", "-c", "import twisted_wsgiref as t; print(t.__file__)"], elsewhere).stdout
     assert Path(where).is_relative_to(tmp_path / "env")
 
