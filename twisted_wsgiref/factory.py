@@ -299,6 +299,12 @@ class WSGIFactory(Factory):
         if self.gateway.guard is None:
             self._judge()  # else at the next sweep: an exception is on its way that may free the thread
 
+    def note_hindered(self) -> None:
+        """Log that an application was not interrupted, and why."""
+        from ._gateway.interrupt import HINDERED  # late: only a service that has asked for it needs ctypes
+
+        self._tally.note(HINDERED)
+
     def _judge(self) -> None:
         """Say so, once, where no thread is left for others."""
         unfit, self._unfit = self._unfit, self.stuck >= self._pool.size

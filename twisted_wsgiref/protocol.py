@@ -534,5 +534,5 @@ class WSGIProtocol(Protocol):
                 self._intake.close()
             self._lose_exchange(504)
             # Now that every block meets `ClientGone`: nothing of the connection can be interrupted any more.
-            if exchange.interrupt is not None:
-                exchange.interrupt.fire()
+            if exchange.interrupt is not None and not exchange.interrupt.fire():
+                self.factory.note_hindered()

@@ -280,7 +280,8 @@ class WSGIService(Service):
         def fails(failure: Failure) -> Failure:
             if isinstance(failure.value, ListenError):
                 return failure
-            return _failure(ListenError(f"can not listen on {endpoint}: {explain(failure.value)}"))
+            error = ListenError(f"can not listen on {endpoint}: {explain(failure.value)}")
+            return Failure(error)  # type: ignore[no-untyped-call]
 
         return maybeDeferred(listen).addCallbacks(listens, fails)
 
@@ -314,8 +315,10 @@ def _guard(settings: Settings) -> Callable[[Exchange, WSGIApplication], WSGIAppl
     if not (settings.request_interrupt and settings.request_timeout):
         return None
     # Late: who does not ask for it needs no ctypes.
-    from ._gateway.interrupt import guard
+    from ._gateway.interrupt import HINDERED, guard, is_hindered
 
+    if is_hindered():
+        _log.warn("{line}", line=HINDERED)
     return guard
 
 
@@ -379,10 +382,6 @@ def _affordable(connections: int, threads: int) -> int:
     # The interpreter, its reactor, logs, listening sockets: about 20. A bell for each of `threads`. A quarter more for
     # the application's own.
     return max(1, min(connections, (soft - 20 - threads) * 3 // 4))
-
-
-def _failure(error: BaseException) -> Failure:
-    return Failure(error)  # type: ignore[no-untyped-call]
 
 
 # In any thread: what these call is safe there.

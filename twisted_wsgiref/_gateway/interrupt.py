@@ -10,6 +10,8 @@ A lock lives here. It guards two marks, and the setting itself; never a wait.
 from __future__ import annotations
 
 import ctypes
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from io import BufferedReader, RawIOBase
 from threading import RLock, get_ident
@@ -20,6 +22,7 @@ from .input_pipe import InputPipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from types import FrameType
 
     from twisted_wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -39,6 +42,36 @@ def _set(ident: int) -> None:
     _set_async_exc(ident, id(RequestExpired))
 
 
+# CPython 3.11 looks at one mark for all threads, and a thread that is traced or profiled goes on only once the mark is
+# taken down, which the thread does that the exception is for. If that one waits in a call, all traced threads wait too.
+# 3.10 and 3.12 to 3.15 were tried, too: they do not.
+_HOLDS_UP_TRACED: Final = sys.version_info[:2] == (3, 11)
+
+#: For the log, if `is_hindered`.
+HINDERED: Final = (
+    "request_interrupt: a tracer is at work (a debugger, a coverage tool, a profiler), so applications are not "
+    "interrupted: on CPython 3.11 every traced thread would wait until the interrupted call returns"
+)
+
+
+def is_hindered() -> bool:
+    """Return whether a tracer or profiler is at work that makes an interrupt unsafe here. Called in any thread.
+
+    One that somebody has set for a single other thread is found by the frames that it follows.
+    """
+    if not _HOLDS_UP_TRACED:
+        return False
+    if threading.gettrace() or threading.getprofile() or sys.gettrace() or sys.getprofile():
+        return True
+    for top in sys._current_frames().values():
+        frame: FrameType | None = top
+        while frame is not None:
+            if frame.f_trace is not None:
+                return True
+            frame = frame.f_back
+    return False
+
+
 def _arrive() -> None:
     """Do nothing: CPython looks whether something is to be raised whenever a function of Python begins.
 
@@ -56,6 +89,7 @@ class Interrupt:
 
     - `fire` sets at most one exception, ever, and only while the thread is inside: both are looked at, and the
       exception is set, under the lock that `enter` and `leave` need to change it.
+    - `fire` while a tracer hinders it (`is_hindered`): nothing is set, ever.
     - `fire` before `enter`, or between a `leave` and the next `enter`: nothing is set; the next `enter` raises in the
       ordinary way. After the last `leave`: nothing is set, and nobody enters again.
     - `fire` while inside: the exception is raised at the next step, and that is in the application, or already in
@@ -83,18 +117,25 @@ class Interrupt:
 
     # ---- In any thread -----------------------------------------------------------------------------------------
 
-    def fire(self) -> None:
-        """Have `RequestExpired` raised in the application's code, once. Later calls do nothing."""
+    def fire(self) -> bool:
+        """Have `RequestExpired` raised in the application's code, once; return False if a tracer hinders that.
+
+        Later calls do nothing.
+        """
         if self._fired:
-            return
+            return True
+        hindered = is_hindered()
         with self._lock:
             if self._fired:
-                return
+                return True
             self._fired = True
-            if self._inside:
-                _set(self._ident)
-            else:
+            if not self._inside:
                 self._due = True
+            elif hindered:
+                return False
+            else:
+                _set(self._ident)
+        return True
 
     # ---- In the child of a fork --------------------------------------------------------------------------------
 
