@@ -52,7 +52,7 @@ class SimpleHandler(BaseHandler):
         multithread: bool = True,
         multiprocess: bool = False,
     ) -> None:
-        self.base_env = environ
+        self.environ = self.base_env = environ
         self.stdin, self.stdout, self.stderr = stdin, stdout, stderr
         self.wsgi_multithread, self.wsgi_multiprocess = multithread, multiprocess
 

@@ -71,10 +71,9 @@ class FileWrapper:
             DeprecationWarning,
             stacklevel=2,
         )
-        block = self.filelike.read(self.blksize)
-        if not block:
-            raise IndexError(key)
-        return block
+        for block in self:
+            return block
+        raise IndexError(key)
 
     def __iter__(self) -> FileWrapper:
         return self
@@ -82,10 +81,13 @@ class FileWrapper:
     def __next__(self) -> Any:
         if self.remaining is None:
             block = self.filelike.read(self.blksize)
+        elif not self.remaining:
+            raise StopIteration
         else:
             block = self.filelike.read(min(self.blksize, self.remaining))
             self.remaining -= len(block)
         if not block:
+            self.remaining = 0  # the end is the end, also of a file that grows
             raise StopIteration
         return block
 

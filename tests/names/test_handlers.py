@@ -366,7 +366,7 @@ def test_the_base_class_names_what_must_be_overridden(name: str) -> None:
 
 def test_a_new_instance_carries_only_what_it_was_given() -> None:
     assert set(vars(Kept())) == {
-        "stdin", "stdout", "stderr", "base_env", "wsgi_multithread", "wsgi_multiprocess",
+        "stdin", "stdout", "stderr", "environ", "base_env", "wsgi_multithread", "wsgi_multiprocess",
     }  # fmt: skip
 
 
@@ -407,3 +407,14 @@ def test_an_error_that_answers_for_its_class_is_answered() -> None:
     handler = Kept()
     handler.run(app_of(Result([Disguised("the text")])))
     assert handler.sent.startswith(b"HTTP/1.0 500 ")
+
+
+def test_streams_and_environment_are_in_the_documented_attributes() -> None:
+    environ: dict[str, Any] = {"SERVER_PROTOCOL": "HTTP/1.1"}
+    streams: Any = (io.BytesIO(), io.BytesIO(), io.StringIO())
+    handler = SimpleHandler(*streams, environ)
+    assert (handler.stdin, handler.stdout, handler.stderr) == streams
+    assert handler.environ is environ
+    handler.setup_environ()
+    assert handler.environ is not environ
+    assert "wsgi.version" not in environ

@@ -394,6 +394,23 @@ class TestFileWrapper:
         with pytest.raises(AttributeError, match="no attribute 'read'"):
             _ = util.FileWrapper(io.BytesIO()).read
 
+    def test_the_end_is_the_end_also_of_a_file_that_grows(self) -> None:
+        filelike = io.BytesIO(b"one")
+        wrapper = util.FileWrapper(filelike)
+        assert list(wrapper) == [b"one"]
+        filelike.write(b"two")
+        filelike.seek(3)
+        assert list(wrapper) == []
+        with pytest.warns(DeprecationWarning, match="iterate"), pytest.raises(IndexError):
+            wrapper[0]
+
+    def test_indexing_a_range_ends_where_the_range_does(self) -> None:
+        part = util.FileWrapper(io.BytesIO(b"0123456789"), 3).app_iter_range(1, 5)
+        with pytest.warns(DeprecationWarning, match="iterate"):
+            assert [part[0], part[1]] == [b"123", b"4"]
+        with pytest.warns(DeprecationWarning, match="iterate"), pytest.raises(IndexError):
+            part[2]
+
     def test_the_end_of_the_iteration_leaves_the_file_open(self) -> None:
         filelike = io.BytesIO(b"data")
         list(util.FileWrapper(filelike))

@@ -80,7 +80,6 @@ class WSGIHandler(SimpleHandler):
         self.bytes_sent = 0
         try:
             try:
-                self.environ = self.base_env
                 if self._has_environ_hooks:
                     self.setup_environ()
                 self.result = application(self.environ, self.start_response)
