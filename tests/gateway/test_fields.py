@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -134,7 +134,10 @@ def test_hop_by_hop_fields_are_the_server_s(name: str) -> None:
         iter([("a", "b")]),
         "ab",
         ["ab"],
-        [["a", "b"]],
+        [["a"]],
+        [["a", "b", "c"]],
+        [["a", 1]],
+        [["a", "b"], ("c", None)],
         [("a",)],
         [("a", "b", "c")],
         [()],
@@ -155,6 +158,44 @@ def test_headers_are_a_list_of_pairs_of_str(headers: Any) -> None:
     for _ in range(2):
         with pytest.raises(TypeError):
             format_fields(headers)
+
+
+class Named(NamedTuple):
+    name: str
+    value: str
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [["Content-Type", "text/plain"], ["Content-Length", "5"]],
+        [("Content-Type", "text/plain"), ["Content-Length", "5"]],
+        [Named("Content-Type", "text/plain"), ("Content-Length", "5")],
+    ],
+    ids=repr,
+)
+def test_a_pair_may_be_what_other_servers_take(headers: Any) -> None:
+    before = list(headers)
+    for _ in range(2):
+        fields = format_fields(headers)
+        assert fields.lines == "Content-Type: text/plain\r\nContent-Length: 5\r\n"
+        assert fields.length == 5
+    assert headers == before
+
+
+@pytest.mark.parametrize(
+    ("headers", "culprit"),
+    [
+        ([["a b", "c"]], "a header name is 'a b'"),
+        ([["Connection", "close"]], "the header Connection is between"),
+        ([["a", "b\n"]], r"the header a holds the character '\\n'"),
+        ([["Content-Length", "1"], ["content-length", "1"]], "more than once"),
+    ],
+)
+def test_what_is_checked_of_a_tuple_is_checked_of_a_list(headers: Any, culprit: str) -> None:
+    with pytest.raises(ValueError, match=culprit) as caught:
+        format_fields(headers)
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
 
 
 def test_a_subclass_of_str_is_sent_by_its_characters() -> None:

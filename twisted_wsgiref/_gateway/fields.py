@@ -70,15 +70,23 @@ def format_fields(headers: list[tuple[str, str]]) -> Fields:
     """Return `headers` as they are sent. Raises `TypeError` or `ValueError`, naming the culprit.
 
     That is: what is not a list of pairs of `str`, a name that is no token, a hop-by-hop field, a control character, a
-    character over 0xFF, a Content-Length that is not one number. Source: PEP 3333; RFC 9110, section 5. Called in a
-    worker's thread.
+    character over 0xFF, a Content-Length that is not one number. A pair may be a list of two, which the other servers
+    take. Source: PEP 3333; RFC 9110, section 5. Called in a worker's thread.
     """
     if type(headers) is not list:
         raise TypeError(f"the headers are of type {type(headers).__name__}: they have to be a list (PEP 3333)")
     try:
         return _format(tuple(headers))
     except (TypeError, ValueError) as error:
+        pairs: list[Any] = [tuple(header) if _is_pair_of_others(header) else header for header in headers]
+        if any(map(_is_pair_of_others, headers)):
+            return format_fields(pairs)
         raise _name_culprit(headers) or error from None
+
+
+def _is_pair_of_others(header: Any) -> bool:
+    """Return whether `header` is no tuple as PEP 3333 has it, but a list or a named tuple, which other servers take."""
+    return isinstance(header, list | tuple) and type(header) is not tuple
 
 
 # Most answers of an application carry fields that others carried before: then nothing is judged or formatted again.
