@@ -17,7 +17,12 @@ from twisted_wsgiref.tap import Options
 
 from .real.children import COMMANDS, ROOT, get, started
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs" / "decisions").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "SECURITY.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs" / "decisions").glob("*.md")),
+]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -38,7 +43,7 @@ def _ask(services):
 _ask(IServiceCollection(application))
 """
 # Of other programs (valgrind's and the benchmarks' among them), and of ours beside the knobs.
-OTHER_OPTIONS = {"help", "reactor", "check", "version", "uid", "init", "tool", "workloads"}
+OTHER_OPTIONS = {"chroot", "rundir", "help", "reactor", "check", "version", "uid", "init", "tool", "workloads"}
 
 
 def blocks(language: str) -> Iterator[tuple[str, str]]:

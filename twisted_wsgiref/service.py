@@ -29,22 +29,16 @@ from ._gateway.pool import WorkerPool
 from ._gateway.wake import Wake
 from ._ops.forks import tell
 from ._ops.record import FactsObserver, Record, told_facts
-from ._wire.forwarded import TrustedPeers
-from ._wire.limits import Limits
 from ._wire.response import ServerFields
-from .factory import LAST_SWEEP, SWEEP, Rules, WSGIFactory, log_failure
+from .factory import LAST_SWEEP, SWEEP, WSGIFactory, log_failure
 from .gather import make_gather
 from .listening import Announcement, ListenError, NotListening, as_endpoints, explain, parse_endpoint
 from .log import logger
 from .proxy import ProxiedReactor
+from .rules import rules_of
 from .settings import SettingError, Settings
 from .transports import send_unpaced, stop_accepting
 from .util import FileWrapper
-
-try:
-    import resource
-except ImportError:  # Windows
-    resource = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from ._gateway.exchange import Exchange
@@ -86,12 +80,11 @@ class WSGIService(Service):
         multiprocess: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        if not callable(application):
-            raise TypeError(f"the application is {application!r}: it has to be callable")
+        self._settings = settings = settings or Settings()
+        application = _as_asked(application, settings)
         if reactor is None:
             # Late, so that a program may still choose its reactor after it imported us.
             from twisted.internet import reactor
-        self._settings = settings = settings or Settings()
         self._endpoints = as_endpoints(endpoints)
         if settings.proxy_protocol and not all(isinstance(endpoint, str) for endpoint in self._endpoints):
             raise SettingError("proxy_protocol is on: it needs endpoints given as text, to be read before all else")
@@ -121,7 +114,7 @@ class WSGIService(Service):
             errors=gateway.errors,
             file_wrapper=FileWrapper,
         )
-        self._rules = _rules(settings)
+        self._rules = rules_of(settings)
         self._factory = WSGIFactory(
             gateway,
             environ,
@@ -136,6 +129,7 @@ class WSGIService(Service):
 
     def serve(self, application: WSGIApplication) -> None:
         """Have `application` answer from now on, in the place of the one that this was made with."""
+        application = _as_asked(application, self._settings)
         self._factory.gateway = replace(self._factory.gateway, application=application)
 
     # ---- IService ----------------------------------------------------------------------------------------------
@@ -311,6 +305,18 @@ class WSGIService(Service):
             self._factory.note_refusal(0, "a connection was closed at once: no descriptor is left (ulimit -n)")
 
 
+def _as_asked(application: WSGIApplication, settings: Settings) -> WSGIApplication:
+    """Return `application`, checked against PEP 3333 if that is asked for. Raises `TypeError` if it is none."""
+    if not callable(application):
+        raise TypeError(f"the application is {application!r}: it has to be callable")
+    if not settings.validate:
+        return application
+    # Late: few ask for it.
+    from .validate import validator
+
+    return validator(application)
+
+
 def _guard(settings: Settings) -> Callable[[Exchange, WSGIApplication], WSGIApplication] | None:
     if not (settings.request_interrupt and settings.request_timeout):
         return None
@@ -337,51 +343,6 @@ def _make_pools(name: str, settings: Settings) -> tuple[WorkerPool, WorkerPool]:
     )
     idle = settings.threads_idle
     return workers, WorkerPool(f"{name}-disk", minimum=0, maximum=1, idle=idle, limit=1 << 30, failed=_log_bug)
-
-
-def _rules(settings: Settings) -> Rules:
-    limits = Limits(
-        request_line=settings.max_request_line,
-        field=settings.max_field,
-        head=settings.max_head,
-        fields=settings.max_fields,
-        chunk_line=settings.max_chunk_line,
-        trailers=settings.max_trailers,
-    )
-    return Rules(
-        limits=limits,
-        max_body=settings.max_body,
-        body_memory=settings.body_memory,
-        max_connections=_affordable(settings.max_connections, max(settings.threads, settings.threads_max)),
-        max_pipelined=settings.max_pipelined,
-        head_timeout=settings.head_timeout,
-        keep_alive=settings.keep_alive,
-        body_rate=settings.body_rate,
-        send_timeout=settings.send_timeout,
-        tls_timeout=settings.tls_timeout,
-        linger=settings.linger,
-        queue_age=settings.queue_age,
-        request_timeout=settings.request_timeout,
-        high_water=settings.high_water,
-        stream_input=settings.stream_input,
-        stream_chunked=settings.stream_chunked,
-        trusted=TrustedPeers.parse(settings.trusted_proxy) if settings.trusted_proxy else None,
-    )
-
-
-def _affordable(connections: int, threads: int) -> int:
-    """Return how many of `connections` this process has descriptors for, with some left for files and sockets.
-
-    A connection that is closed for another in time is better than one that can not be accepted.
-    """
-    if resource is None:
-        return connections
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY:
-        return connections
-    # The interpreter, its reactor, logs, listening sockets: about 20. A bell for each of `threads`. A quarter more for
-    # the application's own.
-    return max(1, min(connections, (soft - 20 - threads) * 3 // 4))
 
 
 # In any thread: what these call is safe there.

@@ -150,6 +150,10 @@ class Settings:
         "what a request sets in a context variable is seen by later ones of its thread; request: by none",
         one_of("thread", "request"),
     )
+    # Off: what PEP 3333 forbids and every server bears would be a 500, and each request costs more.
+    validate: bool = _knob(
+        False, "the application is checked: whatever it does against PEP 3333 is an error; for developing", parse_truth
+    )
     script_name: str = _knob("", "SCRIPT_NAME: the path under which the application is mounted", str)
     # Python's own 5 ms is what a short request waits behind each of the threads that compute: with two of them its p99
     # is 19 ms. At 0.5 ms it is 4.1, and the computing itself is some 3 % slower. An idle server pays nothing.

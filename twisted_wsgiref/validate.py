@@ -59,7 +59,6 @@ def validator(application: Callable[..., Any]) -> Callable[..., IteratorWrapper]
     Everything found to break PEP 3333 raises AssertionError where it was done: in the server's call, in the
     application's calls of start_response, write, wsgi.input and wsgi.errors, or in the iteration of the body. What is
     doubtful only is a WSGIWarning. The environ is passed on itself, with its two streams wrapped.
-
     The application is called, and its answer iterated, in the thread of the server that calls the result.
     """
 
@@ -71,6 +70,7 @@ def validator(application: Callable[..., Any]) -> Callable[..., IteratorWrapper]
         if not callable(start_response):
             raise AssertionError(f"start_response must be callable, not {_described(start_response)}")
         environ["wsgi.input"] = InputWrapper(environ["wsgi.input"])
+        environ["wsgi.input"].ends = bool(environ.get("wsgi.input_terminated"))
         environ["wsgi.errors"] = ErrorWrapper(environ["wsgi.errors"])
         started: list[None] = []
         iterator = application(environ, _checked_start_response(start_response, started))
@@ -103,12 +103,14 @@ def _checked_start_response(start_response: Callable[..., Any], started: list[No
 class InputWrapper:
     """A wsgi.input whose every read is checked.  Called by the application's thread."""
 
+    ends = False  # whether the server says so: ``wsgi.input_terminated``
+
     def __init__(self, wsgi_input: Any) -> None:
         self.input = wsgi_input
 
     def read(self, *args: Any) -> bytes:
-        """Return at most the number of bytes asked for; one argument, since a bare read() might wait for ever."""
-        if len(args) != 1:
+        """Return at most the number of bytes asked for; one argument, lest it wait for ever on what never `ends`."""
+        if len(args) != 1 and (args or not self.ends):
             raise AssertionError(f"wsgi.input.read takes exactly one argument, the size, not {len(args)}")
         return _read(self.input.read(*args), "read")
 
@@ -181,13 +183,11 @@ class WriteWrapper:
 class IteratorWrapper:
     """The body that an application returned: bytes only, after start_response, closed at the end, silent afterwards.
 
-    `check_start_response` is a list that becomes non-empty when start_response is called, or None where that is not
-    to be checked. Called by the thread that iterates the answer; one that is lost unclosed complains in whichever
-    thread collects it.
+    `check_start_response` is a list that gets an element when start_response is called, or None where that is not to be
+    checked. Called by the thread that iterates the answer; one lost unclosed complains in the thread that collects it.
     """
 
-    # A class attribute, so that __del__ of an instance whose __init__ failed finds nothing to complain of.
-    closed: bool = True
+    closed: bool = True  # for __del__ of an instance whose __init__ failed
 
     def __init__(self, wsgi_iterator: Any, check_start_response: list[Any] | None) -> None:
         self.original_iterator = wsgi_iterator
