@@ -30,6 +30,7 @@ from ._ops.signals import Ending
 from ._ops.stacks import describe_threads, requests_of
 from ._ops.supervisor import CUT_SHORT
 from ._ops.tuning import settle
+from .secure import tls_factory
 from .service import WSGIService
 from .settings import Settings
 
@@ -378,15 +379,4 @@ def address(port: Any) -> str:
     if not isinstance(host, IPv4Address | IPv6Address):
         return str(host)
     name = f"[{host.host}]" if isinstance(host, IPv6Address) else host.host
-    return f"{'https' if _is_tls(port) else 'http'}://{name}:{host.port}"
-
-
-def _is_tls(port: Any) -> bool:
-    try:
-        from twisted.protocols.tls import TLSMemoryBIOFactory
-    except ImportError:  # Without pyOpenSSL there is no TLS.
-        return False
-    factory = getattr(port, "factory", None)
-    while factory is not None and not isinstance(factory, TLSMemoryBIOFactory):
-        factory = getattr(factory, "wrappedFactory", None)
-    return factory is not None
+    return f"{'https' if tls_factory(port) is not None else 'http'}://{name}:{host.port}"

@@ -32,7 +32,7 @@ from ._ops.record import Record
 from ._wire.errors import ProtocolError
 from ._wire.forwarded import apply as read_forwarded
 from ._wire.head import RequestHead
-from ._wire.response import CONTINUE, error_answer, error_octets
+from ._wire.response import CONTINUE, NOT_TLS, error_answer, error_octets
 from .drain import Drain
 from .reading import PIPE_FULL, PIPELINED, SPILLING, TRANSPORT_READ, Reading
 from .transports import abort, close, find_socket, host_and_port, is_secure, sever
@@ -404,6 +404,17 @@ class WSGIProtocol(Protocol):
         peer = host_and_port(self.transport.getPeer())
         self.factory.gateway.tell(Record.refused(peer and peer[0], status, error_octets(status), time()))
         self._answer_and_close(status)
+
+    def refuse_plain(self, reason: str, below: Any, method: str) -> None:
+        """Answer whoever does not speak TLS, on `below`, the transport under it; look at nothing more that comes."""
+        self.transport = below
+        self._closing = True
+        self.factory.note_refusal(400, reason)
+        head = method == "HEAD"
+        peer = host_and_port(below.getPeer())
+        self.factory.gateway.tell(Record.refused(peer and peer[0], 400, 0 if head else len(NOT_TLS), time()))
+        below.write(error_answer(400, self.factory.gateway.stamp.end(time()), head=head, body=NOT_TLS))
+        below.loseWriteConnection()
 
     def _answer_and_close(self, status: int, method: str = "") -> None:
         extra = _RETRY_AFTER if status == 503 else ""

@@ -36,6 +36,7 @@ from .listening import Announcement, ListenError, NotListening, as_endpoints, ex
 from .log import logger
 from .proxy import ProxiedReactor
 from .rules import rules_of
+from .secure import answer_plain
 from .settings import SettingError, Settings
 from .transports import send_unpaced, stop_accepting
 from .util import FileWrapper
@@ -267,6 +268,7 @@ class WSGIService(Service):
             if self._listens:
                 self._ports.append(port)
                 self._widen(port)
+                answer_plain(port)
             else:
                 port.stopListening()  # stopped in the meantime
             return port

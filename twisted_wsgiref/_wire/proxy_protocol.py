@@ -82,6 +82,11 @@ class ProxyHeaderReader:
         return read(buffer[:end]), buffer[end:]
 
 
+def is_header(data: bytes) -> bool:
+    """Return whether `data` begins as a PROXY header does."""
+    return data.startswith((_V1_START, _V2_START))
+
+
 def _v1_end(buffer: bytes) -> int:
     """Return where the line ends, 0 while that cannot be seen."""
     end = buffer.find(b"\n", 0, _V1_LIMIT) + 1

@@ -13,6 +13,8 @@ from typing import Final, NamedTuple
 
 #: Sent before a body that the client holds back until asked. RFC 9110, section 15.2.1.
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+#: What a client hears that does not speak TLS where TLS is expected.
+NOT_TLS: Final = b"This port speaks TLS: use https:// to reach it.\n"
 #: The chunk that ends a chunked body, and the empty trailer section. RFC 9112, section 7.1.
 LAST_CHUNK: Final = b"0\r\n\r\n"
 
@@ -117,13 +119,14 @@ def chunk(octets: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(octets), octets)
 
 
-def error_answer(status: int, end: bytes, extra: str = "", *, head: bool = False) -> bytes:
+def error_answer(status: int, end: bytes, extra: str = "", *, head: bool = False, body: bytes = b"") -> bytes:
     """Return the whole answer to a request that never reaches an application; the connection closes after it.
 
     `end` is what `ServerFields` ends a head with, `extra` are field lines with their line ends; the answer to a HEAD is
-    its `head` alone. The body is fixed text: nothing of the request comes back to where a browser might execute it.
+    its `head` alone. The body is fixed text, `body` or that of the `status`: nothing of the request comes back to where
+    a browser might execute it.
     """
-    body = _ERROR_BODIES[status]
+    body = body or _ERROR_BODIES[status]
     phrase = HTTPStatus(status).phrase
     text = (
         f"HTTP/1.1 {status} {phrase}\r\n{extra}Content-Type: text/plain; charset=utf-8\r\n"
