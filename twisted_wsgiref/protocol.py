@@ -35,7 +35,7 @@ from ._wire.head import RequestHead
 from ._wire.response import CONTINUE, NOT_TLS, error_answer, error_octets
 from .drain import Drain
 from .reading import PIPE_FULL, PIPELINED, SPILLING, TRANSPORT_READ, Reading
-from .transports import abort, close, find_socket, host_and_port, is_secure, sever
+from .transports import abort, close, find_socket, host_and_port, is_secure, send_at_once, sever
 
 if TYPE_CHECKING:
     from .factory import WSGIFactory
@@ -92,6 +92,7 @@ class WSGIProtocol(Protocol):
                 transport.setTcpNoDelay(True)
         else:
             self._secured = not is_secure(transport)
+            send_at_once(transport)
         self._reading = Reading(self, transport, sock, self.factory.gather, self._reader, self._most)
         self._outlet = outlet = Outlet(sock, self._ask_to_pump, self._rules.high_water, self.factory.departures)
         self._drain = Drain(transport, sock, outlet, self._over, self._stop_short, self._ask_to_pump)

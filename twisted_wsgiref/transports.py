@@ -87,6 +87,17 @@ def find_socket(transport: Any) -> socket.socket | None:
     return sock if isinstance(sock, socket.socket) else None
 
 
+def send_at_once(transport: Any) -> None:
+    """Have nothing held back for the acknowledgement of what was sent before, where `transport` is TCP.
+
+    Under TLS the server sends session tickets before it answers, and a client acknowledges them up to 40 ms later.
+    """
+    set_no_delay = getattr(transport, "setTcpNoDelay", None)
+    if set_no_delay is not None:
+        with suppress(OSError):  # Twisted's UNIX sockets have the method, too
+            set_no_delay(True)
+
+
 def is_secure(transport: Any) -> bool:
     """Return whether `transport` speaks TLS."""
     return bool(ISSLTransport.providedBy(transport))

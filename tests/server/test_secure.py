@@ -220,6 +220,17 @@ def test_tls_is_served_whoever_made_the_endpoint(words: str, kind: str, pieces: 
         second.close()
 
 
+@pytest.mark.parametrize("kind", ["plain", "tls"])
+def test_no_answer_waits_for_an_acknowledgement(words: str, kind: str) -> None:
+    with serving() as server:
+        listens_on(server, words if kind == "tls" else "tcp:0:interface=127.0.0.1")
+        visitor = Visitor(server)
+        visitor.settle(lambda: server.factory.connections)
+        (connection,) = server.factory.connections
+        assert connection.transport.getTcpNoDelay()
+        visitor.close()
+
+
 @pytest.mark.parametrize(
     "opening", [b"\x16\x03\x01\x02\x00", b"\x15\x03\x01", b"\x80\x2e\x01\x03\x01", b"\x00", b"\xff", b""]
 )
