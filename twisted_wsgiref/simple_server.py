@@ -16,6 +16,7 @@ import re
 import socket
 import socketserver
 import sys
+import time
 from collections.abc import Iterable
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from platform import python_implementation
@@ -45,6 +46,11 @@ software_version = server_version + " " + sys_version
 
 # The longest request line that is looked at, its line end included: http.server's own figure.
 _REQUEST_LINE_BYTES = 65536
+
+# How much of an unread body is read after its answer, in bytes, and for how long, in seconds: a larger upload is rare
+# where this server is used, and nobody else is served meanwhile.
+_UNREAD_BYTES = 64 * 1024 * 1024
+_UNREAD_SECONDS = 5.0
 
 # A line of a field, or what continues one (RFC 9112 section 5); CR alone and NUL are in neither.
 _FIELD_LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\r\0]*\r?\n")
@@ -266,8 +272,9 @@ class WSGIRequestHandler(BaseHTTPRequestHandler):
             self._run_application()
 
     def _run_application(self) -> None:
+        body = self._body()
         handler = ServerHandler(
-            self._body(),
+            body,
             self.wfile,
             self.get_stderr(),
             self.get_environ(),
@@ -279,6 +286,29 @@ class WSGIRequestHandler(BaseHTTPRequestHandler):
         if application is None:
             raise RuntimeError("the server has no application: call set_app() first")
         handler.run(application)
+        if body is not self.rfile:
+            self._read_rest(body)
+
+    def _read_rest(self, body: Any) -> None:
+        """What the application has not read of *body* has come, if it comes soon.
+
+        A socket that is closed with something unread resets its connection, and the client may lose the answer
+        (RFC 9112 section 9.6).
+        """
+        end = time.monotonic() + _UNREAD_SECONDS
+        left = _UNREAD_BYTES
+        before = self.connection.gettimeout()
+        try:
+            while left > 0 and (seconds := end - time.monotonic()) > 0:
+                self.connection.settimeout(seconds)
+                data = body.read1(65536)
+                if not data:
+                    break
+                left -= len(data)
+        except (OSError, ValueError):
+            pass  # the client has left, or the application has closed the stream
+        finally:
+            self.connection.settimeout(before)
 
 
 def demo_app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

@@ -46,6 +46,12 @@ class Memory:
     def sendall(self, data: bytes) -> None:
         self.answer.write(data)
 
+    def gettimeout(self) -> None:
+        return None
+
+    def settimeout(self, seconds: float | None) -> None:
+        pass
+
 
 def serve(module: Any, app: Any, request: bytes, **attributes: Any) -> tuple[bytes, list[str]]:
     """What *module*'s handler answers to *request*, and its log."""
@@ -515,3 +521,50 @@ def test_a_browsers_spare_connection_keeps_nobody_waiting() -> None:
             child.kill()  # if it has not ended by itself, nobody waits for it
     assert child.returncode == 0
     assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize(("length", "closing"), [(10, False), (8_000_000, False), (10, True)])
+def test_an_answer_is_not_lost_with_an_upload_that_nobody_reads(length: int, closing: bool) -> None:
+    def app(environ: Any, start_response: Any) -> Any:
+        environ["wsgi.input"].read(length // 2)
+        start_response("413 Too Large", [("Content-Type", "text/plain")])
+        if closing:
+            environ["wsgi.input"].close()
+        return [b"too large"]
+
+    with serving(make_server("127.0.0.1", 0, app, WSGIServer, Silent)) as port:
+        connection = HTTPConnection("127.0.0.1", port, timeout=SECONDS)
+        connection.request("POST", "/", body=b"x" * length)
+        answer = connection.getresponse()
+        assert (answer.status, answer.read()) == (413, b"too large")
+        connection.close()
+
+
+def test_a_client_that_sends_no_more_holds_up_the_next_for_a_bounded_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(twisted_wsgiref.simple_server, "_UNREAD_SECONDS", 0.1)
+    with (
+        serving(make_server("127.0.0.1", 0, demo_app, WSGIServer, Silent)) as port,
+        socket.create_connection(("127.0.0.1", port), timeout=SECONDS) as client,
+    ):
+        client.sendall(b"POST / HTTP/1.1\r\nContent-Length: 1000\r\n\r\nx")
+        assert answered(port).startswith(b"Hello world!\n")
+
+
+class Counted(io.BytesIO):
+    """Bytes, and how many of them were read."""
+
+    count = 0
+
+    def readinto(self, buffer: Any, /) -> int:
+        read = super().readinto(buffer)
+        self.count += read
+        return read
+
+
+def test_of_an_upload_that_nobody_reads_a_bounded_part_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(twisted_wsgiref.simple_server, "_UNREAD_BYTES", 100_000)
+    connection = Memory(b"")
+    upload = connection.request = Counted(b"POST / HTTP/1.1\r\nContent-Length: 999999\r\n\r\n" + b"x" * 999_999)
+    with make_server("127.0.0.1", 0, demo_app) as server:
+        Silent(connection, ("10.0.0.1", 5555), server)
+    assert 100_000 < upload.count < 200_000
