@@ -47,7 +47,7 @@ The first of these that says something counts:
 
 ```toml
 app = "shop.wsgi:application"
-listen = ["tcp:8000:interface=127.0.0.1", "unix:/run/shop/http.sock"]
+listen = ["tcp:8000:interface=127.0.0.1", "unix:/run/shop/http.sock:mode=660"]
 workers = "auto"
 max_body = "10m"            # or the number of octets
 keep_alive = 30             # or 30.5

@@ -30,6 +30,7 @@ from ._ops.signals import Ending
 from ._ops.stacks import describe_threads, requests_of
 from ._ops.supervisor import CUT_SHORT
 from ._ops.tuning import settle
+from .listening import open_proxies
 from .secure import tls_factory
 from .service import WSGIService
 from .settings import Settings
@@ -221,6 +222,12 @@ class ParentProcess(CommandLineService):
 
     def _reopen_logs(self) -> None:
         self._service.reopen_logs()
+
+    def _listening(self, ports: Sequence[Any]) -> None:
+        warning = open_proxies(ports, self._options["settings"].trusted_proxy)
+        if warning:
+            _log.warn("{line}", line=warning)
+        super()._listening(ports)
 
     def bound(self) -> None:
         """Become somebody else, if that was asked for, before there are children."""

@@ -32,7 +32,7 @@ from ._ops.record import FactsObserver, Record, told_facts
 from ._wire.response import ServerFields
 from .factory import LAST_SWEEP, SWEEP, WSGIFactory, log_failure
 from .gather import make_gather
-from .listening import Announcement, ListenError, NotListening, as_endpoints, explain, parse_endpoint
+from .listening import Announcement, ListenError, NotListening, as_endpoints, explain, open_proxies, parse_endpoint
 from .log import logger
 from .proxy import ProxiedReactor
 from .rules import rules_of
@@ -237,7 +237,11 @@ class WSGIService(Service):
         listening = DeferredList(map(self._listen_on, self._endpoints), fireOnOneErrback=True, consumeErrors=True)
 
         def listens(results: Any) -> None:
-            self._announce(lambda: self.whenListening.callback([port for _, port in results]))
+            ports = [port for _, port in results]
+            warning = open_proxies(ports, self._settings.trusted_proxy)
+            if warning and not self._factory.gateway.multiprocess:  # else the parent says so
+                _log.warn("{line}", line=warning)
+            self._announce(lambda: self.whenListening.callback(ports))
 
         def fails(failure: Failure) -> None:
             cause: Any = failure.value
