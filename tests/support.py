@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BufferedRandom, FileIO
 from typing import Any
-from unittest import mock
 
 import pytest
 from twisted.internet import tcp
@@ -30,7 +29,6 @@ from twisted.python.failure import Failure
 
 from tests.answers import Answer, read_answers
 from tests.stepped import SteppedPool, SteppedReactor
-from twisted_wsgiref import service as service_module
 from twisted_wsgiref._gateway import request_body
 from twisted_wsgiref.service import WSGIService
 from twisted_wsgiref.settings import Settings
@@ -285,6 +283,12 @@ class Client:
             self.leave()
 
 
+class SteppedService(WSGIService):
+    """A service whose jobs are run by the test."""
+
+    make_pool = SteppedPool
+
+
 class Server:
     """A service that moves when told; use it by `serving`."""
 
@@ -296,17 +300,15 @@ class Server:
         self.log: list[LogEvent] = []
         globalLogPublisher.addObserver(self.log.append)
         given: dict[str, Any] = {"observers": [self.records.append], "clock": self.reactor.clock, **(service or {})}
-        with mock.patch.object(service_module, "WorkerPool", SteppedPool):
-            self.service = WSGIService(
-                checked(application) if validated else application,
-                given.pop("endpoints", []),
-                Settings(**settings),
-                reactor=self.reactor,
-                **given,
-            )
-        pools, SteppedPool.made = SteppedPool.made, []
-        (self.pool,) = [pool for pool in pools if not pool.name.endswith("-disk")]
-        (self.disk,) = [pool for pool in pools if pool.name.endswith("-disk")]
+        self.service = SteppedService(
+            checked(application) if validated else application,
+            given.pop("endpoints", []),
+            Settings(**settings),
+            reactor=self.reactor,
+            **given,
+        )
+        self.pool: Any = self.service._pool
+        self.disk: Any = self.service._disk
         self.factory: Any = self.service._factory
         self.clients: list[Client] = []
         self.held = False  # whether jobs are left where they are

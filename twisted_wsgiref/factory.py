@@ -19,7 +19,7 @@ from zope.interface import implementer
 from ._gateway.deadlines import Phase
 from ._gateway.departures import Departures
 from ._gateway.exchange import Exchange, Gateway
-from ._gateway.pool import WorkerPool
+from ._gateway.pool import Pool
 from ._gateway.precedence import Precedence
 from ._gateway.request_body import RequestBody
 from ._gateway.wake import Wake
@@ -127,8 +127,8 @@ class WSGIFactory(Factory):
         environ: dict[str, Any],
         rules: Rules,
         *,
-        pool: WorkerPool,
-        disk: WorkerPool,
+        pool: Pool,
+        disk: Pool,
         wake: Wake,
         call_later: Callable[..., Any],
     ) -> None:

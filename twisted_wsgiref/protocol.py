@@ -351,7 +351,7 @@ class WSGIProtocol(Protocol):
     def depart(self) -> None:
         """Send the answer that was kept, and end its exchange. Perhaps not called by the thread that made it."""
         try:
-            self._outlet.send_kept(alone=True)
+            self._outlet.send_kept(True)
         except ClientGone:
             if not self._outlet.under_way:
                 exchange: Any = self._exchange

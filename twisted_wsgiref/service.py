@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
@@ -25,7 +25,7 @@ from ._gateway.environ import service_environ
 from ._gateway.error_stream import ErrorStream
 from ._gateway.exchange import Gateway
 from ._gateway.handler import WSGIHandler
-from ._gateway.pool import WorkerPool
+from ._gateway.pool import Pool, WorkerPool
 from ._gateway.wake import Wake
 from ._ops.forks import tell
 from ._ops.record import FactsObserver, Record, told_facts
@@ -66,6 +66,9 @@ class WSGIService(Service):
 
     __module__ = "twisted_wsgiref"
 
+    #: Makes the threads: of the application, and of the disk. What a subclass gives here has the interface of `Pool`.
+    make_pool: ClassVar[Callable[..., Pool]] = WorkerPool
+
     cut_off = 0  # requests that were not answered to their end when a grace was over
 
     def __init__(
@@ -96,7 +99,7 @@ class WSGIService(Service):
         self._end_stop: Callable[[], None] | None = None  # of the stop that is under way
         self.whenListening = Announcement()
         wake = Wake(reactor.callFromThread, _log_bug)
-        self._pool, self._disk = _make_pools(name or f"wsgi-{next(_numbers)}", settings)
+        self._pool, self._disk = _make_pools(self.make_pool, name or f"wsgi-{next(_numbers)}", settings)
         gateway = Gateway(
             application,
             handler_class,
@@ -334,12 +337,12 @@ def _guard(settings: Settings) -> Callable[[Exchange, WSGIApplication], WSGIAppl
     return guard
 
 
-def _make_pools(name: str, settings: Settings) -> tuple[WorkerPool, WorkerPool]:
+def _make_pools(make: Callable[..., Pool], name: str, settings: Settings) -> tuple[Pool, Pool]:
     """Return the threads that run the application, and the one that writes large bodies to their files.
 
     One is enough for the disk, of which there is mostly one.
     """
-    workers = WorkerPool(
+    workers = make(
         name,
         minimum=settings.threads,
         maximum=settings.threads_max,
@@ -348,7 +351,7 @@ def _make_pools(name: str, settings: Settings) -> tuple[WorkerPool, WorkerPool]:
         failed=_log_bug,
     )
     idle = settings.threads_idle
-    return workers, WorkerPool(f"{name}-disk", minimum=0, maximum=1, idle=idle, limit=1 << 30, failed=_log_bug)
+    return workers, make(f"{name}-disk", minimum=0, maximum=1, idle=idle, limit=1 << 30, failed=_log_bug)
 
 
 # In any thread: what these call is safe there.

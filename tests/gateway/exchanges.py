@@ -51,14 +51,14 @@ class RecordingOutlet:
     def octets(self) -> bytes:
         return b"".join(self.blocks)
 
-    def admit(self, block: bytes | tuple[bytes, bytes], *, straight: bool, keep: bool = False) -> int:
+    def admit(self, block: bytes | tuple[bytes, bytes], straight: bool, keep: bool = False) -> Any:
         if not self.lock.locked():
             raise RuntimeError("the lock has to be held")
         if self.gone:
             raise ClientGone
-        return 1
+        return self.send
 
-    def proceed(self, way: int, block: bytes | tuple[bytes, bytes], *, alone: bool = False) -> None:
+    def send(self, block: bytes | tuple[bytes, bytes], alone: bool = False) -> None:
         if self.lock.locked():
             raise RuntimeError("the lock must not be held while something is sent")
         for part in block if type(block) is tuple else (block,):
@@ -70,15 +70,20 @@ class RecordingOutlet:
             self.under_way = True
             self.blocks.append(part)
 
-    def send_file(self, way: int, head: bytes, span: FileSpan) -> None:
+    def admit_file(self, head: bytes, span: FileSpan) -> Any:
+        self.admit(head, True)
         self.files.append(span.remaining)
-        try:
-            self.proceed(way, head)
-        except ClientGone:
-            span.close()
-            raise
-        while span.remaining:
-            self.proceed(way, span.read(1 << 20))
+
+        def send(block: bytes) -> None:
+            try:
+                self.send(block)
+                while span.remaining:
+                    self.send(span.read(1 << 20))
+            except ClientGone:
+                span.close()
+                raise
+
+        return send
 
     def wait_for_room(self) -> None:
         self.waits += 1

@@ -282,7 +282,7 @@ def test_the_end_of_a_body_that_was_kept_leaves_with_it(line: Line) -> None:
     assert line.sock.octets == b""
     sends: list[bytes] = []
     line.sock.meanwhile = sends.append
-    line.outlet.send_kept(alone=True)
+    line.outlet.send_kept(True)
     assert line.outlet.finish() is True
     assert len(sends) == 1
     (got,) = read_answers(line.sock.octets, ["GET"])

@@ -343,3 +343,95 @@ def test_a_service_that_stops_lets_answers_leave_first() -> None:
         server.service.stopService()
         server.settle()
         assert [client.answers()[0].body for client in clients] == [b"hello"] * 4
+
+
+# ---- What a turn of reading is followed by -------------------------------------------------------------------------
+
+
+class Granted:
+    """Stands where a worker is let go first; says each time whether there was nothing else to do."""
+
+    def __init__(self) -> None:
+        self.grants: list[bool] = []
+
+    def grant(self, nothing_else: bool) -> None:
+        self.grants.append(nothing_else)
+
+
+@pytest.mark.parametrize(("requests", "held"), [(1, False), (4, True)])
+def test_a_worker_that_was_woken_goes_first(requests: int, held: bool) -> None:
+    with serving(hello, threads=1) as server:
+        server.factory._precedence = granted = Granted()
+        for _ in range(requests):
+            server.connect("socket").send(GET)
+        server.reactor.turn()
+        assert granted.grants == [held]
+        server.settle()
+
+
+def test_nobody_goes_first_if_no_thread_waits() -> None:
+    with serving(hello, threads=1) as server:
+        server.factory._precedence = granted = Granted()
+
+        def asks(pool_step: Any = server.pool.step) -> None:
+            server.reactor.turn()
+
+        server.pool.queue([Job(asks)])
+        server.connect("socket").send(GET)
+        server.pool.step()  # its only thread works while the request comes
+        assert granted.grants == []
+        server.settle()
+
+
+@pytest.mark.parametrize(("seconds", "worth"), [(0.0010, False), (0.0500, True)])
+def test_answers_wait_for_each_other_only_if_the_last_ones_were_slow(seconds: float, worth: bool) -> None:
+    with serving(hello, threads=1) as server:
+        for _ in range(40):
+            server.connect("socket").send(GET)
+        server.settle()
+        server.reactor.clock.now += seconds
+        for client in server.clients:
+            client.send(GET)
+        server.reactor.turn()
+        assert server.factory.departures.held is worth
+        server.settle()
+
+
+class Job:
+    def __init__(self, run: Any) -> None:
+        self.run = run
+
+
+def test_a_thread_that_could_not_be_started_is_tried_again_at_the_next_sweep() -> None:
+    with serving(hello, threads=1, threads_max=2) as server:
+        server.pool.may_start = False
+        more = server.connect("socket")
+
+        def asks() -> None:
+            more.send(GET)
+            server.reactor.turn()
+
+        server.pool.queue([Job(asks)])
+        server.pool.step()
+        assert server.pool.threads == 1
+        server.pool.may_start = True
+        server.held = True
+        server.pool.jobs.append(Job(lambda: None))
+        server.advance(1)
+        assert server.pool.threads == 2
+        server.held = False
+        server.settle()
+        server.log.clear()  # it was said that a thread could not be started
+
+
+def test_small_answers_are_not_held_back_by_the_kernel() -> None:
+    with serving(hello) as server:
+        port: Any = server.reactor.listenTCP(0, server.factory, interface="127.0.0.1")
+        try:
+            with socket.create_connection(("127.0.0.1", port.getHost().port)):
+                server.wait_until(lambda: len(server.factory.connections) == 1)
+                (connection,) = server.factory.connections
+                assert connection.transport.getTcpNoDelay()
+        finally:
+            port.stopListening()
+        server.wait_until(lambda: not server.factory.connections)

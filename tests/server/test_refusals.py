@@ -154,6 +154,7 @@ def test_a_refused_pipelined_request_is_answered_after_the_one_in_flight(kind: s
 @kinds
 def test_a_full_queue_is_answered_503(kind: str) -> None:
     with serving(queue=2) as server:
+        server.pool.at_work = server.pool.threads
         clients = []
         for _ in range(4):
             clients.append(server.connect(kind).send(GET))
@@ -172,6 +173,7 @@ def test_a_full_queue_is_answered_503(kind: str) -> None:
 @kinds
 def test_a_request_with_a_body_is_refused_by_a_full_queue_too(kind: str) -> None:
     with serving(echo, queue=1) as server:
+        server.pool.at_work = server.pool.threads
         first = server.connect(kind).send(GET)
         server.settle(work=False)
         second = server.connect(kind).send(request(method="POST", body=b"x" * 1000))

@@ -10,6 +10,7 @@ import pytest
 from twisted_wsgiref._wire.response import (
     CONTINUE,
     LAST_CHUNK,
+    Framing,
     ServerFields,
     chunk,
     decide_framing,
@@ -76,7 +77,7 @@ def test_how_the_end_of_an_answer_is_told(
     persistent: bool,
 ) -> None:
     framing = decide_framing(status, head, minor, given, known, keep)
-    assert framing == (int(status[:3]), lines, chunked, bodyless, length, persistent)
+    assert framing == Framing(int(status[:3]), lines, chunked, bodyless, length, persistent)
 
 
 @pytest.mark.parametrize("known", [4, 6, 0])

@@ -120,7 +120,8 @@ class Exchange(Answer):
         outlet: Outlet,
         connection: Connection,
     ) -> None:
-        super().__init__(head, outlet, gateway.stamp)
+        # By its name: `super()` makes an object, once for each request.
+        Answer.__init__(self, head, outlet, gateway.stamp, body if type(body) is InputPipe else None)
         self.gateway = gateway
         self.environ = environ
         self.body = body
@@ -158,10 +159,6 @@ class Exchange(Answer):
     def is_waited_for(self) -> bool:
         """Return whether somebody may still read the answer."""
         return not self.outlet.gone and not (self.left and self.gateway.clock() - self.received > _PATIENCE)
-
-    def is_upload_unread(self) -> bool:
-        """Return whether a part of the body is still to come."""
-        return type(self.body) is InputPipe and not self.body.complete
 
     def report(self) -> None:
         """Tell the observers, once. Called in the thread that sent the last octet."""
@@ -223,10 +220,10 @@ class Exchange(Answer):
             return
         environ = self.environ  # taken first: who lets go of it has noted before that the client is gone
         try:
-            if self.is_waited_for():
-                self._run_handler(environ)
-            else:
+            if self.outlet.gone or (self.left and not self.is_waited_for()):
                 self.cut = True
+            else:
+                self._run_handler(environ)
         except BaseException:
             # Ours raises nothing, but a handler class of somebody else's may: the client must not wait for ever.
             self.cut = self.ends_by_close = True

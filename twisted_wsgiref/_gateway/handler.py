@@ -10,6 +10,7 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from io import BufferedRandom, BufferedReader, FileIO
 from tempfile import _TemporaryFileWrapper
 from typing import IO, TYPE_CHECKING, Any, ClassVar, Final
@@ -182,7 +183,7 @@ class WSGIHandler(SimpleHandler):
                 raise TypeError(f"the application gave a block of type {type(block).__name__}: it has to be bytes")
         body = block if len(blocks) == 1 else b"".join(blocks)
         answer = self.stdout
-        answer.whole(self.status, self._given(), body)
+        answer.whole(self.status, self._given() if self.server_software else self._fields, body)
         self.headers_sent = True
         self.bytes_sent = answer.octets
 
@@ -241,7 +242,7 @@ class WSGIHandler(SimpleHandler):
         fields = self._fields
         if self.server_software and not fields.has_server:
             lines = f"{fields.lines}Server: {self.server_software}\r\n"
-            return fields._replace(lines=lines, has_server=True)
+            return replace(fields, lines=lines, has_server=True)
         return fields
 
     # ---- Errors and the end ------------------------------------------------------------------------------------

@@ -23,6 +23,48 @@ class Job(Protocol):
         """Do it, whatever happens. Called in a worker's thread."""
 
 
+class Pool(Protocol):
+    """What a service asks of its threads. All is called in the reactor's thread; `WorkerPool` says what each does."""
+
+    @property
+    def size(self) -> int:
+        """How many threads there may be at the most."""
+
+    @property
+    def sparing(self) -> bool:
+        """Whether jobs may wait while threads are idle: `look` has to be called soon."""
+
+    def start(self) -> None:
+        """Start the threads that are always there."""
+
+    def stop(self) -> None:
+        """Let each thread end after what is queued."""
+
+    def put(self, jobs: Sequence[Job]) -> Sequence[Job]:
+        """Queue `jobs`, and have them run; return those for which there is no room."""
+
+    def queue(self, jobs: Sequence[Job]) -> Sequence[Job]:
+        """Queue `jobs`; return those for which there is no room. To be followed by `wake`."""
+
+    def wake(self) -> bool:
+        """Have what was queued run. Return whether a thread was waiting for it."""
+
+    def look(self) -> bool:
+        """Wake others if jobs are no longer taken quickly. Return whether to `look` again soon."""
+
+    def grow(self) -> None:
+        """Start threads for the jobs that none is free for."""
+
+    def when_low(self, callback: Callable[[], None]) -> bool:
+        """Have `callback` called once no more than one job waits; return False if there is no need to wait for that."""
+
+    def running(self) -> list[tuple[threading.Thread, Job]]:
+        """Return which thread does what at this moment."""
+
+    def forked(self, heir: bool) -> None:
+        """Know that no other thread is left."""
+
+
 class Jobs:
     """Jobs in their order, and the workers that wait for one.
 

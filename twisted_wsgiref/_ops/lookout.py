@@ -2,7 +2,7 @@
 
 What lives here: the thread, its two limits, and the frames that it judges. What may not: reactors, logs, and the texts,
 which are handed in. It uses nothing that an application may want for itself, such as the one timer of `faulthandler`
-(see decision 17), and has the price of that: a call into C that keeps the interpreter's lock stops it, too.
+(see decision 20), and has the price of that: a call into C that keeps the interpreter's lock stops it, too.
 """
 
 from __future__ import annotations

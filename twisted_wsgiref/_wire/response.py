@@ -6,10 +6,11 @@ of them the server adds.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Final, NamedTuple
+from typing import Final
 
 #: Sent before a body that the client holds back until asked. RFC 9110, section 15.2.1.
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -38,7 +39,8 @@ def interim_answer(status: int, lines: str = "") -> bytes:
     return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n{lines}\r\n".encode("latin-1")
 
 
-class Framing(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Framing:
     """How the end of an answer's body is told.
 
     ``code`` is the status as a number, ``lines`` are the field lines that tell the end. ``bodyless`` answers end with
