@@ -40,7 +40,7 @@ MODULES: dict[str, str] = {
     # A plain value that is told to _ops, a counter, and what a fork is told by, need nothing: they have no room.
     **dict.fromkeys(("_ops.record", "_ops.tally", "_ops.stacks", "_ops.forks"), "record"),
     **dict.fromkeys(("protocol", "drain", "factory", "gather", "reading", "log"), "protocol"),
-    **dict.fromkeys(("proxy", "secure", "transports"), "protocol"),
+    **dict.fromkeys(("peer", "proxy", "secure", "transports"), "protocol"),
     **dict.fromkeys(("service", "rules", "listening", "certificates"), "service"),
     **dict.fromkeys(("tap", "process", "worker"), "tap"),
     "__main__": "main",

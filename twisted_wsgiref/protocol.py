@@ -34,6 +34,7 @@ from ._wire.forwarded import apply as read_forwarded
 from ._wire.head import RequestHead
 from ._wire.response import CONTINUE, NOT_TLS, error_answer, error_octets
 from .drain import Drain
+from .peer import local_facts, tls_facts
 from .reading import PIPE_FULL, PIPELINED, SPILLING, TRANSPORT_READ, Reading
 from .transports import abort, close, find_socket, host_and_port, is_secure, send_at_once, sever
 
@@ -289,9 +290,10 @@ class WSGIProtocol(Protocol):
     def _describe(self) -> ConnectionEnviron:
         # Asked at the first request: behind a PROXY header the addresses are not known before.
         transport = self.transport
-        scheme = "https" if is_secure(transport) else "http"
         host, peer = host_and_port(transport.getHost()), host_and_port(transport.getPeer())
-        return ConnectionEnviron(self.factory.environ, scheme, host, peer)
+        if is_secure(transport):
+            return ConnectionEnviron(self.factory.environ, "https", host, peer, tls_facts(transport))
+        return ConnectionEnviron(self.factory.environ, "http", host, peer, {} if host else local_facts(self._sock))
 
     def refuse_exchange(self, status: int) -> None:
         """Answer `status` instead of the application, which has not begun, and close."""

@@ -47,15 +47,21 @@ def service_environ(
 class ConnectionEnviron:
     """Makes the environs of one connection's requests, from what a service says and what the transport knows.
 
-    `peer` and `server` are addresses where the transport has them. Called in the reactor's thread.
+    `peer` and `server` are addresses where the transport has them, `facts` what else it knows of the other end. Called
+    in the reactor's thread.
     """
 
     __slots__ = ("_common", "_fields", "_template", "peer")
 
     def __init__(
-        self, service: dict[str, Any], scheme: str, server: tuple[str, int] | None, peer: tuple[str, int] | None
+        self,
+        service: dict[str, Any],
+        scheme: str,
+        server: tuple[str, int] | None,
+        peer: tuple[str, int] | None,
+        facts: dict[str, str] | None = None,
     ) -> None:
-        self._common = common = {**_PLACES, **service, "wsgi.url_scheme": scheme}
+        self._common = common = {**_PLACES, **service, **(facts or {}), "wsgi.url_scheme": scheme}
         if scheme == "https":
             common["HTTPS"] = "on"
         if server is not None:
