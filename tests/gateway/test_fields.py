@@ -81,9 +81,10 @@ def test_two_lengths_are_refused_even_if_they_agree() -> None:
         format_fields([("Content-Length", "1"), ("content-length", "1")])
 
 
-@pytest.mark.parametrize(("name", "index"), [("Date", 2), ("dAtE", 2), ("Server", 3), ("SERVER", 3)])
-def test_what_the_server_need_not_add_is_known(name: str, index: int) -> None:
-    assert format_fields([(name, "x")])[index] is True
+@pytest.mark.parametrize("name", ["Date", "dAtE", "Server", "SERVER"])
+def test_what_the_server_need_not_add_is_known(name: str) -> None:
+    fields = format_fields([(name, "x")])
+    assert (fields.has_date, fields.has_server) == (name.lower() == "date", name.lower() == "server")
 
 
 FORBIDDEN = [chr(number) for number in [*range(9), *range(10, 32), 127]] + ["\u0100", "\u20ac", "\U0001f600", "\ud800"]
