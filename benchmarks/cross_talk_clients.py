@@ -159,7 +159,12 @@ class Talk:
     def check(self, asks: Sequence[Ask]) -> None:
         """Read an answer to each of `asks`, which were sent whole, and look whether it is theirs."""
         for place, ask in enumerate(asks):
-            answer = None if self.over else self.client.read_answer(ask.method, PATIENCE)
+            try:
+                answer = None if self.over else self.client.read_answer(ask.method, PATIENCE)
+            except NotHTTP as error:
+                self.tally.add("requests")
+                self._fault("wrong answers", ask, str(error))
+                continue
             if self.over or (answer is None and self._ended_by_fault()) or self._lost_to_reset(asks[place:]):
                 self.over = True
                 self.tally.add("to be sent again")

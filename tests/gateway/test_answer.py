@@ -6,6 +6,7 @@ import random
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from twisted_wsgiref._gateway.blocks import END
 from twisted_wsgiref._gateway.client_gone import ClientGone
 from twisted_wsgiref._gateway.departures import Departures
 from twisted_wsgiref._gateway.fields import Fields, format_fields
+from twisted_wsgiref._gateway.file_span import FileSpan
 from twisted_wsgiref._gateway.outlet import Outlet
 from twisted_wsgiref._wire.head import HeadParser
 from twisted_wsgiref._wire.response import ServerFields, interim_answer
@@ -287,6 +289,105 @@ def test_the_end_of_a_body_that_was_kept_leaves_with_it(line: Line) -> None:
     assert len(sends) == 1
     (got,) = read_answers(line.sock.octets, ["GET"])
     assert got.body == b"only"
+
+
+class Racing:
+    """The lock of an outlet; `before` happens as in another thread, which was faster to take it."""
+
+    def __init__(self, lock: Any, before: Callable[[], None]) -> None:
+        self.lock = lock
+        self.before = before
+
+    def acquire(self) -> None:
+        before, self.before = self.before, lambda: None
+        before()
+        self.lock.acquire()
+
+    def release(self) -> None:
+        self.lock.release()
+
+    def __enter__(self) -> None:
+        self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_a_block_stays_behind_the_first_that_another_thread_has_just_put(line: Line, held: bool) -> None:
+    line.departures.hold(1.0)
+    answer = line.answer()
+    answer.begin("200 OK", fields())
+
+    def faster() -> None:
+        answer.block(b"first, ")
+        line.departures.held = held
+
+    line.outlet.lock = Racing(line.outlet.lock, faster)  # type: ignore[assignment]
+    answer.block(b"second")
+    line.turn()
+    answer.end()
+    line.outlet.send_kept(alone=True)
+    line.outlet.finish()
+    line.turn()
+    (got,) = read_answers(line.sock.octets, ["GET"])
+    assert got.body == b"first, second"
+
+
+def test_an_end_that_is_faster_than_the_first_block_has_a_head(line: Line) -> None:
+    answer = line.answer()
+    answer.begin("200 OK", fields())  # by another thread, which has not come further
+    answer.end()
+    with pytest.raises(RuntimeError, match="after the answer had ended"):
+        answer.block(b"late")
+    assert line.outlet.finish() is True
+    (got,) = read_answers(line.sock.octets, ["GET"])
+    assert (got.status, got.body) == (200, b"")
+
+
+def test_an_end_that_is_faster_than_a_promised_body_is_cut_short(line: Line) -> None:
+    answer = line.answer()
+    answer.begin("200 OK", fields(("Content-Length", "4")))
+    with pytest.raises(ValueError, match="4 bytes fewer"):
+        answer.end()
+    assert b"\r\nContent-Length: 4\r\n" in line.sock.octets
+
+
+@pytest.mark.parametrize("held", [True, False])
+@pytest.mark.parametrize("body", [b"second", b""])
+def test_a_whole_body_stays_behind_a_block_that_another_thread_has_just_put(
+    line: Line, body: bytes, held: bool
+) -> None:
+    if held:
+        line.departures.hold(1.0)
+    answer = line.answer()
+
+    def faster() -> None:
+        answer.begin("200 OK", fields())
+        answer.block(b"first, ")
+
+    line.outlet.lock = Racing(line.outlet.lock, faster)  # type: ignore[assignment]
+    answer.whole("200 OK", fields(), body)
+    line.outlet.send_kept(alone=True)
+    line.outlet.finish()
+    line.turn()
+    (got,) = read_answers(line.sock.octets, ["GET"])
+    assert got.body == b"first, " + body
+
+
+def test_a_file_is_not_sent_behind_a_block_that_another_thread_has_just_put(line: Line, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"second")
+    answer = line.answer()
+
+    def faster() -> None:
+        answer.begin("200 OK", fields())
+        answer.block(b"first")
+
+    line.outlet.lock = Racing(line.outlet.lock, faster)  # type: ignore[assignment]
+    with (tmp_path / "file").open("rb") as file, pytest.raises(RuntimeError, match="another thread"):
+        answer.file("200 OK", fields(), FileSpan(file.fileno(), 0, 6))
+    assert line.sock.octets.count(b"HTTP/1.1") == 1
+    assert b"second" not in line.sock.octets
 
 
 # ---- No answer is longer than it says ------------------------------------------------------------------------------

@@ -551,14 +551,13 @@ def test_a_file_is_not_tried_again_where_the_socket_has_just_been_filled(
 def test_no_descriptor_is_left_when_the_client_is_gone(pair: Any, file: Any, when: str) -> None:
     before = descriptors()
     outlet, _ = begun(None)
-    outlet.write(b"head")
     if when == "queued":
-        outlet.file(b"", file.fileno(), 0, 1000)
+        outlet.file(b"head", file.fileno(), 0, 1000)
         outlet.lose()
     else:
         outlet.lose()
         with pytest.raises(ClientGone):
-            outlet.file(b"", file.fileno(), 0, 1000)
+            outlet.file(b"head", file.fileno(), 0, 1000)
     assert descriptors() == before
 
 

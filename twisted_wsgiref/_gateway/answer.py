@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from time import time
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from twisted_wsgiref._wire.response import LAST_CHUNK, ServerFields, chunk, make_head
 
@@ -148,15 +148,18 @@ class Answer:
         try:
             if self.ended or outlet.gone:
                 self._refuse()
-            self._settle(framing)
-            if framing.bodyless:
-                body = b""
-            small = len(body) <= MOST_KEPT
-            # From 32 KiB on the copy costs more than the kernel takes to gather two parts.
-            block = head + body if small else (head, body)
-            go_on = outlet.admit(block, True, small)
-            self.begun = self.ended = True
-            self.octets = len(body)
+            if self.begun:
+                block, go_on = body, self._go_behind
+            else:
+                self._settle(framing)
+                if framing.bodyless:
+                    body = b""
+                small = len(body) <= MOST_KEPT
+                # From 32 KiB on the copy costs more than the kernel takes to gather two parts.
+                block = head + body if small else (head, body)
+                go_on = outlet.admit(block, True, small)
+                self.begun = self.ended = True
+                self.octets = len(body)
         finally:
             outlet.lock.release()
         try:
@@ -164,6 +167,12 @@ class Answer:
         except ClientGone:
             self.begun = outlet.under_way  # if nothing of it has left, no answer has begun
             raise
+
+    def _go_behind(self, body: Any, alone: bool) -> None:
+        """Send `body`, and the end, behind a block that another thread of the application has just put."""
+        if body:
+            self.block(body, wait=False)
+        self.end()
 
     def file(self, status: str, fields: Fields, span: FileSpan) -> None:
         """Send a part of a file behind its head; the rest is sent by the reactor, and the thread is free at once.
@@ -175,6 +184,8 @@ class Answer:
             head, framing = self._make_head(status, fields, span.remaining)
             with outlet.lock:
                 self._check_open()
+                if self.begun:
+                    raise RuntimeError("another thread has written since the application returned a file")
                 if framing.bodyless:
                     go_on = outlet.admit(head, True)
                 else:
@@ -200,13 +211,16 @@ class Answer:
             self._check_open()
             self.ended = True
             short = self._remaining
-            if self._chunked:
-                if outlet.kept:
-                    outlet.kept += LAST_CHUNK
-                else:
-                    go_on = outlet.admit(LAST_CHUNK, True)
+            last = LAST_CHUNK if self._chunked else b""
+            if not self.begun:  # another thread has set the head, and its block would come too late
+                self.begun = True
+                last = self._head + last
+            if outlet.kept:
+                outlet.kept += last
+            elif last:
+                go_on = outlet.admit(last, True)
         if go_on is not None:
-            go_on(LAST_CHUNK, True)
+            go_on(last, True)
         if short:
             raise ValueError(f"the application gave {short} bytes fewer than its Content-Length says")
 

@@ -108,6 +108,9 @@ class Outlet:
                 return self._send_unless_held
             self._sender = _STRAIGHT
             return self._send
+        if self.kept:  # put just now by another thread of the application: it goes first
+            self._append(self.kept)
+            self.kept = b""
         if type(block) is tuple:
             self._append(block[0])
             self._append(block[1])
