@@ -69,17 +69,17 @@ def pieces_of_40_mib() -> None:
 
 
 def kept_exceptions() -> None:
-    """600 requests that keep an exception, and so their frame, which holds 1 MiB, until it is collected"""
+    """2000 requests that keep an exception, and so their frame, which holds 256 KiB, until it is collected"""
 
     def view() -> object:
-        upload = b"x" * _MIB
+        upload = b"x" * (_MIB // 4)
         try:
             raise ValueError(len(upload))
         except ValueError as error:
             kept = error
         return kept.args
 
-    for _ in range(600):
+    for _ in range(2000):
         view()
 
 
