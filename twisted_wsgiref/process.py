@@ -29,6 +29,7 @@ from ._ops.rotation import call_on_rotation
 from ._ops.signals import Ending
 from ._ops.stacks import describe_threads, requests_of
 from ._ops.supervisor import CUT_SHORT
+from ._ops.terminal import take_stdout_back
 from ._ops.tuning import settle
 from .listening import open_proxies
 from .secure import tls_factory
@@ -166,6 +167,8 @@ class CommandLineService(Service):
         call_on_rotation(self._reopen_logs, self._reactor)
 
     def _running(self) -> None:
+        if not self._options.daemonises:
+            take_stdout_back()
         self._takes_signals = True
         self._tell_ready()
         self._notifier.keep_alive(self._reactor)

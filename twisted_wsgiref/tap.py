@@ -10,7 +10,7 @@ import getopt
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any, ClassVar, NoReturn
 
@@ -33,6 +33,7 @@ from ._ops.parent import ParentService
 from ._ops.runner import Runner
 from ._ops.signals import Ending
 from ._ops.supervisor import Patience
+from ._ops.terminal import Modes, can_prompt, pass_over_breakpoints
 from ._ops.watching import Watch, check_installed
 from ._ops.words import FLAGS, PARAMETERS, joined, mistake, option
 from .listening import ListenError, endpoint_of_address, parse_endpoint
@@ -276,6 +277,9 @@ def makeService(options: Options) -> CommandLineService:
     spec, directory = options["app"] or DEMO, os.getcwd()
     beginning = Beginning(runner)
     application = _not_imported
+    if options.daemonises or not can_prompt():
+        pass_over_breakpoints()
+    ending.call_last(Modes().restore)
     try:
         if options.leaves:
             check_module(spec, directory)
@@ -319,6 +323,13 @@ def _make_parent(options: Options, ending: Ending, reactor: Any, notifier: Notif
         access_log = _open_access_log(options, settings.access_log)
         if access_log is not None:
             access_log.close()  # Each worker opens its own; this one was to find a mistake before it is a daemon.
+    patience = Patience(start=settings.start_timeout, beat=settings.watchdog, grace=settings.grace)
+    modes = _modes_of_terminal(options, found)
+    if modes is not None:
+        # Somebody may sit at a prompt for as long as it takes, also in the reactor's thread, and at import.
+        settings = replace(settings, request_timeout=0.0)
+        patience = replace(patience, start=0.0, beat=0.0)
+        ending.call_last(modes.restore)
     orders = Orders(
         number=0,
         slot=0,
@@ -329,15 +340,17 @@ def _make_parent(options: Options, ending: Ending, reactor: Any, notifier: Notif
         sockets=[],
         path=None,
         activated=activated(),
+        at_terminal=modes is not None,
     )
     service = ParentService(
         reactor,
         Listeners(reactor, options["endpoints"], parse_endpoint, settings.backlog),
         orders,
         workers=settings.workers,
-        patience=Patience(start=settings.start_timeout, beat=settings.watchdog, grace=settings.grace),
+        patience=patience,
         relay=options.relayed,
         patient=bool(found.reload),
+        terminal=modes,
     )
     if found.reload:
         reload = partial(reactor.callFromThread, service.supervisor.reload)
@@ -346,6 +359,12 @@ def _make_parent(options: Options, ending: Ending, reactor: Any, notifier: Notif
         reactor.addSystemEventTrigger("before", "shutdown", watch.stop)
     beginning = Beginning(terminal=Terminal() if options.daemonises else None)
     return ParentProcess(service, options, ending, reactor, notifier, identity, beginning)
+
+
+def _modes_of_terminal(options: Options, found: configuration.Configuration) -> Modes | None:
+    """Return the terminal's modes where somebody develops at it, and one worker may have it; else None."""
+    attended = found.reload and found.settings.workers == 1 and not options.daemonises and can_prompt()
+    return Modes() if attended else None
 
 
 def _reactor_name(reactor: Any) -> str:

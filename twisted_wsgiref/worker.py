@@ -33,6 +33,7 @@ from ._ops.record import FactsObserver
 from ._ops.runner import Runner
 from ._ops.signals import Ending, heed_not
 from ._ops.supervisor import FAILED
+from ._ops.terminal import pass_over_breakpoints
 from ._ops.wear import Wear
 from .process import ServingService
 from .service import WSGIService
@@ -199,6 +200,12 @@ def main() -> None:
     inherited = forks.Descriptors([sock.fileno(), *(each.descriptor for each in bound)])
     forks.tell(inherited)  # until they have owners: the application may fork when it is imported
     _restore_environment(orders)
+    if orders.at_terminal:
+        # Whoever reads a terminal from the background is stopped, with all of its job.
+        for number in (signal.SIGTTIN, signal.SIGTTOU):
+            signal.signal(number, signal.SIG_DFL)
+    else:
+        pass_over_breakpoints()
     values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in orders.settings.items()}
     settings = Settings(**values)
     if settings.start_timeout:

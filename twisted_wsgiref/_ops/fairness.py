@@ -10,6 +10,8 @@ connection's worth of unfairness and nothing else.
 from __future__ import annotations
 
 import mmap
+import os
+import tempfile
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -115,3 +117,15 @@ def pace(port: Any, turn: Turn, call_later: Callable[..., Any]) -> None:
         return accept()
 
     port.doRead = in_turn
+
+
+def nameless_page() -> int:
+    """Return the descriptor of memory for a `Table`, which children inherit; nothing of it is in a file system."""
+    size = os.sysconf("SC_PAGESIZE")
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("wsgi-workers")
+        os.ftruncate(descriptor, size)
+        return descriptor
+    with tempfile.TemporaryFile() as file:
+        file.truncate(size)
+        return os.dup(file.fileno())

@@ -34,6 +34,7 @@ class Orders:
 
     `settings` are the fields of `Settings`; `path` is PYTHONPATH as it was, or None; `born` is when the child was
     started, by the monotonic clock that all processes of a system share; `parent` is the pid of who gives them;
+    `at_terminal` is whether it may read the parent's standard input;
     `activated` is what systemd gave.
     """
 
@@ -47,6 +48,7 @@ class Orders:
     path: str | None
     born: float = 0.0
     parent: int = 0
+    at_terminal: bool = False
     activated: tuple[Sequence[int], Sequence[str]] = ((), ())
 
     def text(self) -> str:

@@ -13,7 +13,6 @@ import site
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -29,12 +28,13 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from .fairness import MOST_WORKERS, Table
+from .fairness import MOST_WORKERS, Table, nameless_page
 from .link import FIRST_SOCKET, LINE, TABLE, Line, Orders, beginning, connect
 from .listeners import Bound, Listeners
 from .orphans import reap_strangers
 from .pulse import DUMP
 from .supervisor import Patience, Supervisor
+from .terminal import Modes
 
 _log = Logger()
 
@@ -71,7 +71,8 @@ class ParentService(Service):
     """Keeps `workers` processes serving on the sockets of `listeners`.
 
     `orders` is what every child is told; its number, slot and sockets are filled in. What children write on the
-    descriptors `relay`, of 1 and 2, goes into our log. ``host`` has to be set before the service is started.
+    descriptors `relay`, of 1 and 2, goes into our log. With a `terminal` a child may read standard input, and job
+    control works as for any other program. ``host`` has to be set before the service is started.
 
     ``whenListening`` fires with the ports once all workers serve for the first time, or fails as `listeners` do.
     """
@@ -88,19 +89,21 @@ class ParentService(Service):
         patience: Patience,
         relay: frozenset[int],
         patient: bool = False,
+        terminal: Modes | None = None,
     ) -> None:
         self.whenListening: Deferred[list[Any]] = Deferred()
         self._reactor = reactor
         self._listeners = listeners
         self._orders = orders
         self._relay = relay
+        self._terminal = terminal
         self._bound = False
         self._children: dict[int, _Process] = {}
         self._ports: list[Any] | None = None
         self._stopped: Deferred[None] | None = None
         self._running = False
         self._over = False
-        self._table_descriptor = _nameless_page()
+        self._table_descriptor = nameless_page()
         self._table = Table(self._table_descriptor)
         self._tick = LoopingCall(self._look)
         self._tick.clock = reactor
@@ -196,10 +199,18 @@ class ParentService(Service):
 
     def _take_signals(self) -> None:
         supervisor = self.supervisor
-        self._on_signal("SIGHUP", supervisor.reload)
-        self._on_signal("SIGTTIN", supervisor.more)
-        self._on_signal("SIGTTOU", supervisor.fewer)
+        self._on_signal("SIGHUP", self._hang_up)
+        if self._terminal is None:
+            self._on_signal("SIGTTIN", supervisor.more)
+            self._on_signal("SIGTTOU", supervisor.fewer)
         self._on_signal("SIGUSR2", lambda: self._pass_on(signal.SIGUSR2))
+
+    def _hang_up(self) -> None:
+        # The same signal says that whoever developed here has closed the window.
+        if self._terminal is not None and self._terminal.is_gone():
+            self.host.leave()
+        else:
+            self.supervisor.reload()
 
     def _on_signal(self, name: str, call: Callable[[], None]) -> None:
         def take(number: int, frame: FrameType | None) -> None:
@@ -240,7 +251,8 @@ class ParentService(Service):
         orders = replace(self._orders, number=child.number, slot=child.slot, sockets=sockets)
         ours, theirs = socket.socketpair()
         with ours, theirs, open(os.devnull, "rb") as nothing:
-            inherited: dict[int, Any] = {0: nothing.fileno(), 1: 1, 2: 2}
+            stdin = nothing.fileno() if self._terminal is None else 0
+            inherited: dict[int, Any] = {0: stdin, 1: 1, 2: 2}
             inherited |= dict.fromkeys(self._relay, "r")
             inherited |= {LINE: theirs.fileno(), TABLE: self._table_descriptor}
             inherited |= {FIRST_SOCKET + index: each.descriptor for index, each in enumerate(bound)}
@@ -292,6 +304,8 @@ class ParentService(Service):
 
     def gone(self, child: _Process, how: str, *, well: bool, by_itself: bool) -> None:
         """Forget a child that has ended."""
+        if self._terminal is not None:
+            self._terminal.restore()
         if self._children.pop(child.number, None) is not None:
             self._table.clear(child.slot)
             child.line.hang_up()
@@ -373,18 +387,6 @@ def _environment() -> tuple[str | None, dict[str, str]]:
     if root not in site.getsitepackages() and root != site.getusersitepackages():
         environ["PYTHONPATH"] = os.pathsep.join([root, path] if path else [root])
     return path, environ
-
-
-def _nameless_page() -> int:
-    """Return the descriptor of memory for a `Table`, which children inherit; nothing of it is in a file system."""
-    size = os.sysconf("SC_PAGESIZE")
-    if hasattr(os, "memfd_create"):
-        descriptor = os.memfd_create("wsgi-workers")
-        os.ftruncate(descriptor, size)
-        return descriptor
-    with tempfile.TemporaryFile() as file:
-        file.truncate(size)
-        return os.dup(file.fileno())
 
 
 def _say(line: str) -> None:

@@ -87,7 +87,11 @@ class Pulse:
             # Felt at once or up to an interval later, so a stall of `stall` seconds is nearly always shown in time.
             self._lookout.beat(self._stall + self._interval / 2)
             if gap > self._stall:
-                seen = "see the stacks above" if self._shown else "no stack could be had: a call into C, or a pause?"
+                seen = (
+                    "see the stacks above"
+                    if self._shown
+                    else "no stack could be had: a debugger, a pause, or a call into C"
+                )
                 _log.warn("the reactor did not turn for {gap:.1f} s: {seen}", gap=gap, seen=seen)
             self._shown = False
         for call in self._calls:

@@ -1,0 +1,100 @@
+"""The terminal that somebody develops at: `breakpoint` works in it, and it is left as it was found.
+
+What lives here: whether there is one, its modes, and what `breakpoint` does where there is none. What may not: which
+process has it, which is the command line's to decide. Called in the main thread, where no line says another.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, Final
+
+from twisted.logger import Logger, LoggingFile
+
+try:
+    import termios
+except ImportError:  # Windows
+    termios = None  # type: ignore[assignment]
+
+_log = Logger()
+
+_passed_over: Final[set[tuple[str, int]]] = set()
+
+
+def can_prompt() -> bool:
+    """Return whether somebody may answer on standard input: it is open, and not the null device."""
+    try:
+        return not os.path.samestat(os.fstat(0), os.stat(os.devnull))
+    except OSError:
+        return False
+
+
+def pass_over_breakpoints() -> None:
+    """Make `breakpoint` log a line and go on, in a process where nobody could answer its prompt.
+
+    Else the debugger would read the end of its input, and every request that comes by would fail with `BdbQuit`. A
+    debugger that somebody has chosen, by PYTHONBREAKPOINT or ``sys.breakpointhook``, is left to them: it may have other
+    ways to its user.
+    """
+    if sys.breakpointhook is sys.__breakpointhook__ and not os.environ.get("PYTHONBREAKPOINT"):
+        sys.breakpointhook = _pass_over
+
+
+def _pass_over(*args: Any, **named: Any) -> None:
+    """Say once of each place that it is passed over. Called by any thread."""
+    frame = sys._getframe(1)
+    place = frame.f_code.co_filename, frame.f_lineno
+    if place not in _passed_over:
+        _passed_over.add(place)
+        _log.warn(
+            "breakpoint() at {path}:{line} is passed over, since this process has no terminal: serve with --reload and "
+            "one worker, or in the foreground with one process",
+            path=place[0],
+            line=place[1],
+        )
+
+
+def take_stdout_back() -> None:
+    """Give a process in the foreground the standard output that twistd has made a part of its log.
+
+    A prompt has no end of line, so there it would never be seen; and ``buffer`` and ``fileno()`` are missing.
+    """
+    if isinstance(sys.stdout, LoggingFile) and sys.__stdout__ is not None:
+        sys.stdout = sys.__stdout__
+
+
+class Modes:
+    """The modes of the terminal on standard input, as they are now."""
+
+    def __init__(self) -> None:
+        self._modes: list[Any] | None = None
+        if termios is not None:
+            try:
+                self._modes = termios.tcgetattr(0)
+            except (termios.error, OSError, ValueError):
+                pass  # no terminal
+
+    def is_gone(self) -> bool:
+        """Return whether there was a terminal, and it has been closed since."""
+        if self._modes is None or termios is None:
+            return False
+        try:
+            termios.tcgetattr(0)
+        except (termios.error, OSError):
+            return True
+        return False
+
+    def restore(self) -> None:
+        """Set the modes again: whoever was killed at a prompt has left a terminal that does not echo.
+
+        Safe in a signal's handler.
+        """
+        if self._modes is None or termios is None:
+            return
+        try:
+            # In the background this would stop the process.
+            if os.tcgetpgrp(0) == os.getpgrp():
+                termios.tcsetattr(0, termios.TCSADRAIN, self._modes)
+        except (termios.error, OSError):
+            pass  # it is gone
