@@ -29,9 +29,9 @@ _HEAD = """\
 
 Each is an option of `twistd wsgiref`, `twist wsgiref` and `python -m twisted_wsgiref`. Each but those of the first
 table is also a field of `twisted_wsgiref.settings.Settings`, with `_` for `-`. An embedded `WSGIService` ignores
-`access_log`, `switch_interval` and all under "Processes": these are for a process of ours. Sizes are in octets and take
-`k`, `m` and `g`; times are in seconds and may be fractions. What makes no sense is refused at the start, in one line
-that names the setting and the place that it came from.
+`access_log`, `switch_interval` and all under "Processes": these are for a process of ours. Sizes are in octets and
+take `k`, `m` and `g`; times are in seconds, may be fractions, and are 31 days at most. What makes no sense is refused
+at the start, in one line that names the setting and the place that it came from.
 
 ## Where a setting may be given
 

@@ -43,7 +43,19 @@ def _ask(services):
 _ask(IServiceCollection(application))
 """
 # Of other programs (valgrind's and the benchmarks' among them), and of ours beside the knobs.
-OTHER_OPTIONS = {"chroot", "rundir", "help", "reactor", "check", "version", "uid", "init", "tool", "workloads"}
+OTHER_OPTIONS = {
+    "pidfile",
+    "chroot",
+    "rundir",
+    "help",
+    "reactor",
+    "check",
+    "version",
+    "uid",
+    "init",
+    "tool",
+    "workloads",
+}
 
 
 def blocks(language: str) -> Iterator[tuple[str, str]]:

@@ -84,7 +84,7 @@ class WSGIService(Service):
         multiprocess: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._settings = settings = settings or Settings()
+        self._settings = settings = Settings() if settings is None else settings
         application = _as_asked(application, settings)
         if reactor is None:
             # Late, so that a program may still choose its reactor after it imported us.
@@ -315,7 +315,9 @@ class WSGIService(Service):
 
 
 def _as_asked(application: WSGIApplication, settings: Settings) -> WSGIApplication:
-    """Return `application`, checked against PEP 3333 if that is asked for. Raises `TypeError` if it is none."""
+    """Return `application`, checked against PEP 3333 if that is asked for. Raises `TypeError` for neither of them."""
+    if not isinstance(settings, Settings):
+        raise TypeError(f"the settings are {settings!r:.100}: they have to be a Settings, as Settings(threads=8)")
     if not callable(application):
         raise TypeError(f"the application is {application!r}: it has to be callable")
     if not settings.validate:

@@ -179,7 +179,8 @@ def test_each_signal_of_the_table_has_a_handler(workers: str, log: str, folder: 
 
 
 def test_the_table_of_statuses_is_that_of_the_code() -> None:
-    assert table("Exit statuses") == ["0", str(FAILED), str(CUT_SHORT)]
+    numbers = [each for each in table("Exit statuses") if each.isdigit()]
+    assert numbers == ["0", str(FAILED), str(CUT_SHORT)]
 
 
 @pytest.mark.parametrize(

@@ -355,6 +355,12 @@ def test_what_can_not_be_called_is_no_application(application: Any) -> None:
         WSGIService(application, [], reactor=object())
 
 
+@pytest.mark.parametrize("settings", [{"threads": 8}, {}, object(), 8])
+def test_what_are_no_settings_is_one_clear_line(settings: Any) -> None:
+    with pytest.raises(TypeError, match="they have to be a Settings, as Settings"):
+        WSGIService(hello, [], settings, reactor=object())
+
+
 PROGRAM = """
 import sys, threading
 {install}
