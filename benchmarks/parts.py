@@ -23,7 +23,7 @@ from twisted_wsgiref._gateway.answer import Answer
 from twisted_wsgiref._gateway.departures import Departures
 from twisted_wsgiref._gateway.environ import ConnectionEnviron
 from twisted_wsgiref._gateway.fields import format_fields
-from twisted_wsgiref._gateway.outlet import Outlet
+from twisted_wsgiref._gateway.outlet import AnswerQueue
 from twisted_wsgiref._wire.limits import Limits
 from twisted_wsgiref._wire.reader import HeadReader
 from twisted_wsgiref._wire.response import ServerFields
@@ -127,7 +127,7 @@ def _fields() -> Callable[[], object]:
 
 
 def _answer() -> Callable[[], object]:
-    outlet, octets = Outlet(_Void(), lambda: None, 262144, Departures(print)), bytes(200)
+    outlet, octets = AnswerQueue(_Void(), lambda: None, 262144, Departures(print)), bytes(200)
     head: Any = _parse(ONE)()
     fields, stamp = format_fields(FIELDS), ServerFields("bench")
 

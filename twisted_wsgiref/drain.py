@@ -14,7 +14,7 @@ from zope.interface import implementer
 
 from ._gateway.blocks import END, Block, End
 from ._gateway.file_span import FileSpan
-from ._gateway.outlet import Outlet
+from ._gateway.outlet import AnswerQueue
 
 # What a transport that changes octets is given at a time: each piece that it takes is progress of a slow client's.
 _SMALL_PIECE: Final = 16 * 1024
@@ -51,7 +51,7 @@ class Drain:
         self,
         transport: Any,
         sock: socket.socket | None,
-        outlet: Outlet,
+        outlet: AnswerQueue,
         over: Callable[[], None],
         fail: Callable[[OSError], None],
         again: Callable[[], None],

@@ -27,7 +27,7 @@ from ._gateway.environ import ConnectionEnviron, believe
 from ._gateway.exchange import Exchange
 from ._gateway.input_pipe import InputPipe
 from ._gateway.intake import Intake, Request
-from ._gateway.outlet import Outlet
+from ._gateway.outlet import AnswerQueue
 from ._ops.record import Record
 from ._wire.errors import ProtocolError
 from ._wire.forwarded import apply as read_forwarded
@@ -95,7 +95,7 @@ class WSGIProtocol(Protocol):
             self._secured = not is_secure(transport)
             send_at_once(transport)
         self._reading = Reading(self, transport, sock, self.factory.gather, self._reader, self._most)
-        self._outlet = outlet = Outlet(sock, self._ask_to_pump, self._rules.high_water, self.factory.departures)
+        self._outlet = outlet = AnswerQueue(sock, self._ask_to_pump, self._rules.high_water, self.factory.departures)
         self._drain = Drain(transport, sock, outlet, self._over, self._stop_short, self._ask_to_pump)
         self._deadlines.start(Phase.FRESH if self._secured else Phase.HANDSHAKE, self.factory.clock())
         self.factory.add(self)

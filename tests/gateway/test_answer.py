@@ -20,7 +20,7 @@ from twisted_wsgiref._gateway.client_gone import ClientGone
 from twisted_wsgiref._gateway.departures import Departures
 from twisted_wsgiref._gateway.fields import Fields, format_fields
 from twisted_wsgiref._gateway.file_span import FileSpan
-from twisted_wsgiref._gateway.outlet import Outlet
+from twisted_wsgiref._gateway.outlet import AnswerQueue
 from twisted_wsgiref._wire.head import HeadParser
 from twisted_wsgiref._wire.response import ServerFields, interim_answer
 
@@ -60,7 +60,7 @@ class Line:
         self.wakes = 0
         self.ends = 0
         self.departures = Departures(print)
-        self.outlet = Outlet(sock, self._wake, 1 << 20, self.departures)
+        self.outlet = AnswerQueue(sock, self._wake, 1 << 20, self.departures)
 
     def _wake(self) -> None:
         self.wakes += 1
@@ -440,7 +440,7 @@ def test_a_client_that_left_is_noticed_by_blocks_that_are_not_sent(line: Line) -
 
 def test_each_thread_that_waits_for_room_goes_on() -> None:
     line = Line(None)
-    line.outlet = Outlet(None, line._wake, 1000, line.departures)
+    line.outlet = AnswerQueue(None, line._wake, 1000, line.departures)
     answer = line.answer()
     answer.begin("200 OK", fields())
     answer.block(b"x" * 10_000, wait=False)
@@ -476,7 +476,7 @@ def test_late_threads_never_harm_the_next_answer(pair: Any, seed: int) -> None:
     chance = random.Random(seed)
     ours, theirs = pair
     woken = threading.Semaphore(0)
-    outlet = Outlet(ours, woken.release, 1 << 20, Departures(print))
+    outlet = AnswerQueue(ours, woken.release, 1 << 20, Departures(print))
     received = bytearray()
 
     def read() -> None:

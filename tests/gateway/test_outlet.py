@@ -23,7 +23,7 @@ from twisted_wsgiref._gateway.client_gone import ClientGone
 from twisted_wsgiref._gateway.departures import Departures
 from twisted_wsgiref._gateway.fields import Fields
 from twisted_wsgiref._gateway.file_span import FileSpan
-from twisted_wsgiref._gateway.outlet import PIECE, Outlet
+from twisted_wsgiref._gateway.outlet import PIECE, AnswerQueue
 from twisted_wsgiref._wire.head import HeadParser
 from twisted_wsgiref._wire.response import Framing, ServerFields
 
@@ -49,7 +49,7 @@ class Plain(Answer):
         return status.encode(), Framing(200, "", False, False, None, True)
 
 
-class Line(Outlet):
+class Line(AnswerQueue):
     """An outlet, and the answer that is under way by it."""
 
     answer: Plain

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from twisted_wsgiref._gateway.client_gone import ClientGone
 from twisted_wsgiref._gateway.departures import Departures
 from twisted_wsgiref._gateway.input_pipe import InputPipe
-from twisted_wsgiref._gateway.outlet import ClientGone, Outlet
+from twisted_wsgiref._gateway.outlet import AnswerQueue
 from twisted_wsgiref._gateway.pool import WorkerPool
 from twisted_wsgiref._ops import forks
 from twisted_wsgiref._ops.access_log import AccessLog
@@ -151,7 +152,7 @@ def test_who_is_gone_is_not_told() -> None:
 
 
 def test_an_answer_is_lost_in_the_child_whoever_held_its_lock() -> None:
-    outlet = Outlet(None, lambda: None, 1000, Departures(lambda error: None))
+    outlet = AnswerQueue(None, lambda: None, 1000, Departures(lambda error: None))
     outlet.lock.acquire()
     outlet.forget()
     assert outlet.gone

@@ -10,7 +10,7 @@ import pytest
 
 from twisted_wsgiref._gateway.departures import Departures
 from twisted_wsgiref._gateway.file_span import FileSpan
-from twisted_wsgiref._gateway.outlet import Outlet
+from twisted_wsgiref._gateway.outlet import AnswerQueue
 from twisted_wsgiref.drain import Drain
 
 MEGABYTE = 1024 * 1024
@@ -40,7 +40,7 @@ class GreedyTransport:
         self.taken += len(octets)
 
 
-class EndlessOutlet(Outlet):
+class EndlessOutlet(AnswerQueue):
     """Always has another block: the application keeps up with the client."""
 
     def take(self, most: int = 0) -> Any:
@@ -96,7 +96,7 @@ def test_a_large_file_gives_the_reactor_back(span: FileSpan, monkeypatch: pytest
             return -1
 
     sock: Any = Socket()
-    outlet = Outlet(None, lambda: said.append("wake"), 1, Departures(print))
+    outlet = AnswerQueue(None, lambda: said.append("wake"), 1, Departures(print))
     outlet.put_back(span)
     pumped = Drain(None, sock, outlet, lambda: None, lambda _: None, lambda: said.append("again"))
     turns = 0

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from time import time
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from twisted_wsgiref._wire.response import LAST_CHUNK, ServerFields, chunk, make_head
 
 from .client_gone import ClientGone
 from .file_span import FileSpan
-from .outlet import MOST_KEPT, GoOn, Outlet
+from .interfaces import GoOn, Outlet
 
 if TYPE_CHECKING:
     from twisted_wsgiref._wire.head import RequestHead
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
     from .fields import Fields
     from .input_pipe import InputPipe
+
+
+# A block that is larger is sent at once: its copy into the kernel costs more than all that is saved by waiting.
+_MOST_KEPT: Final = 16 * 1024
 
 
 class Answer:
@@ -114,7 +118,7 @@ class Answer:
                 first = self.begun = True
                 data = self._head + data
             if data:
-                go_on = outlet.admit(data, first, first and len(data) <= MOST_KEPT)
+                go_on = outlet.admit(data, first, first and len(data) <= _MOST_KEPT)
                 self.octets += size
             elif outlet.gone:
                 raise ClientGone
@@ -154,7 +158,7 @@ class Answer:
                 self._settle(framing)
                 if framing.bodyless:
                     body = b""
-                small = len(body) <= MOST_KEPT
+                small = len(body) <= _MOST_KEPT
                 # From 32 KiB on the copy costs more than the kernel takes to gather two parts.
                 block = head + body if small else (head, body)
                 go_on = outlet.admit(block, True, small)

@@ -8,7 +8,7 @@ from contextvars import Context
 from dataclasses import dataclass
 from io import BufferedReader, BytesIO
 from time import time
-from typing import IO, TYPE_CHECKING, Any, Final, NoReturn, Protocol
+from typing import IO, TYPE_CHECKING, Any, Final, NoReturn
 
 from twisted_wsgiref._ops.forks import leave
 from twisted_wsgiref._ops.record import Facts
@@ -18,6 +18,7 @@ from twisted_wsgiref._wire.response import CONTINUE, ServerFields, interim_answe
 from .answer import Answer
 from .fields import format_fields
 from .input_pipe import InputPipe
+from .interfaces import Connection, Outlet
 from .request_body import RequestBody
 from .token import Token, take
 
@@ -28,21 +29,10 @@ if TYPE_CHECKING:
     from .error_stream import ErrorStream
     from .handler import WSGIHandler
     from .interrupt import Interrupt
-    from .outlet import Outlet
 
 # A client that has closed its sending half may still read: it is answered. One that did so and has waited this long,
 # in seconds, has closed the window: the work would be for nobody.
 _PATIENCE: Final = 1.0
-
-
-class Connection(Protocol):
-    """What an exchange came by."""
-
-    def exchange_ended(self) -> None:
-        """Learn that the handler is through. Called in the worker's thread."""
-
-    def refuse_exchange(self, status: int) -> None:
-        """Answer `status` instead of an application. Called in the reactor's thread, after the claim."""
 
 
 class _Nobody:

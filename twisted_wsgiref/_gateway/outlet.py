@@ -22,12 +22,11 @@ from .blocks import END, Block, End, behind, close_files
 from .client_gone import ClientGone
 from .departures import Departures
 from .file_span import FileSpan
+from .interfaces import GoOn
 
 # What a block costs beside its bytes (object, queue entry, chunk framing): without it, an application that yields
 # single bytes would fill the memory below any high-water mark.
 _BLOCK_COST: Final = 64
-#: A block that is larger is sent at once: its copy into the kernel costs more than all that is saved by waiting.
-MOST_KEPT: Final = 16 * 1024
 # The most that the reactor takes at a time: what one send usually takes, and what one connection may copy at once.
 PIECE: Final = 128 * 1024
 
@@ -35,13 +34,9 @@ PIECE: Final = 128 * 1024
 _STRAIGHT: Final = 1
 _REACTOR: Final = 2
 
-#: What is to be called, with the lock free, after a block was admitted: with the block, and whether it is the last one
-#: of its answer and given by the thread that will `finish`, so that nobody else may put. Raises `ClientGone`.
-GoOn = Callable[..., None]
 
-
-class Outlet:
-    """The way out of one connection, for one answer after the other.
+class AnswerQueue:
+    """The way out of one connection, for one answer after the other: an `Outlet`.
 
     `sock` is the socket to send on straight, or None if the transport changes bytes (TLS) or has none. `wake` has the
     reactor come and take. A thread of an application waits while more than `high_water` bytes are queued. While
