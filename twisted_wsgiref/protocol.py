@@ -373,8 +373,8 @@ class WSGIProtocol(Protocol):
             self._let_go()
         elif self._closing:
             pass  # answered already, by the reactor
-        elif exchange.cut and exchange.ends_by_close:
-            self.cut_off()  # an orderly end would be the end of the body
+        elif self._outlet.gone or (exchange.cut and exchange.ends_by_close):
+            self.cut_off()  # a part of the answer was not sent; or an orderly end would be the end of the body
         elif exchange.cut or not exchange.persistent:
             self._linger()
         else:

@@ -149,6 +149,14 @@ def test_a_block_before_the_head_is_an_error_and_not_sent(line: Line) -> None:
     assert line.sock.octets == b""
 
 
+def test_a_worker_that_comes_too_late_does_not_change_the_status_that_the_reactor_gave(line: Line) -> None:
+    answer = line.answer()
+    assert answer.seize()
+    answer.status = 504
+    answer.begin("200 OK", fields())
+    assert answer.status == 504
+
+
 def test_an_answer_that_was_broken_off_takes_nothing_more(line: Line) -> None:
     answer = line.answer()
     answer.begin("200 OK", fields())

@@ -84,7 +84,7 @@ class Answer:
         """Set the head, which leaves with the first block; until then another may take its place."""
         head, framing = self._make_head(status, fields, None)
         with self.outlet.lock:
-            if not self.begun and not self.ended:
+            if not self.begun and not self.ended and not self.outlet.gone:
                 self._head = head
                 self._settle(framing)
 

@@ -247,14 +247,15 @@ class AnswerQueue:
         wake = False
         lost: list[Block] = []
         with self.lock:
-            self._sender = None
             if self.gone:
                 lost = left
             else:
                 for block in reversed(left):
                     self._blocks.appendleft(block)
                     self._pending += _BLOCK_COST + (0 if isinstance(block, FileSpan) else len(block))
-            if self._blocks or self._ended:
+            # In one step: `finish` looks at it without the lock, and takes None for the end of it all.
+            self._sender = _REACTOR if self._blocks or self._ended else None
+            if self._sender is not None:
                 wake = self._hand_over()
         if wake:
             self._wake()
