@@ -203,8 +203,8 @@ class WSGIProtocol(Protocol):
         except ProtocolError as error:
             # The application is at it: it learns that no more will come, and the client that this is no answer.
             self.factory.note_refusal(error.status, error.reason)
-            self._intake.close()
             self._lose_exchange(error.status)
+            self._intake.close()
         else:
             if pipe is not None and pipe.full:
                 self._reading.pause(PIPE_FULL)
@@ -226,8 +226,8 @@ class WSGIProtocol(Protocol):
             exchange.left = True
             if self._intake.pipe is not None:
                 self.factory.note_refusal(400, "the body ended too early")
-                self._intake.close()
                 self._lose_exchange(400)
+                self._intake.close()
         elif self._intake.phase is Phase.BODY and not self._closing:
             # RFC 9112, section 8: an incomplete body is never taken for a whole one.
             self._refuse(400, "the body ended too early")
@@ -306,7 +306,10 @@ class WSGIProtocol(Protocol):
             self._answer_and_close(status, exchange.head.method)
 
     def _lose_exchange(self, status: int) -> None:
-        """Give up the answer that is being made, for `status` if none has begun: its worker meets `ClientGone` next."""
+        """Give up the answer that is being made, for `status` if none has begun: its worker meets `ClientGone` next.
+
+        To be called before the body is closed, whose reader has to find the answer given up.
+        """
         exchange = self._exchange
         if exchange is not None:
             exchange.cut = True
@@ -534,19 +537,19 @@ class WSGIProtocol(Protocol):
             self._refuse(408, "the request body came too slowly")
         else:
             self.factory.note_refusal(408, "the request body came too slowly")
-            self._intake.close()
             self._lose_exchange(408)
+            self._intake.close()
 
     def _expire(self) -> None:
         """Answer instead of an application that takes too long; its thread is free when it notices."""
         exchange = self._exchange
         if exchange is not None and not exchange.expired:
-            exchange.expired = True
+            exchange.cut = exchange.expired = True  # in this order: whoever is interrupted has to find it given up
             self.factory.note_stuck(exchange)
+            self._lose_exchange(504)
             # The body is left to the thread that may be reading it: to close it would wait for that read.
             if self._intake.pipe is not None:
                 self._intake.close()
-            self._lose_exchange(504)
             # Now that every block meets `ClientGone`: nothing of the connection can be interrupted any more.
             if exchange.interrupt is not None and not exchange.interrupt.fire():
                 self.factory.note_hindered()

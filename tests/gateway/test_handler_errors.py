@@ -10,6 +10,7 @@ import pytest
 
 from tests.gateway.exchanges import Body, Run, app_of
 from tests.support import TEXT, hello
+from twisted_wsgiref._gateway.client_gone import ClientGone
 
 RAISED = [
     RuntimeError("on purpose"),
@@ -19,6 +20,7 @@ RAISED = [
     KeyboardInterrupt(),
     MemoryError(),
     GeneratorExit(),
+    ClientGone(),  # by what it has kept of another request, whose client has left
 ]
 raised = pytest.mark.parametrize("error", RAISED, ids=lambda error: type(error).__name__)
 

@@ -255,7 +255,7 @@ def test_what_ends_before_it_begins_is_not_begun(house: House) -> None:
         raise RuntimeError("its time was over")
 
     def expire_and_run(self: Exchange) -> None:
-        self.expired = True
+        self.cut = self.expired = True
         run(self)
 
     run = Exchange.run

@@ -73,6 +73,26 @@ def test_a_client_that_left_costs_no_thread(kind: str) -> None:
 
 
 @kinds
+def test_a_client_that_left_costs_no_other_its_answer(kind: str) -> None:
+    kept: list[Any] = []
+
+    def application(environ: dict[str, Any], start_response: Any) -> Any:
+        write = start_response("200 OK", [*TEXT])
+        if kept:
+            kept[0](b"news")  # as a chat does, in the thread of whoever says something
+        kept.append(write)
+        return [b"said"]
+
+    with serving(application) as server:
+        server.ask(GET, kind).leave()
+        server.settle()
+        speaker = server.ask(GET, kind)
+        (answer,) = speaker.answers()
+        assert answer.status == 500
+        assert "ClientGone" in server.logged()
+
+
+@kinds
 def test_a_client_that_closed_its_half_is_answered(kind: str) -> None:
     with serving(echo) as server:
         client = server.connect(kind).send(request(method="POST", body=b"abc"))

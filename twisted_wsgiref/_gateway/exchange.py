@@ -146,6 +146,10 @@ class Exchange(Answer):
         """
         return self.left or self.outlet.gone
 
+    def is_given_up(self) -> bool:
+        """Return whether nobody takes what this answer still has: the client left, or was answered without it."""
+        return self.cut or self.outlet.gone
+
     def is_waited_for(self) -> bool:
         """Return whether somebody may still read the answer."""
         return not self.outlet.gone and not (self.left and self.gateway.clock() - self.received > _PATIENCE)

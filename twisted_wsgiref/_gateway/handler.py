@@ -85,11 +85,11 @@ class WSGIHandler(SimpleHandler):
                     self.setup_environ()
                 self.result = application(self.environ, self.start_response)
                 self.finish_response()
-            except ClientGone:
-                if not exchange.begun and not exchange.cut:
+            except BaseException as error:
+                if not self._is_end(error):
+                    self._fail()
+                elif not exchange.begun and not exchange.cut:
                     exchange.status = exchange.octets = self.bytes_sent = 0
-            except BaseException:
-                self._fail()
         finally:
             if not exchange.ended:
                 exchange.close()
@@ -250,11 +250,18 @@ class WSGIHandler(SimpleHandler):
     def _fail(self) -> None:
         try:
             self.handle_error()
-        except ClientGone:
-            pass
-        except BaseException:
-            self.exchange.break_off()
-            self._log()
+        except BaseException as error:
+            if not self._is_end(error):
+                self.exchange.break_off()
+                self._log()
+
+    def _is_end(self, error: BaseException) -> bool:
+        """Return whether `error` says that this client is gone.
+
+        An application may call what it has kept of another request: that one's client is no reason to leave this one
+        without an answer.
+        """
+        return issubclass(type(error), ClientGone) and self.exchange.is_given_up()
 
     def handle_error(self) -> None:
         """Log the current exception; send the error page if no head is out, else have the connection cut."""
@@ -285,10 +292,9 @@ class WSGIHandler(SimpleHandler):
         if close is not None:
             try:
                 close()
-            except ClientGone:
-                pass
-            except BaseException:
-                self._log()
+            except BaseException as error:
+                if not self._is_end(error):
+                    self._log()
 
     def _log(self) -> None:
         """Log the current exception; if a subclass's `log_exception` raises, that one, and this as its context."""
