@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from tests.wire.corpus import HOSTILE, VALID
 from tests.wire.drive import bytewise, cut_at, drive, whole
 from tests.wire.mutation import mutate, rewrite, settle
-from twisted_wsgiref._wire.limits import Limits
+from twisted_wsgiref._http.limits import Limits
 
 KIB64 = 65536
 MOST_MILLISECONDS = 50.0

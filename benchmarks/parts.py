@@ -19,14 +19,14 @@ from applications import HELLO, hello
 from twisted.internet.address import IPv4Address
 from workloads import BROWSER
 
+from twisted_wsgiref._connection.answer_queue import AnswerQueue
 from twisted_wsgiref._gateway.answer import Answer
-from twisted_wsgiref._gateway.departures import Departures
 from twisted_wsgiref._gateway.environ import ConnectionEnviron
 from twisted_wsgiref._gateway.fields import format_fields
-from twisted_wsgiref._gateway.outlet import AnswerQueue
-from twisted_wsgiref._wire.limits import Limits
-from twisted_wsgiref._wire.reader import HeadReader
-from twisted_wsgiref._wire.response import ServerFields
+from twisted_wsgiref._http.limits import Limits
+from twisted_wsgiref._http.reader import HeadReader
+from twisted_wsgiref._http.response import ServerFields
+from twisted_wsgiref._threads.answer_batch import Departures
 from twisted_wsgiref.service import WSGIService
 
 # The least of so many samples of so many seconds each: what is more is the machine's doing.

@@ -1,8 +1,8 @@
 """What a process of ours sets for all of itself, and what that costs applications: ``python benchmarks/settled.py``.
 
 Each work is done in a fresh interpreter, in a thread, as an application runs: once as Python starts it (*bare*: so it
-is under most servers), once *settled*, as `twisted_wsgiref._ops.tuning` leaves a process of ours. No work may cost more
-settled than bare, neither time nor memory; those that a server does should cost less.
+is under most servers), once *settled*, as `twisted_wsgiref._process.tuning` leaves a process of ours. No work may cost
+more settled than bare, neither time nor memory; those that a server does should cost less.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def measure(name: str, way: str) -> dict[str, float]:
     """Do the work; return its milliseconds of CPU time, the pages faulted in, and MiB at most and afterwards."""
     # What a server has imported by then, so that there is something to collect.
     from twisted_wsgiref import service
-    from twisted_wsgiref._ops.tuning import settle
+    from twisted_wsgiref._process.tuning import settle
     from twisted_wsgiref.settings import Settings
 
     del service

@@ -1,4 +1,4 @@
-"""Writes docs/coming.md from `twisted_wsgiref._ops.dictionary`: other servers' options, and what stands for each here.
+"""Writes docs/coming.md from `twisted_wsgiref._process.dictionary`: other servers' options, and what we have for each.
 
 python docs/make_coming.py           writes the page
 python docs/make_coming.py --check   ends with status 1 if the page is not current
@@ -10,14 +10,14 @@ import sys
 from itertools import groupby
 from pathlib import Path
 
-from twisted_wsgiref._ops.dictionary import SERVERS, meanings
+from twisted_wsgiref._process.dictionary import SERVERS, meanings
 
 PAGE = Path(__file__).with_name("coming.md")
 
 _HEAD = """\
 # Coming from another server
 
-<!-- Made by docs/make_coming.py from twisted_wsgiref/_ops/dictionary.py. Change that, and run it. -->
+<!-- Made by docs/make_coming.py from twisted_wsgiref/_process/dictionary.py. Change that, and run it. -->
 
 What stands here for the options of gunicorn, uWSGI, waitress, granian, uvicorn, hypercorn, Django's `runserver` and
 Flask's `flask run`. Who types one of them gets the same answer. Options that are the same here are left out:

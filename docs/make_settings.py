@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from twisted_wsgiref import settings
-from twisted_wsgiref._knobs import KIB, MIB
-from twisted_wsgiref._ops.configuration import EXTRAS
+from twisted_wsgiref._process.configuration import EXTRAS
+from twisted_wsgiref._process.knobs import KIB, MIB
 from twisted_wsgiref.settings import Settings, knobs
 
 PAGE = Path(__file__).with_name("settings.md")

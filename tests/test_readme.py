@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from twisted_wsgiref.tap import Options
+from twisted_wsgiref._process.command_line import Options
 
 from .real.children import COMMANDS, ROOT, get, started
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from twisted_wsgiref._tracebacks import exception_line, stack_text, traceback_text
+from twisted_wsgiref._wsgiref.tracebacks import exception_line, stack_text, traceback_text
 
 RAISED = [SystemExit, KeyboardInterrupt, MemoryError, RecursionError, GeneratorExit, ValueError]
 raised = pytest.mark.parametrize("kind", RAISED)
@@ -157,7 +157,7 @@ def test_if_nothing_can_be_told_the_types_name_is(monkeypatch: pytest.MonkeyPatc
         raise MemoryError
 
     monkeypatch.setattr(traceback, "format_exception", no_memory)
-    monkeypatch.setattr("twisted_wsgiref._tracebacks._chain", no_memory)
+    monkeypatch.setattr("twisted_wsgiref._wsgiref.tracebacks._chain", no_memory)
     assert text_of(lambda: fail(ValueError())) == "ValueError\n"
 
 

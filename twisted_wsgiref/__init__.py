@@ -10,12 +10,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ._connection.listening import ListenError as ListenError
     from ._gateway.client_gone import ClientGone as ClientGone
     from ._gateway.client_gone import RequestExpired as RequestExpired
     from ._gateway.handler import WSGIHandler as WSGIHandler
-    from ._ops.record import FactsObserver as FactsObserver
-    from ._ops.record import Record as Record
-    from .listening import ListenError as ListenError
+    from ._observe.record import FactsObserver as FactsObserver
+    from ._observe.record import Record as Record
     from .service import WSGIService as WSGIService
     from .settings import SettingError as SettingError
     from .settings import Settings as Settings
@@ -37,9 +37,9 @@ __all__ = [
 # Each says of itself that it is from here: pickles, tracebacks and documentation do not depend on the rooms within.
 _ROOMS = {
     "ClientGone": "_gateway.client_gone",
-    "FactsObserver": "_ops.record",
-    "ListenError": "listening",
-    "Record": "_ops.record",
+    "FactsObserver": "_observe.record",
+    "ListenError": "_connection.listening",
+    "Record": "_observe.record",
     "RequestExpired": "_gateway.client_gone",
     "SettingError": "settings",
     "Settings": "settings",

@@ -13,8 +13,8 @@ from twisted.application.reactors import NoSuchReactor, getReactorTypes, install
 from twisted.logger import globalLogBeginner, textFileLogObserver
 from twisted.python.usage import UsageError
 
-from . import tap
-from .tap import SCRIPT
+from ._process import command_line as tap
+from ._process.command_line import SCRIPT
 
 
 class Options(tap.Options):

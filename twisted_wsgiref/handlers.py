@@ -11,19 +11,19 @@ import sys
 import warnings
 from typing import IO, TYPE_CHECKING, Any
 
-from twisted_wsgiref._base_handler import BaseHandler, format_date_time
-from twisted_wsgiref._cgi_environ import read_environ
+from ._wsgiref.base_handler import BaseHandler, format_date_time
+from ._wsgiref.cgi_environ import read_environ
 
 # Programs import these from here, too.
-from twisted_wsgiref.headers import Headers as Headers  # noqa: PLC0414
-from twisted_wsgiref.util import FileWrapper as FileWrapper  # noqa: PLC0414
-from twisted_wsgiref.util import guess_scheme as guess_scheme  # noqa: PLC0414
-from twisted_wsgiref.util import is_hop_by_hop as is_hop_by_hop  # noqa: PLC0414
+from .headers import Headers as Headers  # noqa: PLC0414
+from .util import FileWrapper as FileWrapper  # noqa: PLC0414
+from .util import guess_scheme as guess_scheme  # noqa: PLC0414
+from .util import is_hop_by_hop as is_hop_by_hop  # noqa: PLC0414
 
 if TYPE_CHECKING:
     from io import BufferedIOBase
 
-    from twisted_wsgiref.types import ErrorStream, InputStream
+    from .types import ErrorStream, InputStream
 
 __all__ = [
     "BaseCGIHandler",

@@ -21,24 +21,32 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from ._connection.factory import LAST_SWEEP, SWEEP, WSGIFactory, log_failure
+from ._connection.listening import (
+    Announcement,
+    ListenError,
+    NotListening,
+    as_endpoints,
+    explain,
+    open_proxies,
+    parse_endpoint,
+)
+from ._connection.poller import make_gather
+from ._connection.proxied import ProxiedReactor
+from ._connection.rules import rules_of
+from ._connection.secure import answer_plain
+from ._connection.transports import send_unpaced, stop_accepting
 from ._gateway.environ import service_environ
 from ._gateway.error_stream import ErrorStream
 from ._gateway.exchange import Gateway
 from ._gateway.handler import WSGIHandler
-from ._gateway.pool import Pool, WorkerPool
-from ._gateway.wake import Wake
-from ._ops.forks import tell
-from ._ops.record import FactsObserver, Record, told_facts
-from ._wire.response import ServerFields
-from .factory import LAST_SWEEP, SWEEP, WSGIFactory, log_failure
-from .gather import make_gather
-from .listening import Announcement, ListenError, NotListening, as_endpoints, explain, open_proxies, parse_endpoint
-from .log import logger
-from .proxy import ProxiedReactor
-from .rules import rules_of
-from .secure import answer_plain
+from ._http.response import ServerFields
+from ._observe.log import logger
+from ._observe.record import FactsObserver, Record, told_facts
+from ._threads.forks import tell
+from ._threads.pool import Pool, WorkerPool
+from ._threads.wake import Wake
 from .settings import SettingError, Settings
-from .transports import send_unpaced, stop_accepting
 from .util import FileWrapper
 
 if TYPE_CHECKING:

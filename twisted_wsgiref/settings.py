@@ -1,7 +1,8 @@
 """Every knob of the server, its default, and the reason for it: one frozen value.
 
-The command line (`_ops.words`), the environment and a configuration file (`_ops.configuration`) are all read off these
-fields, so that a knob exists everywhere or nowhere. `Settings` stops at the service: lower rooms take plain values.
+The command line (`_process.words`), the environment and a configuration file (`_process.configuration`) are all read
+off these fields, so that a knob exists everywhere or nowhere. `Settings` stops at the service: lower rooms take plain
+values.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field, fields
 from importlib.util import find_spec
 from typing import Any, Final
 
-from ._knobs import (
+from ._process.knobs import (
     KIB,
     LARGEST,
     LONGEST,
@@ -224,7 +225,7 @@ class Settings:
 
     def _check_networks(self) -> None:
         # Late: most settings name no proxy.
-        from ._wire.forwarded import TrustedPeers
+        from ._http.forwarded import TrustedPeers
 
         try:
             TrustedPeers.parse(self.trusted_proxy)

@@ -23,16 +23,10 @@ from platform import python_implementation
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 from urllib.parse import unquote
 
-from twisted_wsgiref.handlers import SimpleHandler
+from .handlers import SimpleHandler
 
 if TYPE_CHECKING:
-    from twisted_wsgiref.types import (
-        ErrorStream,
-        InputStream,
-        StartResponse,
-        WSGIApplication,
-        WSGIEnvironment,
-    )
+    from .types import ErrorStream, InputStream, StartResponse, WSGIApplication, WSGIEnvironment
 
 
 __all__ = ["WSGIRequestHandler", "WSGIServer", "demo_app", "make_server"]

@@ -16,9 +16,9 @@ from twisted_wsgiref._gateway.exchange import Exchange, Gateway
 from twisted_wsgiref._gateway.file_span import FileSpan
 from twisted_wsgiref._gateway.handler import WSGIHandler
 from twisted_wsgiref._gateway.request_body import RequestBody
-from twisted_wsgiref._wire.head import HeadParser
-from twisted_wsgiref._wire.limits import Limits
-from twisted_wsgiref._wire.response import ServerFields
+from twisted_wsgiref._http.head import HeadParser
+from twisted_wsgiref._http.limits import Limits
+from twisted_wsgiref._http.response import ServerFields
 from twisted_wsgiref.util import FileWrapper
 
 LIMITS = Limits(request_line=8190, field=8190, head=32768, fields=100, chunk_line=256, trailers=8190)

@@ -14,15 +14,15 @@ import pytest
 from tests.answers import read_answers
 from tests.gateway.exchanges import LIMITS
 from tests.support import PATIENCE
+from twisted_wsgiref._connection.answer_queue import AnswerQueue
+from twisted_wsgiref._connection.blocks import END
 from twisted_wsgiref._gateway.answer import Answer
-from twisted_wsgiref._gateway.blocks import END
 from twisted_wsgiref._gateway.client_gone import ClientGone
-from twisted_wsgiref._gateway.departures import Departures
 from twisted_wsgiref._gateway.fields import Fields, format_fields
 from twisted_wsgiref._gateway.file_span import FileSpan
-from twisted_wsgiref._gateway.outlet import AnswerQueue
-from twisted_wsgiref._wire.head import HeadParser
-from twisted_wsgiref._wire.response import ServerFields, interim_answer
+from twisted_wsgiref._http.head import HeadParser
+from twisted_wsgiref._http.response import ServerFields, interim_answer
+from twisted_wsgiref._threads.answer_batch import Departures
 
 GET = HeadParser(LIMITS).parse(b"GET / HTTP/1.1\r\nHost: h")
 HEAD = HeadParser(LIMITS).parse(b"HEAD / HTTP/1.1\r\nHost: h")

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.support import PATIENCE
-from twisted_wsgiref._gateway.bell import Bell, make_bell
+from twisted_wsgiref._threads.wake_signal import Bell, make_bell
 
 has_descriptors = pytest.mark.skipif(not hasattr(os, "eventfd"), reason="there are no event descriptors here")
 
@@ -89,7 +89,7 @@ def test_a_signal_does_not_end_a_wait(make: Callable[[], Bell], timeout: float) 
 
 _FORKS = """
 import os
-from twisted_wsgiref._gateway.bell import make_bell
+from twisted_wsgiref._threads.wake_signal import make_bell
 bell = make_bell()
 mine, theirs = os.pipe()
 child = os.fork()

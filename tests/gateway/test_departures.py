@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from twisted_wsgiref._gateway.departures import Departures
+from twisted_wsgiref._threads.answer_batch import Departures
 
 TOGETHER = 16
 

@@ -10,8 +10,8 @@ import pytest
 from tests.gateway.exchanges import LIMITS
 from twisted_wsgiref._gateway.environ import ConnectionEnviron, believe, service_environ
 from twisted_wsgiref._gateway.error_stream import ErrorStream
-from twisted_wsgiref._wire.forwarded import Client
-from twisted_wsgiref._wire.head import HeadParser
+from twisted_wsgiref._http.forwarded import Client
+from twisted_wsgiref._http.head import HeadParser
 from twisted_wsgiref.util import FileWrapper, application_uri, request_uri
 from twisted_wsgiref.validate import check_environ
 

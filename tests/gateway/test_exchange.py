@@ -13,9 +13,9 @@ from twisted_wsgiref._gateway.environ import ConnectionEnviron, service_environ
 from twisted_wsgiref._gateway.error_stream import ErrorStream
 from twisted_wsgiref._gateway.exchange import Exchange
 from twisted_wsgiref._gateway.handler import WSGIHandler
-from twisted_wsgiref._ops.record import Facts, Record, told_facts
-from twisted_wsgiref._wire.head import HeadParser
-from twisted_wsgiref._wire.response import ServerFields
+from twisted_wsgiref._http.head import HeadParser
+from twisted_wsgiref._http.response import ServerFields
+from twisted_wsgiref._observe.record import Facts, Record, told_facts
 
 
 class Ended:

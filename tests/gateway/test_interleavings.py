@@ -18,17 +18,20 @@ import pytest
 from tests.answers import SurplusError, read_answers
 from tests.gateway.exchanges import LIMITS
 from tests.gateway.interleaving import Run, Switches, try_all
-from twisted_wsgiref import drain, protocol
-from twisted_wsgiref._gateway import answer, departures, outlet
+from twisted_wsgiref._connection import answer_queue as outlet
+from twisted_wsgiref._connection import protocol
+from twisted_wsgiref._connection import sender as drain
+from twisted_wsgiref._connection.answer_queue import AnswerQueue
+from twisted_wsgiref._connection.protocol import WSGIProtocol
+from twisted_wsgiref._connection.sender import Drain
+from twisted_wsgiref._gateway import answer
 from twisted_wsgiref._gateway.answer import Answer
 from twisted_wsgiref._gateway.client_gone import ClientGone
-from twisted_wsgiref._gateway.departures import Departures
 from twisted_wsgiref._gateway.fields import format_fields
-from twisted_wsgiref._gateway.outlet import AnswerQueue
-from twisted_wsgiref._wire.head import HeadParser
-from twisted_wsgiref._wire.response import ServerFields, interim_answer
-from twisted_wsgiref.drain import Drain
-from twisted_wsgiref.protocol import WSGIProtocol
+from twisted_wsgiref._http.head import HeadParser
+from twisted_wsgiref._http.response import ServerFields, interim_answer
+from twisted_wsgiref._threads import answer_batch as departures
+from twisted_wsgiref._threads.answer_batch import Departures
 
 GET = HeadParser(LIMITS).parse(b"GET / HTTP/1.1\r\nHost: h")
 STAMP = ServerFields("")

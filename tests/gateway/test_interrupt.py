@@ -27,9 +27,9 @@ from twisted_wsgiref._gateway.exchange import Exchange
 from twisted_wsgiref._gateway.handler import WSGIHandler
 from twisted_wsgiref._gateway.input_pipe import InputPipe
 from twisted_wsgiref._gateway.interrupt import Interrupt, guard
-from twisted_wsgiref._gateway.pool import WorkerPool
-from twisted_wsgiref._wire.head import HeadParser
-from twisted_wsgiref._wire.response import ServerFields
+from twisted_wsgiref._http.head import HeadParser
+from twisted_wsgiref._http.response import ServerFields
+from twisted_wsgiref._threads.pool import WorkerPool
 from twisted_wsgiref.settings import SettingError, Settings
 from twisted_wsgiref.util import FileWrapper
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from twisted_wsgiref._gateway import pace
-from twisted_wsgiref._gateway.pace import Pace
+from twisted_wsgiref._threads import pace
+from twisted_wsgiref._threads.pace import Pace
 
 
 class Busy:

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from tests.support import PATIENCE
-from twisted_wsgiref._gateway.pace import Pace
-from twisted_wsgiref._gateway.pool import Jobs, WorkerPool
+from twisted_wsgiref._threads.pace import Pace
+from twisted_wsgiref._threads.pool import Jobs, WorkerPool
 
 _names = itertools.count()
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.stepped import SteppedPool
 from tests.support import PATIENCE
-from twisted_wsgiref._gateway.pool import Pool, WorkerPool
+from twisted_wsgiref._threads.pool import Pool, WorkerPool
 
 _names = itertools.count()
 

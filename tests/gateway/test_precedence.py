@@ -10,7 +10,7 @@ import time
 import pytest
 
 from tests.support import PATIENCE
-from twisted_wsgiref._gateway.precedence import Precedence
+from twisted_wsgiref._threads.precedence import Precedence
 
 
 class Processor:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from twisted_wsgiref._gateway.wake import Wake
+from twisted_wsgiref._threads.wake import Wake
 
 
 class Reactor:

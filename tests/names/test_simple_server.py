@@ -20,13 +20,7 @@ from typing import Any
 import pytest
 
 import twisted_wsgiref.simple_server
-from twisted_wsgiref.simple_server import (
-    ServerHandler,
-    WSGIRequestHandler,
-    WSGIServer,
-    demo_app,
-    make_server,
-)
+from twisted_wsgiref.simple_server import ServerHandler, WSGIRequestHandler, WSGIServer, demo_app, make_server
 from twisted_wsgiref.validate import validator
 
 SECONDS = 10  # far more than the loopback needs; only a fault waits for it

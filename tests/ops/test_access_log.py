@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 from twisted.logger import LogEvent, globalLogPublisher
 
-from twisted_wsgiref._ops import access_log
-from twisted_wsgiref._ops.access_log import AccessLog, format_line, format_time
-from twisted_wsgiref._ops.record import Record
+from twisted_wsgiref._observe import access_log
+from twisted_wsgiref._observe.access_log import AccessLog, format_line, format_time
+from twisted_wsgiref._observe.record import Record
 
 RECORD = Record(
     peer="127.0.0.1",

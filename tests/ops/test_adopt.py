@@ -11,8 +11,8 @@ import pytest
 from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory
 
-from twisted_wsgiref._ops.adopt import AdoptingReactor
-from twisted_wsgiref._ops.listeners import BindingReactor, Bound, Listeners, adopted_key, tcp_key, unix_key
+from twisted_wsgiref._process.adoption import AdoptingReactor
+from twisted_wsgiref._process.listeners import BindingReactor, Bound, Listeners, adopted_key, tcp_key, unix_key
 
 
 class Port:

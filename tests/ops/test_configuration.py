@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from twisted_wsgiref._ops.configuration import (
+from twisted_wsgiref._process.configuration import (
     EXTRAS,
     Configuration,
     Given,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from twisted_wsgiref._ops.fairness import HOLD, IGNORE, MOST_AT_ONCE, STREAK, Table, Turn, pace
+from twisted_wsgiref._process.fairness import HOLD, IGNORE, MOST_AT_ONCE, STREAK, Table, Turn, pace
 
 
 class Reactor:

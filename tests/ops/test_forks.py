@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from twisted_wsgiref._connection.answer_queue import AnswerQueue
 from twisted_wsgiref._gateway.client_gone import ClientGone
-from twisted_wsgiref._gateway.departures import Departures
 from twisted_wsgiref._gateway.input_pipe import InputPipe
-from twisted_wsgiref._gateway.outlet import AnswerQueue
-from twisted_wsgiref._gateway.pool import WorkerPool
-from twisted_wsgiref._ops import forks
-from twisted_wsgiref._ops.access_log import AccessLog
+from twisted_wsgiref._observe.access_log import AccessLog
+from twisted_wsgiref._threads import forks
+from twisted_wsgiref._threads.answer_batch import Departures
+from twisted_wsgiref._threads.pool import WorkerPool
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 

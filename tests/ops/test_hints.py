@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from twisted_wsgiref.__main__ import Options
-from twisted_wsgiref._ops.dictionary import SERVERS, meanings, translated
-from twisted_wsgiref._ops.hints import hint
+from twisted_wsgiref._process.dictionary import SERVERS, meanings, translated
+from twisted_wsgiref._process.hints import hint
 
 from .peers_words import WORDS
 

@@ -8,10 +8,10 @@ import pwd
 
 import pytest
 
-from twisted_wsgiref._ops import identity
-from twisted_wsgiref._ops.identity import Identity, identity_of
-from twisted_wsgiref._ops.orphans import reap_strangers
-from twisted_wsgiref._ops.watching import is_watched
+from twisted_wsgiref._process import identity
+from twisted_wsgiref._process.identity import Identity, identity_of
+from twisted_wsgiref._process.orphans import reap_strangers
+from twisted_wsgiref._process.watching import is_watched
 from twisted_wsgiref.settings import SettingError
 
 ME = pwd.getpwuid(os.getuid())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from twisted.internet.testing import StringTransport
 
-from twisted_wsgiref._ops.link import LONGEST_MESSAGE, Line, message
+from twisted_wsgiref._process.link import LONGEST_MESSAGE, Line, message
 
 LONG = ["x" * 70_000, "é" * 70_000, "\N{SNAKE}" * 200_000, "\n" * 70_000, "\udc80" * 70_000]
 

@@ -13,7 +13,7 @@ from twisted.internet import unix
 from twisted.internet.endpoints import UNIXServerEndpoint
 from twisted.internet.task import Clock
 
-from twisted_wsgiref._ops.listeners import Listeners
+from twisted_wsgiref._process.listeners import Listeners
 
 
 class Reactor(Clock):

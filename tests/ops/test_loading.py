@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from twisted_wsgiref._ops.loading import LoadError, load_application
+from twisted_wsgiref._process.loading import LoadError, load_application
 
 DEMO = """
 def application(environ, start_response):

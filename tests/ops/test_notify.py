@@ -12,7 +12,7 @@ import pytest
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent, globalLogPublisher
 
-from twisted_wsgiref._ops.notify import Notifier, message, socket_address
+from twisted_wsgiref._process.notify import Notifier, message, socket_address
 
 
 @pytest.fixture(params=["path", "abstract"])

@@ -10,8 +10,8 @@ from twisted.internet.error import ProcessTerminated
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from twisted_wsgiref._ops import parent as parent_module
-from twisted_wsgiref._ops.parent import LAST_WORDS, LONGEST_LINE, _Process
+from twisted_wsgiref._process import parent as parent_module
+from twisted_wsgiref._process.parent import LAST_WORDS, LONGEST_LINE, _Process
 
 
 class Parent:

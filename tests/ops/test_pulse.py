@@ -14,9 +14,9 @@ import pytest
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
-from twisted_wsgiref._ops import pulse
-from twisted_wsgiref._ops.lookout import LATE, Lookout, is_debugged
-from twisted_wsgiref._ops.pulse import Pulse
+from twisted_wsgiref._process import pulse
+from twisted_wsgiref._process.lookout import LATE, Lookout, is_debugged
+from twisted_wsgiref._process.pulse import Pulse
 
 
 class Looked:

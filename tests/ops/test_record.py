@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from unittest.mock import Mock
 
-from twisted_wsgiref._ops.record import Facts, Record, told_facts
+from twisted_wsgiref._observe.record import Facts, Record, told_facts
 
 RECORD = Record("127.0.0.1", "GET / HTTP/1.1", 200, 5, 0.0, 0.001, "", "", "")
 

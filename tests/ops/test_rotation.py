@@ -15,7 +15,7 @@ from twisted.logger import LogEvent, globalLogPublisher
 from twisted.python.logfile import LogFile
 from twisted.scripts._twistd_unix import UnixAppLogger
 
-from twisted_wsgiref._ops.rotation import call_on_rotation
+from twisted_wsgiref._process.rotation import call_on_rotation
 
 REACTOR: Any = SimpleNamespace(callFromThread=lambda call, *words: call(*words))
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from twisted_wsgiref._ops.beginning import Beginning, Terminal
-from twisted_wsgiref._ops.loading import LoadError
-from twisted_wsgiref._ops.runner import Runner
+from twisted_wsgiref._process.beginning import Beginning, Terminal
+from twisted_wsgiref._process.loading import LoadError
+from twisted_wsgiref._process.runner import Runner
 
 PATIENCE = 10.0
 

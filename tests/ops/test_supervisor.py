@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from twisted_wsgiref._ops.supervisor import Patience, Supervisor
+from twisted_wsgiref._process.supervisor import Patience, Supervisor
 
 KILL, TERM = signal.SIGKILL, signal.SIGTERM
 

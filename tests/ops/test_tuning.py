@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from twisted_wsgiref._ops.tuning import settle
+from twisted_wsgiref._process.tuning import settle
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SCRIPT = ROOT / "benchmarks" / "settled.py"

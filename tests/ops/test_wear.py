@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from twisted_wsgiref._ops.record import Record
-from twisted_wsgiref._ops.stacks import describe_threads, requests_of
-from twisted_wsgiref._ops.wear import Wear, resident
+from twisted_wsgiref._observe.record import Record
+from twisted_wsgiref._observe.stacks import describe_threads, requests_of
+from twisted_wsgiref._process.recycling import Wear, resident
 
 RECORD = Record.refused(None, 400, 0, 0.0)
 

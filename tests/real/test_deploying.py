@@ -18,9 +18,9 @@ from pathlib import Path
 
 import pytest
 
-from twisted_wsgiref._ops.supervisor import CUT_SHORT, FAILED
+from twisted_wsgiref._process.command_line import Options
+from twisted_wsgiref._process.supervisor import CUT_SHORT, FAILED
 from twisted_wsgiref.settings import Settings
-from twisted_wsgiref.tap import Options
 
 from .children import PATIENCE, Child, environment, get, started
 from .proxies import PAGE, filled, free_ports, page_block

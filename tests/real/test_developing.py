@@ -232,7 +232,7 @@ def interpreter() -> tuple[str, dict[str, str]]:
     """An interpreter that others than root can run, and the environment in which it finds everything."""
     env = environment(PYTHONPATH=os.pathsep.join([str(ROOT), *site.getsitepackages()]))
     code = f"import os, sys; os.setgroups([]); os.setgid({OTHER.pw_gid}); os.setuid({OTHER.pw_uid}); "
-    code += "os.execv(sys.argv[1], [sys.argv[1], '-c', 'import twisted_wsgiref.worker'])"
+    code += "os.execv(sys.argv[1], [sys.argv[1], '-c', 'import twisted_wsgiref._process.worker'])"
     for each in (sys.executable, f"/usr/bin/python3.{sys.version_info.minor}"):
         done = subprocess.run(
             [sys.executable, "-c", code, each], env=env, cwd="/", capture_output=True, timeout=PATIENCE, check=False

@@ -92,7 +92,7 @@ def test_the_wheel_has_the_plugin_and_the_types_and_no_package_of_twisted(wheel:
         names = set(archive.namelist())
     assert "twisted/plugins/twisted_wsgiref_plugin.py" in names
     assert "twisted_wsgiref/py.typed" in names
-    assert "twisted_wsgiref/_wire/head.py" in names
+    assert "twisted_wsgiref/_http/head.py" in names
     assert {name for name in names if name.startswith("twisted/")} == {"twisted/plugins/twisted_wsgiref_plugin.py"}
     assert not {name for name in names if name.startswith("tests/")}
 

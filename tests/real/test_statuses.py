@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from twisted_wsgiref._ops.supervisor import CUT_SHORT
+from twisted_wsgiref._process.supervisor import CUT_SHORT
 
 from .children import COMMANDS, PATIENCE, get, started
 

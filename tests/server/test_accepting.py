@@ -12,7 +12,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.internet.tcp import Port
 
-from twisted_wsgiref.transports import stop_accepting
+from twisted_wsgiref._connection.transports import stop_accepting
 
 
 class Reactor(Clock):

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.support import GET, KINDS, TEXT, FullDisk, Server, echo, request, serving
+from twisted_wsgiref._connection.reading import PIPE_FULL, Reading
 from twisted_wsgiref._gateway.request_body import RequestBody
-from twisted_wsgiref.reading import PIPE_FULL, Reading
 
 kinds = pytest.mark.parametrize("kind", KINDS)
 BODY = os.urandom(300_000)

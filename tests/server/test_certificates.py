@@ -12,8 +12,8 @@ from twisted.internet import reactor
 from twisted.internet.endpoints import SSL4ServerEndpoint
 
 from tests.authorities import Owner, family, make
-from twisted_wsgiref.certificates import read_secure, read_words
-from twisted_wsgiref.listening import ListenError, parse_endpoint
+from twisted_wsgiref._connection.certificates import read_secure, read_words
+from twisted_wsgiref._connection.listening import ListenError, parse_endpoint
 
 # Twisted's own TLS uses what pyOpenSSL deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")

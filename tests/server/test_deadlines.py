@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.support import GET, KINDS, PATIENCE, TEXT, Server, echo, request, serving
-from twisted_wsgiref._gateway.deadlines import Deadlines, Phase
+from twisted_wsgiref._connection.deadlines import Deadlines, Phase
 
 kinds = pytest.mark.parametrize("kind", KINDS)
 sockets = pytest.mark.parametrize("kind", ["socket", "opaque"])

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from twisted_wsgiref._gateway.departures import Departures
+from twisted_wsgiref._connection.answer_queue import AnswerQueue
+from twisted_wsgiref._connection.sender import Drain
 from twisted_wsgiref._gateway.file_span import FileSpan
-from twisted_wsgiref._gateway.outlet import AnswerQueue
-from twisted_wsgiref.drain import Drain
+from twisted_wsgiref._threads.answer_batch import Departures
 
 MEGABYTE = 1024 * 1024
 

@@ -11,7 +11,7 @@ from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
 from tests.stepped import SteppedReactor
 from tests.support import GET, hello, serving
-from twisted_wsgiref.gather import Gather, make_gather
+from twisted_wsgiref._connection.poller import Gather, make_gather
 
 LONGEST_HOLD = 0.002
 

@@ -19,7 +19,7 @@ from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
 from tests.real.children import environment
 from tests.stepped import SteppedReactor
 from tests.support import hello
-from twisted_wsgiref.listening import ListenError, NotListening
+from twisted_wsgiref._connection.listening import ListenError, NotListening
 from twisted_wsgiref.service import WSGIService
 
 WRONG = "can not listen on 'tpc:8080': Unknown endpoint type: 'tpc'; did you mean tcp:?"

@@ -12,8 +12,8 @@ import pytest
 from twisted.logger import LogBeginner, LogEvent, LogPublisher, formatEvent
 
 from tests.real.children import ROOT, environment
-from twisted_wsgiref import log as log_module
-from twisted_wsgiref.log import logger
+from twisted_wsgiref._observe import log as log_module
+from twisted_wsgiref._observe.log import logger
 
 
 class Program:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from twisted.logger import LogEvent, Logger, formatEventAsClassicLogText
 
-from twisted_wsgiref import factory
+from twisted_wsgiref._connection import factory
 
 
 class Unspeakable(Exception):

@@ -7,8 +7,8 @@ from unittest import mock
 import pytest
 from twisted.internet.task import Clock
 
-from twisted_wsgiref.process import ServingService
-from twisted_wsgiref.worker import ORPHAN_GRACE, WorkerService
+from twisted_wsgiref._process.process import ServingService
+from twisted_wsgiref._process.worker import ORPHAN_GRACE, WorkerService
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,7 @@ def test_only_an_orphan_with_a_longer_grace_is_cut_short(grace: float, orphaned:
     with (
         mock.patch.object(ServingService, "__init__", return_value=None),
         mock.patch.object(ServingService, "stopService"),
+        mock.patch.object(WorkerService, "_end_within"),  # else it would end this process
     ):
         worker = WorkerService(mock.Mock(), mock.Mock(), None, mock.Mock(), clock, wear=mock.Mock(), share=mock.Mock())
         worker._grace, worker._reactor, worker._ending, worker.running = grace, clock, mock.Mock(), 1

@@ -19,9 +19,9 @@ from tests.authorities import Owner, family, make
 from tests.server.test_certificates import handshake
 from tests.server.test_secure import Visitor, fetch, listens_on
 from tests.support import request, serving
-from twisted_wsgiref import peer as peer_module
-from twisted_wsgiref.certificates import read_secure
-from twisted_wsgiref.peer import certificate_facts, local_facts, tls_facts
+from twisted_wsgiref._connection import peer as peer_module
+from twisted_wsgiref._connection.certificates import read_secure
+from twisted_wsgiref._connection.peer import certificate_facts, local_facts, tls_facts
 
 # Twisted's own TLS uses what pyOpenSSL deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -13,8 +13,8 @@ import pytest
 from twisted.internet.address import IPv6Address
 
 from tests.support import GET, KINDS, TEXT, echo, hello, request, serving
-from twisted_wsgiref._wire.reader import HeadReader
-from twisted_wsgiref.transports import host_and_port
+from twisted_wsgiref._connection.transports import host_and_port
+from twisted_wsgiref._http.reader import HeadReader
 
 kinds = pytest.mark.parametrize("kind", KINDS)
 

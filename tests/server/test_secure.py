@@ -16,9 +16,9 @@ from twisted.internet.endpoints import SSL4ServerEndpoint
 from tests.answers import read_answers
 from tests.authorities import family
 from tests.support import PATIENCE, Server, serving
-from twisted_wsgiref._wire.opening import plain_opening
-from twisted_wsgiref.certificates import read_secure
-from twisted_wsgiref.secure import tls_factory
+from twisted_wsgiref._connection.certificates import read_secure
+from twisted_wsgiref._connection.secure import tls_factory
+from twisted_wsgiref._http.opening import plain_opening
 
 # Twisted's own TLS uses what pyOpenSSL deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -23,7 +23,7 @@ from twisted.web.client import Agent, HTTPConnectionPool
 
 from tests.support import TEXT, checked, hello
 from twisted_wsgiref import service as service_module
-from twisted_wsgiref.listening import ListenError, parse_endpoint
+from twisted_wsgiref._connection.listening import ListenError, parse_endpoint
 from twisted_wsgiref.service import WSGIService
 from twisted_wsgiref.settings import Settings
 

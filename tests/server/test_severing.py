@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from tests.support import GET, TEXT, request, serving
-from twisted_wsgiref import transports
+from twisted_wsgiref._connection import transports
+from twisted_wsgiref._connection.transports import sever
 from twisted_wsgiref._gateway import file_span
-from twisted_wsgiref.transports import sever
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="descriptors are not replaced here")
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from twisted.python.usage import UsageError
 
+from twisted_wsgiref._process.command_line import Options
 from twisted_wsgiref.settings import Settings
-from twisted_wsgiref.tap import Options
 
 
 @pytest.fixture(autouse=True)

@@ -16,11 +16,11 @@ from twisted.logger import LogEvent, globalLogPublisher
 from twisted.python.usage import UsageError
 from twisted.scripts.twistd import ServerOptions
 
-from twisted_wsgiref import tap
-from twisted_wsgiref._ops.signals import Ending
-from twisted_wsgiref.process import CannotStart, CommandLineService, address
+from twisted_wsgiref._process import command_line as tap
+from twisted_wsgiref._process.command_line import Options
+from twisted_wsgiref._process.process import CannotStart, CommandLineService, address
+from twisted_wsgiref._process.signals import Ending
 from twisted_wsgiref.settings import Settings, knobs
-from twisted_wsgiref.tap import Options
 
 
 @pytest.fixture(autouse=True)
@@ -433,8 +433,8 @@ def test_the_last_calls_come_before_an_impatient_end_and_none_stops_it(
 ) -> None:
     reactor, called = FakeReactor(), []
     now = [100.0]
-    monkeypatch.setattr("twisted_wsgiref._ops.signals.time.monotonic", lambda: now[0])
-    monkeypatch.setattr("twisted_wsgiref._ops.signals.os.kill", lambda pid, number: called.append(f"{number}"))
+    monkeypatch.setattr("twisted_wsgiref._process.signals.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("twisted_wsgiref._process.signals.os.kill", lambda pid, number: called.append(f"{number}"))
     ending = Ending(reactor, register=lambda call: None)
     ending.call_last(lambda: called.append("children"))
     ending.call_last(lambda: 1 / 0)

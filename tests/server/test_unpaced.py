@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from twisted_wsgiref.transports import send_unpaced
+from twisted_wsgiref._connection.transports import send_unpaced
 
 TCP_CONGESTION = getattr(socket, "TCP_CONGESTION", None)
 pytestmark = pytest.mark.skipif(TCP_CONGESTION is None, reason="this system has no such option")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from twisted_wsgiref import Settings
-from twisted_wsgiref.tap import Options
+from twisted_wsgiref._process.command_line import Options
 
 from ..support import GET, TEXT, hello, request, serving
 

@@ -8,7 +8,7 @@ import pytest
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from twisted_wsgiref import worker
+from twisted_wsgiref._process import worker
 
 
 def test_each_line_of_a_workers_log_begins_with_its_number(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,11 +9,11 @@ import random
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from twisted_wsgiref._wire.body import ChunkedBody, LengthBody, body_of
-from twisted_wsgiref._wire.errors import ProtocolError
-from twisted_wsgiref._wire.head import RequestHead
-from twisted_wsgiref._wire.limits import Limits
-from twisted_wsgiref._wire.reader import HeadReader
+from twisted_wsgiref._http.body import ChunkedBody, LengthBody, body_of
+from twisted_wsgiref._http.errors import ProtocolError
+from twisted_wsgiref._http.head import RequestHead
+from twisted_wsgiref._http.limits import Limits
+from twisted_wsgiref._http.reader import HeadReader
 
 
 class Message(NamedTuple):

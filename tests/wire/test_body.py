@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twisted_wsgiref._wire.body import ChunkedBody, LengthBody, body_of
-from twisted_wsgiref._wire.errors import ProtocolError
-from twisted_wsgiref._wire.framing import CHUNKED
-from twisted_wsgiref._wire.limits import Limits
+from twisted_wsgiref._http.body import ChunkedBody, LengthBody, body_of
+from twisted_wsgiref._http.errors import ProtocolError
+from twisted_wsgiref._http.framing import CHUNKED
+from twisted_wsgiref._http.limits import Limits
 
 from .drive import SPLITS, cut_at
 

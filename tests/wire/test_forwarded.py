@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from twisted_wsgiref._wire.errors import ProtocolError
-from twisted_wsgiref._wire.forwarded import FIELDS, Client, TrustedPeers, apply
+from twisted_wsgiref._http.errors import ProtocolError
+from twisted_wsgiref._http.forwarded import FIELDS, Client, TrustedPeers, apply
 
 LAN = TrustedPeers.parse(("10.0.0.0/8", "fd00::/8"))
 ANY = TrustedPeers.parse(("*",))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from twisted_wsgiref._wire.errors import ProtocolError
-from twisted_wsgiref._wire.framing import CHUNKED, decide_length, expects_continue, is_persistent
+from twisted_wsgiref._http.errors import ProtocolError
+from twisted_wsgiref._http.framing import CHUNKED, decide_length, expects_continue, is_persistent
 
 
 def fields(coding: str | None = None, length: str | None = None) -> dict[str, str]:

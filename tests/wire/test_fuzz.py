@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twisted_wsgiref._wire.limits import Limits
+from twisted_wsgiref._http.limits import Limits
 
 from .corpus import HOSTILE, VALID
 from .drive import bytewise, cut_at, drive

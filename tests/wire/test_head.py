@@ -6,12 +6,12 @@ import time
 
 import pytest
 
-from twisted_wsgiref._wire import field_line, request_line
-from twisted_wsgiref._wire.errors import ProtocolError
-from twisted_wsgiref._wire.framing import CHUNKED
-from twisted_wsgiref._wire.head import HeadParser, RequestHead
-from twisted_wsgiref._wire.limits import Limits
-from twisted_wsgiref._wire.request_line import is_request_line
+from twisted_wsgiref._http import field_line, request_line
+from twisted_wsgiref._http.errors import ProtocolError
+from twisted_wsgiref._http.framing import CHUNKED
+from twisted_wsgiref._http.head import HeadParser, RequestHead
+from twisted_wsgiref._http.limits import Limits
+from twisted_wsgiref._http.request_line import is_request_line
 
 
 def parse(fields: bytes = b"", line: bytes = b"GET / HTTP/1.1", host: bytes = b"Host: a\r\n") -> RequestHead:

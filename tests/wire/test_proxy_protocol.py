@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
-from twisted_wsgiref._wire.errors import ProtocolError
-from twisted_wsgiref._wire.proxy_protocol import ProxyHeader, ProxyHeaderReader
+from twisted_wsgiref._http.errors import ProtocolError
+from twisted_wsgiref._http.proxy_protocol import ProxyHeader, ProxyHeaderReader
 
 START = b"\r\n\r\n\x00\r\nQUIT\n"
 HTTP = b"GET / HTTP/1.1\r\n"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from twisted_wsgiref._wire.body import body_of
-from twisted_wsgiref._wire.errors import ProtocolError
-from twisted_wsgiref._wire.framing import CHUNKED
-from twisted_wsgiref._wire.limits import Limits
-from twisted_wsgiref._wire.reader import HeadReader
+from twisted_wsgiref._http.body import body_of
+from twisted_wsgiref._http.errors import ProtocolError
+from twisted_wsgiref._http.framing import CHUNKED
+from twisted_wsgiref._http.limits import Limits
+from twisted_wsgiref._http.reader import HeadReader
 
 from .drive import SPLITS, bytewise, cut_at, drive
 

@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 import pytest
 
-from twisted_wsgiref._wire.response import (
+from twisted_wsgiref._http.response import (
     CONTINUE,
     LAST_CHUNK,
     Framing,

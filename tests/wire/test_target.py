@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from twisted_wsgiref._wire.errors import ProtocolError
-from twisted_wsgiref._wire.target import check_host, split_target
+from twisted_wsgiref._http.errors import ProtocolError
+from twisted_wsgiref._http.target import check_host, split_target
 
 
 def split(target: str, method: str = "GET") -> tuple[str, str]:

@@ -12,15 +12,15 @@ from collections.abc import Callable
 from time import time
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from twisted_wsgiref._wire.response import LAST_CHUNK, ServerFields, chunk, make_head
+from twisted_wsgiref._http.response import LAST_CHUNK, ServerFields, chunk, make_head
 
 from .client_gone import ClientGone
 from .file_span import FileSpan
 from .interfaces import GoOn, Outlet
 
 if TYPE_CHECKING:
-    from twisted_wsgiref._wire.head import RequestHead
-    from twisted_wsgiref._wire.response import Framing
+    from twisted_wsgiref._http.head import RequestHead
+    from twisted_wsgiref._http.response import Framing
 
     from .fields import Fields
     from .input_pipe import InputPipe

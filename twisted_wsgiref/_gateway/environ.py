@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from twisted_wsgiref._wire.forwarded import Client
-from twisted_wsgiref._wire.framing import CHUNKED
-from twisted_wsgiref._wire.head import RequestHead
+from twisted_wsgiref._http.forwarded import Client
+from twisted_wsgiref._http.framing import CHUNKED
+from twisted_wsgiref._http.head import RequestHead
 
 WSGI_VERSION = (1, 0)
 # What each request has of its own: with a place from the start, a dictionary does not grow while it is filled.

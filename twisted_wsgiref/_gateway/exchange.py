@@ -10,20 +10,20 @@ from io import BufferedReader, BytesIO
 from time import time
 from typing import IO, TYPE_CHECKING, Any, Final, NoReturn
 
-from twisted_wsgiref._ops.forks import leave
-from twisted_wsgiref._ops.record import Facts
-from twisted_wsgiref._tracebacks import traceback_text
-from twisted_wsgiref._wire.response import CONTINUE, ServerFields, interim_answer
+from twisted_wsgiref._http.response import CONTINUE, ServerFields, interim_answer
+from twisted_wsgiref._observe.record import Facts
+from twisted_wsgiref._threads.forks import leave
+from twisted_wsgiref._threads.once import Token, take
+from twisted_wsgiref._wsgiref.tracebacks import traceback_text
 
 from .answer import Answer
 from .fields import format_fields
 from .input_pipe import InputPipe
 from .interfaces import Connection, Outlet
 from .request_body import RequestBody
-from .token import Token, take
 
 if TYPE_CHECKING:
-    from twisted_wsgiref._wire.head import RequestHead
+    from twisted_wsgiref._http.head import RequestHead
     from twisted_wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
     from .error_stream import ErrorStream

@@ -15,7 +15,7 @@ from io import BufferedRandom, BufferedReader, FileIO
 from tempfile import _TemporaryFileWrapper
 from typing import IO, TYPE_CHECKING, Any, ClassVar, Final
 
-from twisted_wsgiref._tracebacks import traceback_text
+from twisted_wsgiref._wsgiref.tracebacks import traceback_text
 from twisted_wsgiref.handlers import SimpleHandler
 from twisted_wsgiref.util import FileWrapper
 

@@ -1,0 +1,377 @@
+"""The bytes of one connection on their way to the client: a worker sends straight or puts, the reactor takes.
+
+The rule that keeps two threads from writing at once: at any moment one of them owns the way out, and ``sender`` says
+which. Nobody owns it at first. A thread that finds it free sends straight on the socket; what the kernel does not take,
+and what others put meanwhile, it hands over to the reactor, which owns the way until the queue is empty. Later blocks
+are queued anyway, so that many of them leave in one send.
+
+Nothing here knows requests: whether bytes may still be put is the business of the `Answer` whose bytes they are, which
+decides it while it holds ``lock``. One of the rooms with a lock; it is never held during a system call.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Final, NoReturn
+
+from twisted_wsgiref._gateway.client_gone import ClientGone
+from twisted_wsgiref._gateway.file_span import FileSpan
+from twisted_wsgiref._gateway.interfaces import GoOn
+from twisted_wsgiref._threads.answer_batch import Departures
+
+from .blocks import END, Block, End, behind, close_files
+
+# What a block costs beside its bytes (object, queue entry, chunk framing): without it, an application that yields
+# single bytes would fill the memory below any high-water mark.
+_BLOCK_COST: Final = 64
+# The most that the reactor takes at a time: what one send usually takes, and what one connection may copy at once.
+PIECE: Final = 128 * 1024
+
+# Who owns the way out: a thread that sends straight at this moment, or the reactor. None: nobody.
+_STRAIGHT: Final = 1
+_REACTOR: Final = 2
+
+
+class AnswerQueue:
+    """The way out of one connection, for one answer after the other: an `Outlet`.
+
+    `sock` is the socket to send on straight, or None if the transport changes bytes (TLS) or has none. `wake` has the
+    reactor come and take. A thread of an application waits while more than `high_water` bytes are queued. While
+    `departures` are held, a first block is kept: until it is clear whether it is the whole answer, or until the hold
+    ends.
+    """
+
+    __slots__ = (
+        "_blocks",
+        "_departures",
+        "_ended",
+        "_high_water",
+        "_pending",
+        "_rooms",
+        "_scheduled",
+        "_sender",
+        "_sock",
+        "_wake",
+        "gone",
+        "kept",
+        "lock",
+        "under_way",
+    )
+
+    def __init__(
+        self, sock: socket.socket | None, wake: Callable[[], None], high_water: int, departures: Departures
+    ) -> None:
+        self._sock = sock
+        self._wake = wake
+        self._high_water = high_water
+        self._departures = departures
+        #: Guards all that follows, and whatever an answer decides by it.
+        self.lock = threading.Lock()
+        #: A first block, which may be the whole answer, for whoever takes it: its worker, or the reactor.
+        self.kept = b""
+        self._blocks: deque[Block] = deque()
+        self._pending = 0  # bytes in the queue, and the blocks' own cost
+        self._rooms: list[threading.Lock] = []  # one for each thread that waits
+        self._sender: int | None = None
+        self._scheduled = False  # the reactor knows that there is something to take
+        self._ended = False  # the worker is through
+        #: The connection is lost. Read in any thread.
+        self.gone = False
+        #: A part of this answer has left, or the reactor is at it.
+        self.under_way = False
+
+    @property
+    def pending(self) -> int:
+        """How much waits to be taken, in bytes or a little more. Read in any thread."""
+        return self._pending
+
+    # ---- In any thread, with the lock held ---------------------------------------------------------------------
+
+    def admit(self, block: bytes | tuple[bytes, bytes], straight: bool, keep: bool = False) -> GoOn:
+        """Take `block` in, and return what to call with it. Raises `ClientGone`.
+
+        It may go `straight` if nothing is before it, and with `keep` wait for other answers.
+        """
+        if self.gone:
+            raise ClientGone
+        if straight and self._sender is None and self._sock is not None:
+            if keep and self._departures.held:
+                self.kept = block  # type: ignore[assignment]
+                return self._send_unless_held
+            self._sender = _STRAIGHT
+            return self._send
+        if self.kept:  # put just now by another thread of the application: it goes first
+            self._append(self.kept)
+            self.kept = b""
+        if type(block) is tuple:
+            self._append(block[0])
+            self._append(block[1])
+        else:
+            self._append(block)  # type: ignore[arg-type]
+        return self._wake_reactor if self._hand_over() else _do_nothing
+
+    def admit_file(self, head: bytes, span: FileSpan) -> GoOn:
+        """Take `head`, and `span` behind it; as `admit`. What is returned raises `OSError` if the file can not be read.
+
+        From then on the span is the outlet's to close.
+        """
+        go_on = self.admit(head, True)
+        if self._sender == _STRAIGHT and go_on != _do_nothing:
+            return partial(self._send, alone=False, span=span)
+        self._blocks.append(span)
+        self._pending += _BLOCK_COST
+        return go_on
+
+    def may_be_seized(self) -> bool:
+        """Return whether nothing is between the reactor and the client: no thread sends, and nothing is queued."""
+        return self._sender is None or (self._sock is None and not self._blocks)
+
+    def _append(self, block: bytes | memoryview) -> None:
+        self._blocks.append(block)
+        self._pending += len(block) + _BLOCK_COST
+
+    def _hand_over(self) -> bool:
+        """Give the way to the reactor, unless a thread sends straight now: that one does it once it is through.
+
+        Return whether the reactor has to be woken.
+        """
+        if self._sender != _STRAIGHT:
+            self._sender = _REACTOR
+            if not self._scheduled:
+                self._scheduled = True
+                return True
+        return False
+
+    # ---- In any thread -----------------------------------------------------------------------------------------
+
+    def _wake_reactor(self, block: object, alone: bool = False) -> None:
+        self._wake()
+
+    def _send_unless_held(self, block: object, alone: bool = False) -> None:
+        if not self._departures.held:
+            self.send_kept(alone)
+
+    def send_kept(self, alone: bool = False) -> None:
+        """Send what was kept, if nobody else has taken it; `alone` as for `GoOn`. Raises `ClientGone`."""
+        self.lock.acquire()  # twice as fast as a `with`, and many answers come by here
+        try:
+            block, self.kept = self.kept, b""
+            if not block:
+                return
+            if self.gone:
+                raise ClientGone
+            self._sender = _STRAIGHT  # while something is kept, nobody owns the way
+        finally:
+            self.lock.release()
+        self._send(block, alone)
+
+    def wait_for_room(self) -> None:
+        """Wait while more than the high-water mark is queued. Raises `ClientGone`.
+
+        Called in a thread of the application; the reactor must never wait here.
+        """
+        if self._pending <= self._high_water:
+            return
+        with self.lock:
+            if self.gone:
+                raise ClientGone
+            if self._pending <= self._high_water:
+                return
+            room = threading.Lock()
+            room.acquire()
+            self._rooms.append(room)
+        # The stalled reader's deadline ends this wait: the reactor cuts the connection, which calls `lose`.
+        room.acquire()
+        if self.gone:
+            raise ClientGone
+
+    def _send(self, block: bytes | tuple[bytes, bytes], alone: bool = False, span: FileSpan | None = None) -> None:
+        """Send on the socket, for which this thread owns the way; then give that back. Raises `ClientGone`."""
+        sock: socket.socket = self._sock  # type: ignore[assignment]
+        sent = 0
+        try:
+            if type(block) is tuple:
+                size = len(block[0]) + len(block[1])
+                sent = sock.sendmsg(block)
+            else:
+                size = len(block)
+                sent = sock.send(block, 0 if span is None else socket.MSG_MORE)  # type: ignore[arg-type]
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            if span is not None:
+                span.close()
+            self._fail(error)
+        if sent == size and alone:
+            self._sender = None
+            return
+        self.under_way = sent > 0 or self.under_way
+        if sent < size:
+            left = behind(block, sent)
+            if span is not None:
+                left.append(span)
+            self._leave(left)
+        elif span is not None:
+            self._send_span(sock, span)
+        else:
+            self._leave([])
+
+    def _send_span(self, sock: socket.socket, span: FileSpan) -> None:
+        """Send what the kernel takes of `span`, and leave the rest. Raises `ClientGone`, `OSError`."""
+        try:
+            while span.send_piece(sock):
+                if not span.remaining:
+                    self._leave([])
+                    return
+        except OSError as error:
+            if self.gone or isinstance(error, ConnectionError):
+                self._fail(error)
+            self._leave([])
+            raise
+        self._leave([span])
+
+    def _fail(self, error: OSError) -> NoReturn:
+        """Note that the connection is lost, of which the reactor does not know yet."""
+        self.gone = True
+        self._leave([])
+        raise ClientGone from error
+
+    def _leave(self, left: list[Block]) -> None:
+        """Give the way out back, and to the reactor what is `left` of a block and what others put meanwhile.
+
+        Raises `ClientGone` if the connection was lost and something is left.
+        """
+        wake = False
+        lost: list[Block] = []
+        with self.lock:
+            if self.gone:
+                lost = left
+            else:
+                for block in reversed(left):
+                    self._blocks.appendleft(block)
+                    self._pending += _BLOCK_COST + (0 if isinstance(block, FileSpan) else len(block))
+            # In one step: `finish` looks at it without the lock, and takes None for the end of it all.
+            self._sender = _REACTOR if self._blocks or self._ended else None
+            if self._sender is not None:
+                wake = self._hand_over()
+        if wake:
+            self._wake()
+        if lost:
+            close_files(lost)
+            raise ClientGone
+
+    def finish(self) -> bool:
+        """Say that nothing more will be put. Return whether all is sent, so that the exchange is over here and now."""
+        if self._sender is None:
+            return True
+        with self.lock:
+            if self._sender is None:
+                return True
+            self._ended = True
+            wake = self._hand_over()
+        if wake:
+            self._wake()
+        return False
+
+    # ---- In the reactor's thread -------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Start the next exchange. Only when none is under way."""
+        self.under_way = False
+        self._sender = None
+        self._ended = False
+
+    def take_over(self) -> None:
+        """Take what is kept: the application may be long in making the next block."""
+        with self.lock:
+            if self.gone or not self.kept:
+                return
+            self._append(self.kept)
+            self.kept = b""
+            wake = self._hand_over()
+        if wake:
+            self._wake()
+
+    def take(self, most: int = PIECE) -> Block | End | None:
+        """Return what is to be sent next, at most so many bytes of it, or a file.
+
+        `END` after the last of an exchange, None when the worker has not put more yet.
+        """
+        with self.lock:
+            blocks = self._blocks
+            if self._sender == _STRAIGHT:
+                self._scheduled = False  # a thread sends at this moment, and has us come once it is through
+                return None
+            if not blocks:
+                self._scheduled = False
+                if self._ended:
+                    return END
+                if self._sock is not None and self._sender == _REACTOR:
+                    self._sender = None  # all is sent: the next block may go straight
+                return None
+            self.under_way = True
+            block = blocks.popleft()
+            if isinstance(block, FileSpan):
+                self._pending -= _BLOCK_COST
+            elif len(block) > most:
+                view = memoryview(block)
+                blocks.appendleft(view[most:])
+                block = view[:most]
+                self._pending -= most
+            else:
+                block = self._gather(block, most)
+            if self._rooms and self._pending <= self._high_water // 2:
+                self._release_rooms()
+            return block
+
+    def put_back(self, span: FileSpan) -> None:
+        """Have `span`, of which a part is sent, taken again next."""
+        with self.lock:
+            gone = self.gone
+            if not gone:
+                self._blocks.appendleft(span)
+                self._pending += _BLOCK_COST
+        if gone:
+            span.close()
+
+    def _gather(self, first: bytes | memoryview, most: int) -> bytes | memoryview:
+        blocks = self._blocks
+        pieces = [first]
+        size = len(first)
+        while blocks and not isinstance(blocks[0], FileSpan) and size + len(blocks[0]) <= most:
+            size += len(blocks[0])
+            pieces.append(blocks.popleft())  # type: ignore[arg-type]
+        self._pending -= size + _BLOCK_COST * len(pieces)
+        return first if len(pieces) == 1 else b"".join(pieces)
+
+    def _release_rooms(self) -> None:
+        for room in self._rooms:
+            room.release()
+        self._rooms.clear()
+
+    def lose(self) -> None:
+        """Have every further block raise `ClientGone`: the connection is lost. Each worker that waits is woken."""
+        with self.lock:
+            self.gone = True
+            lost = list(self._blocks)
+            self._blocks.clear()
+            self._pending = 0
+            self._scheduled = False
+            self._release_rooms()
+        close_files(lost)
+
+    # ---- In the child of a fork --------------------------------------------------------------------------------
+
+    def forget(self) -> None:
+        """Be lost. The lock may have been held by a thread that is not here, so another takes its place."""
+        self.lock = threading.Lock()
+        self._rooms = []
+        self.lose()
+
+
+def _do_nothing(block: object, alone: bool = False) -> None:
+    """The reactor knows already, or a thread that sends now will tell it."""

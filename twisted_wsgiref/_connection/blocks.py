@@ -1,0 +1,32 @@
+"""What waits in an outlet: bytes, parts of files, and the end. No locks, no threads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from twisted_wsgiref._gateway.file_span import FileSpan
+
+
+class End:
+    """What the reactor takes after the last block of an exchange."""
+
+
+END: Final = End()
+Block = bytes | memoryview | FileSpan
+
+
+def behind(block: bytes | tuple[bytes, bytes], sent: int) -> list[Block]:
+    """Return what is left of `block`, which may have two parts, after so many bytes."""
+    if type(block) is not tuple:
+        return [memoryview(block)[sent:]]  # type: ignore[arg-type]
+    head, body = block
+    parts: list[Block] = [memoryview(head)[sent:]] if sent < len(head) else []
+    return [*parts, memoryview(body)[max(0, sent - len(head)) :]]
+
+
+def close_files(blocks: Iterable[Block]) -> None:
+    """Give back the files among `blocks`; not with a lock held, since a network's file system may take its time."""
+    for block in blocks:
+        if isinstance(block, FileSpan):
+            block.close()

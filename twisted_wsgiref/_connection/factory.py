@@ -1,0 +1,400 @@
+"""What the connections of one service share: rules, workers, deadlines, the limit on their number.
+
+All is called in the reactor's thread. No global reactor: what is needed of one is handed in.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any, Final
+
+from twisted.internet.interfaces import IProtocolNegotiationFactory
+from twisted.internet.protocol import Factory
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from twisted_wsgiref._gateway.exchange import Exchange, Gateway
+from twisted_wsgiref._gateway.request_body import RequestBody
+from twisted_wsgiref._http.forwarded import TrustedPeers
+from twisted_wsgiref._http.limits import Limits
+from twisted_wsgiref._observe.log import logger
+from twisted_wsgiref._observe.stacks import describe_threads, requests_of
+from twisted_wsgiref._observe.tally import Tally
+from twisted_wsgiref._threads.answer_batch import Departures
+from twisted_wsgiref._threads.forks import Places, drop
+from twisted_wsgiref._threads.pool import Pool
+from twisted_wsgiref._threads.precedence import Precedence
+from twisted_wsgiref._threads.wake import Wake
+from twisted_wsgiref._wsgiref.tracebacks import traceback_text
+
+from .deadlines import Phase
+from .poller import Gather
+from .protocol import WSGIProtocol
+
+_log = logger(__name__)
+
+#: Deadlines are looked at this often, in seconds: one sweep over the connections, no timer for each.
+SWEEP: Final = 1.0
+#: And this often while the service stops: somebody waits for the last idle connection to go.
+LAST_SWEEP: Final = 0.25
+#: A request that runs for longer, in seconds, is in the log with its stack: most balancers have given up by then.
+LONG: Final = 60.0
+# How long a request may wait behind another, in seconds, before idle threads are woken for it after all: as long as a
+# hold of `gather`.
+_LOOK: Final = 0.002
+
+
+def log_failure(what: str, error: BaseException) -> None:
+    """Log `what`, with the traceback of `error`, whatever formatting that does. Raises nothing. Any thread may call."""
+    try:
+        _log.failure(what, Failure(error))  # type: ignore[no-untyped-call]
+    except BaseException:  # twisted.logger lets pass whatever is no Exception
+        _log.critical("{text}", text=f"{what}\n{traceback_text(type(error), error, error.__traceback__)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a connection may do and for how long: sizes in octets, times in seconds. The reasons are in `settings`."""
+
+    limits: Limits
+    max_body: int
+    body_memory: int
+    max_connections: int
+    max_pipelined: int
+    head_timeout: float
+    keep_alive: float
+    body_rate: int
+    send_timeout: float
+    tls_timeout: float
+    linger: float
+    queue_age: float
+    request_timeout: float
+    high_water: int
+    stream_input: bool
+    stream_chunked: bool
+    trusted: TrustedPeers | None  # None: nobody was asked to be believed, so fields pass as they came
+
+
+def _limits(rules: Rules) -> dict[Phase, float]:
+    """Return how long each phase of a connection may take, in seconds; what may take for ever is not in it."""
+    limits = {
+        Phase.HANDSHAKE: rules.tls_timeout,
+        Phase.FRESH: rules.head_timeout,
+        Phase.IDLE: rules.keep_alive,
+        Phase.HEAD: rules.head_timeout,
+        Phase.QUEUED: rules.queue_age,
+        Phase.SENDING: rules.send_timeout,
+        Phase.CLOSING: rules.linger,
+    }
+    if rules.request_timeout:
+        limits[Phase.RUNNING] = rules.request_timeout
+    return limits
+
+
+class _Spill:
+    """A part of a body on its way into a file. A job for the thread that waits for disks."""
+
+    def __init__(self, body: RequestBody, done: Callable[[BaseException | None], None], wake: Wake) -> None:
+        self._body = body
+        self._done = done
+        self._wake = wake
+        self._error: BaseException | None = None
+
+    def run(self) -> None:
+        """Write it. Called in the disk's thread."""
+        try:
+            self._body.spill()
+        except Exception as error:  # whatever it is: the connection waits for this
+            self._error = error
+        self._wake(self._finish)
+
+    def _finish(self) -> None:
+        self._body.end_spill()
+        self._done(self._error)
+
+
+@implementer(IProtocolNegotiationFactory)
+class WSGIFactory(Factory):
+    """Makes the connections of one service, and knows them all. `disk` is a pool of one thread for large bodies."""
+
+    noisy = False
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        environ: dict[str, Any],
+        rules: Rules,
+        *,
+        pool: Pool,
+        disk: Pool,
+        wake: Wake,
+        call_later: Callable[..., Any],
+    ) -> None:
+        self.gateway = gateway
+        self.environ = environ
+        self.rules = rules
+        self.wake = wake
+        self.clock = gateway.clock
+        self.connections: set[WSGIProtocol] = set()
+        self.draining = False
+        self.limits = _limits(rules)
+        #: The limits of those connections that are served their last answer.
+        self.last_limits = {
+            **self.limits,
+            Phase.IDLE: rules.linger,
+            Phase.FRESH: rules.linger,
+            Phase.HANDSHAKE: min(rules.linger, rules.tls_timeout),
+        }
+        self._unfit = False  # every thread is stuck, and that was said
+        self._pool = pool
+        self._precedence = Precedence()
+        self._disk = disk
+        self._call_later = call_later
+        #: What reads the plain sockets, where there is such a thing.
+        self.gather: Gather | None = None
+        #: Where connections come from.
+        self.places = Places()
+        self.departures = Departures(self.log_bug)
+        #: Called when every thread is stuck: what a service may still do is end.
+        self.on_unfit: Callable[[], object] = lambda: None
+        self._gathered: list[Exchange] = []
+        self._next_look: Any = None
+        self._drained: Callable[[], None] | None = None
+        self._oldest: deque[WSGIProtocol] = deque()
+        self._tally = Tally(self._say, gateway.clock)
+
+    # ---- Connections -------------------------------------------------------------------------------------------
+
+    def buildProtocol(self, addr: object) -> WSGIProtocol:  # type: ignore[override]
+        """Return the protocol for a new connection."""
+        return WSGIProtocol(self)
+
+    def add(self, connection: WSGIProtocol) -> None:
+        """Count `connection` in; beyond the limit the one that has been idle longest goes, or else this one.
+
+        Half a head is no better than an idle connection: else as many as the limit would shut everybody out.
+        """
+        if len(self.connections) >= self.rules.max_connections:
+            victim = self._find_expendable()
+            if victim is None:
+                self._tally.note("a connection was cut off: the limit is reached and none is idle")
+            else:
+                self._tally.note("an idle connection was closed: the limit is reached")
+            (victim or connection).cut_off()
+        self.connections.add(connection)
+
+    def remove(self, connection: WSGIProtocol) -> None:
+        """Count `connection` out."""
+        self.connections.discard(connection)
+
+    def _find_expendable(self) -> WSGIProtocol | None:
+        """Return the connection that has been idle longest. The list is made anew only when it is used up."""
+        for _ in range(2):
+            while self._oldest:
+                candidate = self._oldest.popleft()
+                if candidate in self.connections and candidate.expendable_since is not None:
+                    return candidate
+            idle = [(since, each) for each in self.connections if (since := each.expendable_since) is not None]
+            idle.sort(key=itemgetter(0))
+            self._oldest.extend(each for _, each in idle[: len(idle) // 4 + 1])
+        return None
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """Return what is spoken here, for ALPN: Twisted ends the handshake of a client that offers nothing of it.
+
+        RFC 7301, section 6. Every browser, and curl, offer a list.
+        """
+        return [b"http/1.1", b"http/1.0"]
+
+    # ---- Exchanges ---------------------------------------------------------------------------------------------
+
+    def submit(self, exchange: Exchange) -> None:
+        """Have `exchange` run by a worker: with all others of this turn of the reactor, and so with one wake."""
+        self._gathered.append(exchange)
+        if len(self._gathered) == 1 and not (self.gather is not None and self.gather.turning):
+            self._call_later(0, self.flush)
+
+    def flush(self) -> None:
+        """Put what was gathered in this turn of the reactor before the workers."""
+        gathered, self._gathered = self._gathered, []
+        if not gathered:
+            return
+        self.departures.expect(len(gathered))
+        refused = self._pool.queue(gathered)
+        held = False
+        try:
+            if self._pool.sparing and self._next_look is None:
+                self._next_look = self._call_later(_LOOK, self._look)
+            held = self._hold()
+        finally:  # answers are held before they are made
+            woken = self._pool.wake()
+        if woken:
+            self._precedence.grant(held)
+        for exchange in refused:
+            self._tally.note("a request was answered 503: the queue is full")
+            if exchange.claim():  # type: ignore[attr-defined]
+                exchange.connection.refuse_exchange(503)  # type: ignore[attr-defined]
+
+    def _hold(self) -> bool:
+        """Have no more read where more requests wait than there are threads. Return whether that is so."""
+        gather = self.gather
+        if gather is None or not gather.may_hold or not self._pool.when_low(self._ask_for_more):
+            return False
+        gather.hold()
+        self.departures.hold(self.clock())
+        return True
+
+    def _look(self) -> None:
+        """See to it that no request waits behind one that takes its time, while there are idle threads."""
+        self._next_look = None
+        if self._pool.look():
+            self._next_look = self._call_later(_LOOK, self._look)
+
+    def _ask_for_more(self) -> None:
+        self.departures.leave()
+        if self.gather is not None:
+            self.wake(self.gather.release)
+
+    def released(self) -> None:
+        """Have all leave that was held back, now that sockets are read again."""
+        self.departures.release()
+        for _, exchange in self._pool.running():
+            exchange.outlet.take_over()  # type: ignore[attr-defined]
+
+    def spill(self, body: RequestBody, done: Callable[[BaseException | None], None]) -> None:
+        """Have a part of `body` written to its file, and `done` called in the reactor's thread."""
+        body.start_spill()
+        self._disk.put([_Spill(body, done, self.wake)])
+
+    # ---- Deadlines and logs ------------------------------------------------------------------------------------
+
+    def sweep(self) -> None:
+        """Keep the deadlines of all connections."""
+        now = self.clock()
+        self._judge()
+        for connection in list(self.connections):
+            try:
+                connection.sweep(now)
+            except Exception:
+                _log.failure("a sweep failed: this is a bug in twisted_wsgiref")
+        self._pool.grow()
+        self._disk.grow()
+        self._watch_ages(now)
+        self._tally.sum_up()
+
+    def note_refusal(self, status: int, reason: str) -> None:
+        """Log why a request was refused; floods of one kind are counted and summed up."""
+        self._tally.note(f"refused with {status}: {reason}" if status else reason)
+
+    @property
+    def stuck(self) -> int:
+        """How many threads run a request whose time is over."""
+        return sum(job.expired for _, job in self._pool.running())  # type: ignore[attr-defined]
+
+    def note_stuck(self, exchange: Exchange) -> None:
+        """Count and log what holds up `exchange`, whose time is over."""
+        self._describe(exchange, "a request took too long and was given up")
+        if self.gateway.guard is None:
+            self._judge()  # else at the next sweep: an exception is on its way that may free the thread
+
+    def note_hindered(self) -> None:
+        """Log that an application was not interrupted, and why."""
+        from twisted_wsgiref._gateway.interrupt import (
+            HINDERED,  # late: only a service that has asked for it needs ctypes
+        )
+
+        self._tally.note(HINDERED)
+
+    def _judge(self) -> None:
+        """Say so, once, where no thread is left for others."""
+        unfit, self._unfit = self._unfit, self.stuck >= self._pool.size
+        if self._unfit and not unfit:
+            self._say("every thread is stuck")
+            self.on_unfit()
+
+    def _describe(self, exchange: object, what: str) -> None:
+        running = [(thread, job) for thread, job in self._pool.running() if job is exchange]
+        self._say(f"{what}\n{describe_threads(requests_of(running), only=True)}")
+
+    def _watch_ages(self, now: float) -> None:
+        """Log the stack of each request that runs for long, once: where it hangs is what one wants to know later."""
+        for _, job in self._pool.running():
+            exchange: Any = job
+            if not exchange.watched and now - exchange.received > LONG:
+                exchange.watched = True
+                self._describe(exchange, f"a request has been running for {now - exchange.received:.0f} s")
+
+    def log_trouble(self, what: str, error: BaseException) -> None:
+        """Log what the server itself could not do."""
+        self._tally.note(f"{what}: {error}")
+
+    def log_bug(self, error: BaseException) -> None:
+        """Log what should not have been raised."""
+        log_failure("this is a bug in twisted_wsgiref", error)
+
+    def _say(self, text: str) -> None:
+        _log.info("{text}", text=text)
+
+    # ---- In the child of a fork --------------------------------------------------------------------------------
+
+    def forked(self, heir: bool) -> None:
+        """Know that no other thread is left; one that is no `heir` answers nobody, and lets go of all sockets."""
+        if not heir:
+            if self.gather is not None:
+                self.gather.forked()
+            for _, exchange in self._pool.running():
+                exchange.forget()  # type: ignore[attr-defined]
+            drop(self.places.descriptors())
+        self._pool.forked(heir)
+        self._disk.forked(heir)
+
+    # ---- The end -----------------------------------------------------------------------------------------------
+
+    def retire(self) -> None:
+        """Take no more requests than are on their way; so do the connections that are still to come."""
+        self.draining = True
+        for connection in list(self.connections):
+            connection.retire()
+
+    def drain(self, drained: Callable[[], None]) -> None:
+        """Answer what is in flight and on its way; then call `drained`, once."""
+        self.retire()
+        self._drained = drained
+        self.check_drained()
+
+    def resume(self) -> None:
+        """Take requests as before `retire`; what `drain` was given is not called any more."""
+        self.draining = False
+        self._drained = None
+        for connection in self.connections:
+            connection.resume()
+
+    def check_drained(self) -> None:
+        """Call what `drain` was given if the last connection is gone."""
+        if self._drained is not None and not self.connections:
+            drained, self._drained = self._drained, None
+            drained()
+
+    def close(self) -> None:
+        """Leave nothing with the reactor. Connections may still come, and be served, after another start."""
+        if self._next_look is not None:
+            self._next_look.cancel()
+            self._next_look = None
+        if self.gather is not None:
+            self.gather.close()
+        self.places.clear()
+
+    def count_unanswered(self) -> int:
+        """Return how many requests that have come are not answered to their end."""
+        return sum(connection.is_unanswered for connection in self.connections)
+
+    def abandon(self) -> None:
+        """Cut every connection off and wait for nobody: what `drain` was given is called."""
+        for connection in list(self.connections):
+            connection.cut_off()
+        if self._drained is not None:
+            drained, self._drained = self._drained, None
+            drained()

@@ -1,0 +1,211 @@
+"""Endpoints and their failures: the words for them, one line for each mistake, and who is to hear it.
+
+What lives here: what a service is told to listen on, before there is a socket. What may not: ports, which are
+`service`'s, and the files that TLS needs, which are `certificates`'. All is called in the reactor's thread.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+from typing import Any, Final
+
+from twisted.internet import endpoints
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import SSL4ServerEndpoint, serverFromString
+from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
+from twisted.python.failure import Failure
+
+_SECURE: Final = ("ssl", "tls")
+
+
+class ListenError(Exception):
+    """An endpoint can not be listened on; the text is one line that names it and says why."""
+
+    __module__ = "twisted_wsgiref"
+
+
+class NotListening(SystemExit, ListenError):
+    """A `ListenError` that nobody waited for when the process started its services. Ends it with status 1.
+
+    No traceback is shown of a `SystemExit`. It is an `Exception` too, because twistd, after it has become a daemon,
+    tells its parent of nothing else.
+    """
+
+    # In a hundred characters, of which the name is a part.
+    __module__ = "twisted_wsgiref"
+
+    def __init__(self, line: str) -> None:
+        super().__init__(1)
+        self.line = line
+
+    def __str__(self) -> str:
+        return self.line
+
+
+class Announcement(Deferred[list[IListeningPort]]):
+    """Fires with the ports, or fails with `ListenError`, and knows whether anybody has taken the failure."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._settled = False
+
+    def __iter__(self) -> Any:
+        # Awaiting leaves the failure where it is, so the result does not show it.
+        self._settled = True
+        return super().__iter__()
+
+    __await__ = __iter__
+
+    def untaken(self) -> str | None:
+        """Return the line of a failure that nobody has taken so far, once, and have Twisted say nothing more of it.
+
+        Whoever comes later, with an errback or ``await``, still gets it.
+        """
+        failure = getattr(self, "result", None)
+        if self._settled or not isinstance(failure, Failure):
+            return None
+        self._settled = True
+        try:
+            super().__iter__().send(None)
+        except ListenError:
+            pass  # An awaited failure is no "Unhandled error in Deferred".
+        return failure.getErrorMessage()
+
+
+def as_endpoints(given: Any) -> tuple[str | IStreamServerEndpoint, ...]:
+    """Return all of `given`; a text, or an endpoint, is one and no sequence. Raises `TypeError` for anything else."""
+    if isinstance(given, str) or IStreamServerEndpoint.providedBy(given):
+        return (given,)
+    endpoints = tuple(given) if isinstance(given, Iterable) else (given,)
+    for each in endpoints:
+        if not isinstance(each, str) and not IStreamServerEndpoint.providedBy(each):
+            raise TypeError(f"an endpoint is {each!r}: it has to be a text as 'tcp:8000', or an IStreamServerEndpoint")
+    return endpoints
+
+
+def parse_endpoint(reactor: Any, description: str) -> IStreamServerEndpoint:
+    """Return the endpoint that `description` describes; ``tls:`` is another word for ``ssl:``. Raises `ListenError`."""
+    kind, colon, rest = description.partition(":")
+    inner = rest.partition(":")[0]
+    make: Callable[..., IStreamServerEndpoint] = serverFromString
+    try:
+        if kind in _SECURE and colon:
+            # Late, as below: who listens without TLS need not wait for its import.
+            from .certificates import read_secure
+
+            port, interface, backlog, options = read_secure(rest)
+            secure: Callable[..., IStreamServerEndpoint] = SSL4ServerEndpoint
+            return secure(reactor, port, options, backlog, interface)
+        if kind == "haproxy" and inner in _SECURE:
+            from twisted.protocols.haproxy import proxyEndpoint
+
+            around: IStreamServerEndpoint = proxyEndpoint(parse_endpoint(reactor, rest))
+            return around
+        return make(reactor, description)
+    except ListenError:
+        raise
+    except Exception as error:
+        raise ListenError(f"can not listen on {description!r}: {_cure(description, error)}") from None
+
+
+def endpoint_of_address(address: str) -> str | None:
+    """Return the endpoint that other servers mean by `address`, HOST:PORT or :PORT; None if it is no such thing."""
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        return None
+    host = host.removeprefix("[").removesuffix("]")
+    if host in ("", "*"):
+        return f"tcp:{port}"
+    # A colon in a description parts its words, so those of an IPv6 address are escaped.
+    kind = "tcp6" if ":" in host else "tcp"
+    return f"{kind}:{port}:interface={host}".replace(host, host.replace(":", r"\:"))
+
+
+def _cure(description: str, error: Exception) -> str:
+    """Return what is wrong with an endpoint that is none, and what to write instead."""
+    kind, colon, _ = description.partition(":")
+    if kind == "systemd" and isinstance(error, IndexError | KeyError):
+        return _unactivated()
+    if colon and kind in _KINDS:
+        return explain(error)
+    meant = _meant(description)
+    if meant:
+        return f"as an endpoint that is {meant}"
+    if kind not in _KINDS and "Unknown endpoint type" not in str(error):
+        return explain(error)  # a plugin's
+    near = get_close_matches(kind, _KINDS, n=1)
+    guess = f"did you mean {near[0]}:?" if near and colon else "an endpoint is such as tcp:8000 or unix:/run/app.sock"
+    return f"{explain(error)}; {guess}"
+
+
+# Those that people write by hand; plugins bring more.
+_KINDS: Final = ("tcp", "tcp6", "unix", "ssl", "tls", "systemd", "haproxy")
+
+
+def _meant(description: str) -> str:
+    """Return the endpoint that a port, a path or an address is meant for; "" if it looks like none of them."""
+    if description.startswith("/"):
+        return f"unix:{description}"
+    if description.isascii() and description.isdigit():
+        return f"tcp:{description}"
+    address = re.sub(r"https?://", "", description).rstrip("/")
+    host = address.rpartition(":")[0]
+    if host in ("", "*", "localhost") or "." in host or host.startswith("["):
+        return endpoint_of_address(address) or ""
+    return ""
+
+
+def _unactivated() -> str:
+    given: Any = getattr(getattr(endpoints, "_SystemdParser", None), "_sddaemon", None)
+    count = 0 if given is None else len(given.inheritedDescriptors())
+    if not count:
+        return "systemd has handed over no socket: it does so to what its .socket unit starts (LISTEN_FDS)"
+    names = ", ".join(sorted(given.inheritedNamedDescriptors())) or "none"
+    return f"systemd has handed over sockets 0 to {count - 1}, of the names {names}"
+
+
+def open_proxies(ports: Iterable[Any], trusted_proxy: Iterable[str]) -> str:
+    """Return the line that warns of UNIX sockets of `ports` by which every user of this machine is a trusted proxy.
+
+    "" if `trusted_proxy` trusts no UNIX peer, or only some users can connect.
+    """
+    if not {"unix", "*"} & set(trusted_proxy):
+        return ""
+    paths = ", ".join(path for path in map(_path_for_all, ports) if path)
+    if not paths:
+        return ""
+    return (
+        f"every user of this machine can connect to {paths} and is a trusted proxy there, which may pretend to be any "
+        "client: keep others out by the mode of the socket, as in unix:PATH:mode=660, or by its directory's"
+    )
+
+
+def _path_for_all(port: Any) -> str:
+    """Return the path of the UNIX socket `port` if any user may connect to it, else ""."""
+    name = getattr(port.getHost(), "name", None)
+    if not name:
+        return ""
+    path = os.fsdecode(name)
+    if path.startswith("\0"):
+        return f"@{path[1:]}"  # as systemd and ss write what has neither a place nor a mode
+    full = os.path.abspath(path)
+    try:
+        if not os.stat(full).st_mode & stat.S_IWOTH:
+            return ""
+        while full != (full := os.path.dirname(full)):
+            if not os.stat(full).st_mode & stat.S_IXOTH:
+                return ""
+    except OSError:
+        return ""  # removed meanwhile, or not to be seen
+    return path
+
+
+def explain(error: BaseException | None) -> str:
+    """Return why, in one line: the system's own word where `error` has it."""
+    reason = getattr(error, "socketError", None) or error
+    text = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
+    return " ".join(str(text).split())

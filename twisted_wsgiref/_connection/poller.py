@@ -1,0 +1,186 @@
+"""All connections that have something to read, found and read with one event of the reactor.
+
+A reactor takes about as long to pass on an event as a request takes to be parsed: it looks the descriptor up, makes a
+log context, and asks twice what to do. Here the plain sockets of a service wait in an epoll object of its own, which
+is one descriptor to the reactor: the cost is paid once a turn, and what came in that turn is gathered by itself.
+
+Where there is no epoll, or the transport is no plain socket, transports read for themselves as always. All is called
+in the reactor's thread.
+"""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Callable
+from typing import Any, Final
+
+from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
+from twisted.internet.tcp import Connection
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from twisted_wsgiref._observe.log import logger
+from twisted_wsgiref._threads.forks import drop
+
+_log = logger(__name__)
+_BUG: Final = "reading failed: this is a bug in twisted_wsgiref"
+
+# Connections that are read before the reactor may do something else: a few milliseconds' worth.
+_MOST: Final = 256
+# The longest that nothing is read while requests wait for a thread, in seconds: what else a read tells (that a client
+# has left, that a head has come in time) is not later than this.
+_LONGEST_HOLD: Final = 0.002
+
+
+@implementer(IReadDescriptor)
+class Gather:
+    """Calls, for each of the descriptors that can be read, what was given with it, and then `turned`.
+
+    At the end of a hold `released` is called.
+    """
+
+    def __init__(self, reactor: Any, turned: Callable[[], None], released: Callable[[], None]) -> None:
+        self._reactor = reactor
+        self._turned = turned
+        self._released = released
+        self._readers: dict[int, Callable[[], None]] = {}
+        self._epoll: Any = None
+        #: Descriptors are being read: `turned` will be called.
+        self.turning = False
+        self._listens = False  # the reactor tells of what can be read
+        self._held = False
+        self._until = 0.0  # when the hold ends, by the reactor's clock
+        self._has_read = False  # since the last hold
+        self._timer: Any = None
+
+    def open(self) -> None:
+        """Be ready, and known to the reactor."""
+        if self._epoll is None:
+            self._epoll = select.epoll()
+            self._listen(True)
+
+    def _listen(self, on: bool) -> None:
+        if on != self._listens:
+            (self._reactor.addReader if on else self._reactor.removeReader)(self)
+            self._listens = on
+
+    def add(self, descriptor: int, read: Callable[[], None]) -> None:
+        """Have `read` called, which raises nothing, while `descriptor` has something to read, an error or its end."""
+        self.open()
+        self._readers[descriptor] = read
+        self._epoll.register(descriptor, select.EPOLLIN)
+
+    def remove(self, descriptor: int) -> None:
+        """Forget `descriptor`; to be called before it is closed."""
+        if self._readers.pop(descriptor, None) is not None:
+            self._epoll.unregister(descriptor)
+
+    @property
+    def may_hold(self) -> bool:
+        """Whether sockets are read, and have been since the last hold."""
+        return self._has_read and not self._held and self._epoll is not None
+
+    def hold(self) -> None:
+        """Read nothing until `release` is called, or for a short while.
+
+        Each read wakes the reactor's thread, which then takes the interpreter from a thread that runs an application.
+        While requests wait for a thread anyway, more of them are read later, and together.
+
+        To be called when `may_hold` says so: else requests that come by another way could hold up all sockets for ever.
+        """
+        if self.may_hold:
+            self._held = True
+            self._has_read = False
+            self._until = self._reactor.seconds() + _LONGEST_HOLD
+            self._listen(False)
+            if self._timer is None:
+                self._timer = self._reactor.callLater(_LONGEST_HOLD, self._end_hold)
+
+    def release(self) -> None:
+        """Read again: now, since something has come by then, and no turn of the reactor is needed to know it."""
+        if self._held:
+            self._held = False
+            try:
+                self._released()
+                if self._epoll is not None:
+                    self.doRead()
+            finally:  # what is read may have been the service's end
+                self._listen(self._epoll is not None and not self._held)
+
+    def _end_hold(self) -> None:
+        self._timer = None
+        left = self._until - self._reactor.seconds()
+        if self._held and left > 0:  # the hold that the timer was made for is over, and this is another
+            self._timer = self._reactor.callLater(left, self._end_hold)
+        else:
+            self.release()
+
+    def close(self) -> None:
+        """Forget all descriptors. The next `add` starts anew."""
+        if self._epoll is not None:
+            self._listen(False)
+            self._epoll.close()
+            self._epoll = None
+            self._readers.clear()
+        self.release()
+        self._has_read = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def forked(self) -> None:
+        """Let go of the epoll object, which is the parent's: with one word to it the parent would lose a connection.
+
+        Called in the child of a fork that does not serve.
+        """
+        if self._epoll is not None:
+            drop([self._epoll.fileno()])
+
+    # ---- Called by the reactor ---------------------------------------------------------------------------------
+
+    def fileno(self) -> int:
+        """Return the descriptor that can be read when one of ours can."""
+        return -1 if self._epoll is None else int(self._epoll.fileno())
+
+    def doRead(self) -> None:
+        """Read what can be read. Raises nothing: a reactor forgets whose read does, and so would all connections be."""
+        readers = self._readers
+        self._has_read = True
+        self.turning = True
+        try:
+            for descriptor, _ in self._epoll.poll(0, _MOST):
+                read = readers.get(descriptor)  # one that was read before it may have closed it
+                if read is not None:
+                    try:
+                        read()
+                    except BaseException:
+                        _log.failure(_BUG)
+        finally:
+            self.turning = False
+        try:
+            self._turned()
+        except BaseException:
+            _log.failure(_BUG)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Do nothing: the reactor is ending.
+
+        It knows none of our sockets, so it tells no connection of its end. A service that is stopped before, as
+        services are, has ended them all; else the kernel does when the process is over.
+        """
+
+    def logPrefix(self) -> str:
+        """Return what log lines of these reads begin with."""
+        return "wsgi"
+
+
+def make_gather(reactor: Any, turned: Callable[[], None], released: Callable[[], None]) -> Gather | None:
+    """Return a `Gather` for `reactor`; None where one can not work."""
+    if hasattr(select, "epoll") and IReactorFDSet.providedBy(reactor):
+        return Gather(reactor, turned, released)
+    return None
+
+
+def can_be_gathered(transport: Any) -> bool:
+    """Return whether what can be read from the socket of `transport` is what it would give to its protocol."""
+    return isinstance(transport, Connection)

@@ -1,0 +1,556 @@
+"""HTTP on a transport: octets in, exchanges to the workers, answers out, one exchange at a time.
+
+`WSGIProtocol` is one connection; what the connections of a service share is in `factory`. How octets become requests
+is `request_reader`'s business, how an application is run `_gateway.handler`'s, how an answer leaves `sender`'s.
+
+Methods under the banner WORKER are called in a worker's thread, all others in the reactor's. Two threads meet in one
+place: a worker that sent the last octet gives the connection back by setting ``_exchange`` to None and *then* looks
+whether anything has come meanwhile; the reactor first notes what came, and *then* looks at ``_exchange``. Whoever is
+second sees the other's mark, so nothing is left lying, and no lock is needed.
+"""
+
+from __future__ import annotations
+
+from errno import EIO
+from socket import AF_INET, AF_INET6, SHUT_WR, SocketIO
+from time import time
+from typing import TYPE_CHECKING, Any, Final
+
+from twisted.internet.interfaces import IHalfCloseableProtocol, IHandshakeListener
+from twisted.internet.protocol import Protocol
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from twisted_wsgiref._gateway.client_gone import ClientGone
+from twisted_wsgiref._gateway.environ import ConnectionEnviron, believe
+from twisted_wsgiref._gateway.exchange import Exchange
+from twisted_wsgiref._gateway.input_pipe import InputPipe
+from twisted_wsgiref._http.errors import ProtocolError
+from twisted_wsgiref._http.forwarded import apply as read_forwarded
+from twisted_wsgiref._http.head import RequestHead
+from twisted_wsgiref._http.response import CONTINUE, NOT_TLS, error_answer, error_octets
+from twisted_wsgiref._observe.record import Record
+
+from .answer_queue import AnswerQueue
+from .deadlines import Deadlines, Phase
+from .peer import local_facts, tls_facts
+from .reading import PIPE_FULL, PIPELINED, SPILLING, TRANSPORT_READ, Reading
+from .request_reader import Intake, Request
+from .sender import Drain
+from .transports import abort, close, find_socket, host_and_port, is_secure, send_at_once, sever
+
+if TYPE_CHECKING:
+    from .factory import WSGIFactory
+
+# Tells a client whose request found the queue full when to come again, in seconds.
+_RETRY_AFTER: Final = "Retry-After: 1\r\n"
+
+# Where a connection may go for another at the limit: nothing whole has come that would be lost.
+_EXPENDABLE: Final = (Phase.FRESH, Phase.IDLE, Phase.HEAD)
+_UNANSWERED: Final = (Phase.BODY, Phase.QUEUED, Phase.RUNNING, Phase.SENDING)
+
+
+@implementer(IHalfCloseableProtocol, IHandshakeListener)
+class WSGIProtocol(Protocol):
+    """One connection of `factory`'s. Its deadlines are kept by `sweep`."""
+
+    factory: WSGIFactory
+    transport: Any
+
+    def __init__(self, factory: WSGIFactory) -> None:
+        rules = factory.rules
+        self.factory = factory
+        self._rules = rules
+        self._intake = Intake(
+            rules.limits,
+            rules.max_body,
+            rules.body_memory,
+            self._open_pipe if rules.stream_input else None,
+            rules.stream_chunked,
+        )
+        self._reader = self._intake.reader
+        self._most = max(TRANSPORT_READ, rules.max_pipelined)  # octets that are kept of requests that wait
+        self._exchange: Exchange | None = None
+        self._environ: ConnectionEnviron | None = None  # made with the first request
+        self._deadlines = Deadlines(factory.last_limits if factory.draining else factory.limits, rules.body_rate)
+        self._served = False  # at least one request has come
+        self._secured = True  # no TLS handshake is under way
+        self._closing = False  # the last answer is out, or on its way: what comes now is dropped
+        self._half_closed = False  # the client has closed its sending half
+        self._closed = False  # the transport was asked to close
+        self._lost = False
+
+    def connectionMade(self) -> None:
+        """Take over the transport."""
+        transport = self.transport
+        self._sock = sock = find_socket(transport)
+        # Keeps the descriptor from being given to another connection while a worker is sending: Python closes it when
+        # the socket and all its files are closed.
+        self._hold: SocketIO | None = None
+        if sock is not None:
+            self._hold = sock.makefile("wb", buffering=0)
+            if sock.family in (AF_INET, AF_INET6):
+                # An answer is not held back for the acknowledgement of the one before.
+                transport.setTcpNoDelay(True)
+        else:
+            self._secured = not is_secure(transport)
+            send_at_once(transport)
+        self._reading = Reading(self, transport, sock, self.factory.gather, self._reader, self._most)
+        self._outlet = outlet = AnswerQueue(sock, self._ask_to_pump, self._rules.high_water, self.factory.departures)
+        self._drain = Drain(transport, sock, outlet, self._over, self._stop_short, self._ask_to_pump)
+        self._deadlines.start(Phase.FRESH if self._secured else Phase.HANDSHAKE, self.factory.clock())
+        self.factory.add(self)
+
+    def handshakeCompleted(self) -> None:
+        """Note that the TLS handshake is done."""
+        self._secured = True
+
+    def _ask_to_pump(self) -> None:
+        self.factory.wake(self._drain.pump)
+
+    # ---- What comes in -----------------------------------------------------------------------------------------
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take what came."""
+        if self._closing:
+            # Dropped, but read: so that the client can read its last answer to the end.
+            return
+        self._reader.feed(data)
+        if self._exchange is None:
+            # Looked at again: a worker may have ended its exchange meanwhile, and with it the connection.
+            if not self._closing:
+                self._take_request()
+        elif self._intake.pipe is not None:
+            self._take_upload()
+        else:
+            self._hold_back()
+
+    def _hold_back(self) -> None:
+        """Read no more where a read could bring more than is kept; while one request is served, the next ones wait.
+
+        They wait in the kernel, and then at the client.
+        """
+        if len(self._reader.buffer) + TRANSPORT_READ > self._most:
+            self._reading.pause(PIPELINED)
+            if self._exchange is None:
+                self._go_on()
+
+    def _take_request(self) -> None:
+        if self._reading.waits & SPILLING:
+            return  # TLS gives what it has, also when it is told to pause; `_spilled` comes back to it
+        intake = self._intake
+        try:
+            request = intake.take()
+        except ProtocolError as error:
+            self._refuse(error.status, error.reason)
+            return
+        if request is not None:
+            self._dispatch(request)
+            if self._reader.buffer and self._exchange is not None:
+                self._hold_back()
+            return
+        if intake.wants_continue:
+            intake.wants_continue = False
+            self._ask_for_body()
+        body = intake.body
+        if body is None:
+            if self._reader.buffer:
+                self._deadlines.start(Phase.HEAD, self.factory.clock())
+        else:
+            self._deadlines.start(Phase.BODY, self.factory.clock())
+            if body.is_due():
+                self._reading.pause(SPILLING)
+                self.factory.spill(body, self._spilled)
+
+    def _ask_for_body(self) -> None:
+        """Send 100 (Continue), straight where the answer goes straight. No exchange is under way.
+
+        What a transport is given waits for its turn, and a worker that is through before would have answered first.
+        """
+        if self._sock is None:
+            self.transport.write(CONTINUE)
+            return
+        try:
+            sent = self._sock.send(CONTINUE)
+        except OSError:
+            # No room: who reads nothing is told nothing, and goes on after a while (RFC 9110, section 10.1.1). An error
+            # is met again by the next read.
+            return
+        if sent < len(CONTINUE):
+            self.cut_off()
+
+    def _spilled(self, error: BaseException | None) -> None:
+        """Go on reading: a part of the body is in its file, or can not be put there."""
+        if self._lost or self._closing:
+            self._intake.close()
+        elif error is not None:
+            self.factory.log_trouble("a request body could not be written to a file", error)
+            self._refuse(500, "no room for the body")
+        else:
+            self._reading.resume(SPILLING)
+            self._take_request()
+
+    def _open_pipe(self, head: RequestHead) -> InputPipe:
+        def go_on(pipe: InputPipe) -> None:
+            self.factory.wake(lambda: self._room_in_pipe(pipe))
+
+        return InputPipe(self._rules.body_memory, go_on)
+
+    def _take_upload(self) -> None:
+        """Put what came of a body into the pipe that an application reads from."""
+        pipe = self._intake.pipe
+        try:
+            self._intake.take()
+        except ProtocolError as error:
+            # The application is at it: it learns that no more will come, and the client that this is no answer.
+            self.factory.note_refusal(error.status, error.reason)
+            self._lose_exchange(error.status)
+            self._intake.close()
+        else:
+            if pipe is not None and pipe.full:
+                self._reading.pause(PIPE_FULL)
+                if self._exchange is None:
+                    self._go_on()
+
+    def _room_in_pipe(self, pipe: InputPipe) -> None:
+        # An application may read on when its request is over: that makes no room for the one that is served now.
+        exchange = self._exchange
+        if exchange is not None and exchange.body is pipe:
+            self._reading.resume(PIPE_FULL)
+
+    def readConnectionLost(self) -> None:
+        """Note that the client will send no more: it may still read."""
+        self._half_closed = True
+        self._reading.end()
+        exchange = self._exchange
+        if exchange is not None:
+            exchange.left = True
+            if self._intake.pipe is not None:
+                self.factory.note_refusal(400, "the body ended too early")
+                self._lose_exchange(400)
+                self._intake.close()
+        elif self._intake.phase is Phase.BODY and not self._closing:
+            # RFC 9112, section 8: an incomplete body is never taken for a whole one.
+            self._refuse(400, "the body ended too early")
+        elif self._reader.buffer and not self._closing:
+            self._go_on()  # a worker has just ended its exchange, and what came behind it is not looked at yet
+        elif not self._drain.busy:
+            self.transport.loseConnection()
+
+    def writeConnectionLost(self) -> None:
+        """Do nothing: it was us who closed this half."""
+
+    def connectionLost(self, reason: Failure | None = None) -> None:
+        """Let go of everything; a worker that still runs is told, and lets go of the rest."""
+        self._lost = True
+        self._reading.end()
+        self.factory.remove(self)
+        self._outlet.lose()
+        self._drain.stop()
+        if self._intake.body is None or not self._intake.body.spilling:
+            self._intake.close()
+        if self._exchange is None:
+            self._let_go()
+        else:
+            if self._sock is not None:
+                sever(self._sock)
+            self._drain.pump()
+
+    def _let_go(self) -> None:
+        hold, self._hold = self._hold, None
+        if hold is not None:
+            hold.close()
+        self.factory.check_drained()
+
+    # ---- An exchange -------------------------------------------------------------------------------------------
+
+    def _dispatch(self, request: Request) -> None:
+        factory = self.factory
+        head, body = request
+        self._served = True
+        connection = self._environ
+        if connection is None:
+            connection = self._environ = self._describe()
+        environ = connection.make(head, 0 if body is None else body.size)
+        if factory.rules.trusted is not None:
+            try:
+                believe(environ, read_forwarded(head.fields, connection.peer, factory.rules.trusted))
+            except ProtocolError as error:
+                if body is not None:
+                    body.close()
+                self._refuse(error.status, error.reason)
+                return
+        exchange = Exchange(factory.gateway, head, environ, body, self._outlet, self)
+        if factory.draining or not self._rules.keep_alive:
+            exchange.persistent = False
+        self._outlet.begin()
+        self._deadlines.restart(Phase.QUEUED, exchange.received)
+        self._exchange = exchange
+        factory.submit(exchange)
+
+    def _describe(self) -> ConnectionEnviron:
+        # Asked at the first request: behind a PROXY header the addresses are not known before.
+        transport = self.transport
+        host, peer = host_and_port(transport.getHost()), host_and_port(transport.getPeer())
+        if is_secure(transport):
+            return ConnectionEnviron(self.factory.environ, "https", host, peer, tls_facts(transport))
+        return ConnectionEnviron(self.factory.environ, "http", host, peer, {} if host else local_facts(self._sock))
+
+    def refuse_exchange(self, status: int) -> None:
+        """Answer `status` instead of the application, which has not begun, and close."""
+        exchange = self._exchange
+        if exchange is not None:
+            if exchange.body is not None:
+                exchange.body.close()
+            self._report_refused(exchange, status)
+            self._exchange = None
+            self._answer_and_close(status, exchange.head.method)
+
+    def _lose_exchange(self, status: int) -> None:
+        """Give up the answer that is being made, for `status` if none has begun: its worker meets `ClientGone` next.
+
+        To be called before the body is closed, whose reader has to find the answer given up.
+        """
+        exchange = self._exchange
+        if exchange is not None:
+            exchange.cut = True
+            if exchange.seize():
+                self._report_refused(exchange, status)
+                self._answer_and_close(status, exchange.head.method)
+            else:
+                self.cut_off()
+
+    def _report_refused(self, exchange: Exchange, status: int) -> None:
+        exchange.status = status
+        exchange.octets = error_octets(status, exchange.head.method)
+        exchange.report()
+
+    # ---- WORKER ------------------------------------------------------------------------------------------------
+
+    def exchange_ended(self) -> None:
+        """Give the connection back, if all of the answer is sent; else have the reactor do it after the last octet.
+
+        An answer that is kept leaves first, with others.
+        """
+        outlet = self._outlet
+        if outlet.kept:
+            self.factory.departures.add(self)
+            return
+        exchange: Any = self._exchange
+        if not outlet.finish():
+            return  # the reactor takes the rest, and then the end
+        if outlet.gone or exchange.cut or self._sock is None:
+            self.factory.wake(self._over)
+            return
+        exchange.report()
+        if not exchange.persistent:
+            self._closing = True
+            try:
+                # The client sees the end at once, and closes; the reactor is not woken for it.
+                self._sock.shutdown(SHUT_WR)
+            except OSError:
+                pass
+        self._exchange = None
+        if self._reader.buffer or outlet.gone or self._half_closed or self._reading.waits or self.factory.draining:
+            self.factory.wake(self._go_on)
+
+    def depart(self) -> None:
+        """Send the answer that was kept, and end its exchange. Perhaps not called by the thread that made it."""
+        try:
+            self._outlet.send_kept(True)
+        except ClientGone:
+            if not self._outlet.under_way:
+                exchange: Any = self._exchange
+                exchange.status = exchange.octets = 0
+        self.exchange_ended()
+
+    # ---- The end of an exchange, and of the connection ---------------------------------------------------------
+
+    def _over(self) -> None:
+        """The last octet of an exchange is with the transport, or there will be none."""
+        exchange = self._exchange
+        if exchange is None:
+            return
+        exchange.report()
+        self._exchange = None
+        if self._lost:
+            self._let_go()
+        elif self._closing:
+            pass  # answered already, by the reactor
+        elif self._outlet.gone or (exchange.cut and exchange.ends_by_close):
+            self.cut_off()  # a part of the answer was not sent; or an orderly end would be the end of the body
+        elif exchange.cut or not exchange.persistent:
+            self._linger()
+        else:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Serve what came while an exchange ran, or end."""
+        if self._exchange is not None:
+            return
+        if self._lost:
+            self._let_go()
+            return
+        if not self._closing:
+            self._reading.resume(PIPE_FULL)
+            if self._reader.buffer:
+                self._take_request()
+            # Not for each of many small requests: what is there is served first.
+            ahead = len(self._reader.buffer) + TRANSPORT_READ > self._most
+            if self._exchange is None or self._intake.pipe is not None or not ahead:
+                self._reading.resume(PIPELINED)
+        else:
+            self._reading.resume(self._reading.waits)  # as `_linger` does
+        if self._half_closed and self._exchange is None:
+            self.transport.loseConnection()
+
+    def _refuse(self, status: int, reason: str) -> None:
+        """Answer what the client did wrong; look at nothing more that it sends."""
+        self._intake.close()
+        self.factory.note_refusal(status, reason)
+        peer = host_and_port(self.transport.getPeer())
+        self.factory.gateway.tell(Record.refused(peer and peer[0], status, error_octets(status), time()))
+        self._answer_and_close(status)
+
+    def refuse_plain(self, reason: str, below: Any, method: str) -> None:
+        """Answer whoever does not speak TLS, on `below`, the transport under it; look at nothing more that comes."""
+        self.transport = below
+        self._closing = True
+        self.factory.note_refusal(400, reason)
+        head = method == "HEAD"
+        peer = host_and_port(below.getPeer())
+        self.factory.gateway.tell(Record.refused(peer and peer[0], 400, 0 if head else len(NOT_TLS), time()))
+        below.write(error_answer(400, self.factory.gateway.stamp.end(time()), head=head, body=NOT_TLS))
+        below.loseWriteConnection()
+
+    def _answer_and_close(self, status: int, method: str = "") -> None:
+        extra = _RETRY_AFTER if status == 503 else ""
+        end = self.factory.gateway.stamp.end(time())
+        self.transport.write(error_answer(status, end, extra, head=method == "HEAD"))
+        self._linger()
+
+    def _linger(self) -> None:
+        """Close our half, and read on until the client has closed its own, or the deadline: RFC 9112, section 9.6."""
+        self._closing = True
+        if self._sock is None or self._half_closed:
+            self.transport.loseConnection()
+        else:
+            self._reading.resume(self._reading.waits)
+            self.transport.loseWriteConnection()
+
+    def cut_off(self) -> None:
+        """Reset the connection, so that nobody takes an answer that is cut short for a whole one."""
+        self._closing = True
+        self._reading.end()  # the transport loses its connection a turn later, and only once
+        abort(self.transport)
+
+    def _stop_short(self, error: OSError) -> None:
+        """Cut the connection: the rest of an answer can not be sent."""
+        if error.errno == EIO:  # not the client's doing, nor the network's
+            self.factory.log_trouble("the file of an answer could not be read", error)
+        self.cut_off()
+
+    # ---- Deadlines ---------------------------------------------------------------------------------------------
+
+    @property
+    def expendable_since(self) -> float | None:
+        """Since when the rest of a head, or its first octet, is waited for, by the factory's clock.
+
+        None where a whole request has come, or the end is near: such a connection does not go for another.
+        """
+        deadlines = self._deadlines
+        expendable = self._exchange is None and not self._closing and deadlines.phase in _EXPENDABLE
+        return deadlines.since if expendable else None
+
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether a request whose head has come is not answered to its end."""
+        return self._look()[0] in _UNANSWERED
+
+    def retire(self) -> None:
+        """Make the answer that is being made, or the next that is on its way, the last one of this connection."""
+        self._deadlines.change(self.factory.last_limits)
+        if self._exchange is not None:
+            self._exchange.last = True
+
+    def resume(self) -> None:
+        """Take further requests after all, where no answer has said that none will be."""
+        self._deadlines.change(self.factory.limits)
+        if self._exchange is not None:
+            self._exchange.last = False
+
+    def sweep(self, now: float) -> None:
+        """Keep the deadlines; `now` is by the factory's clock. Called about once a second."""
+        phase, progress = self._look()
+        if phase is Phase.BODY and self._reading.waits:
+            self._deadlines.reset()  # it is us who hold it up
+        elif self._deadlines.is_late(phase, now, progress):
+            self._give_up(phase)
+
+    def _look(self) -> tuple[Phase, int]:
+        """Return what is waited for, and how far it has come."""
+        exchange = self._exchange
+        if self._closing:
+            return Phase.CLOSING, 0
+        if exchange is None:
+            phase = self._intake.phase
+            if not self._secured:
+                phase = Phase.HANDSHAKE
+            elif phase is Phase.IDLE and not self._served:
+                phase = Phase.FRESH
+            return phase, self._intake.progress if phase is Phase.BODY else 0
+        if not exchange.is_claimed():
+            return Phase.QUEUED, 0
+        if self._outlet.pending or self._drain.busy:
+            return Phase.SENDING, self._drain.sent
+        if self._intake.pipe is not None and not self._reading.waits & PIPE_FULL:
+            return Phase.BODY, self._intake.progress
+        # What a worker sends by itself is the first block.
+        return Phase.RUNNING, self._drain.sent + exchange.begun
+
+    def _give_up(self, phase: Phase) -> None:
+        """End what has been waited for too long."""
+        exchange = self._exchange
+        if phase is Phase.QUEUED:
+            if exchange is not None and exchange.claim():
+                self.factory.note_refusal(0, "a request was answered 503: no thread was free within queue_age")
+                self.refuse_exchange(503)
+        elif phase is Phase.HEAD:
+            self._refuse(408, "the request head did not arrive in time")
+        elif phase is Phase.BODY:
+            self._give_up_body()
+        elif phase is Phase.RUNNING:
+            self._expire()
+        elif phase is Phase.SENDING:
+            self.factory.note_refusal(0, "a client took nothing of its answer")
+            self.cut_off()
+        elif phase is Phase.HANDSHAKE or self._closed:
+            self.cut_off()
+        else:
+            # The kernel goes on sending what it has of the last answer. If the transport itself still holds octets that
+            # nobody reads, the connection stays, and is cut off the next time.
+            self._closing = self._closed = True
+            self._deadlines.reset()
+            close(self.transport)
+
+    def _give_up_body(self) -> None:
+        if self._exchange is None:
+            self._refuse(408, "the request body came too slowly")
+        else:
+            self.factory.note_refusal(408, "the request body came too slowly")
+            self._lose_exchange(408)
+            self._intake.close()
+
+    def _expire(self) -> None:
+        """Answer instead of an application that takes too long; its thread is free when it notices."""
+        exchange = self._exchange
+        if exchange is not None and not exchange.expired:
+            exchange.cut = exchange.expired = True  # in this order: whoever is interrupted has to find it given up
+            self.factory.note_stuck(exchange)
+            self._lose_exchange(504)
+            # The body is left to the thread that may be reading it: to close it would wait for that read.
+            if self._intake.pipe is not None:
+                self._intake.close()
+            # Now that every block meets `ClientGone`: nothing of the connection can be interrupted any more.
+            if exchange.interrupt is not None and not exchange.interrupt.fire():
+                self.factory.note_hindered()

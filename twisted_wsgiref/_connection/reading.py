@@ -1,0 +1,115 @@
+"""The reading half of one connection: all that comes is read, unless there is a reason to wait.
+
+Where a socket can be gathered (`gather`), it is read here; else the transport reads, and is paused and resumed here.
+Called in the reactor's thread, but for ``waits``, which is read in any.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Any, Final
+
+from twisted.internet.error import ConnectionLost
+from twisted.python.failure import Failure
+
+from twisted_wsgiref._http.reader import HeadReader
+
+from .poller import Gather, can_be_gathered
+
+if TYPE_CHECKING:
+    from .protocol import WSGIProtocol
+
+#: What Twisted's transports read at a time, in octets: the least that has to be kept.
+TRANSPORT_READ: Final = 64 * 1024
+# What we read ourselves, where nothing waits: a body of 64 KiB, as clients like to send, together with its head.
+_READ: Final = 96 * 1024
+
+#: Why a connection is not read: so many requests wait already.
+PIPELINED: Final = 1
+#: Why a connection is not read: its body is being written to a file.
+SPILLING: Final = 2
+#: Why a connection is not read: its application has not taken what came of the body.
+PIPE_FULL: Final = 4
+
+
+class Reading:
+    """Has `protocol` told what comes by `transport`, from now on: octets, and the end.
+
+    `sock` is the transport's own, where octets are sent on it as they are given. At most `most` octets are read where
+    `reader` has none that wait.
+    """
+
+    __slots__ = ("_first_read", "_gather", "_protocol", "_reader", "_sock", "_transport", "ended", "waits")
+
+    def __init__(
+        self,
+        protocol: WSGIProtocol,
+        transport: Any,
+        sock: socket.socket | None,
+        gather: Gather | None,
+        reader: HeadReader,
+        most: int,
+    ) -> None:
+        self._protocol = protocol
+        self._transport = transport
+        self._sock: Any = sock
+        self._reader = reader
+        self._first_read = min(_READ, most)
+        self._gather = gather if sock is not None and can_be_gathered(transport) else None
+        #: The reasons to wait, as bits.
+        self.waits = 0
+        #: Nothing more will come, or be looked at.
+        self.ended = False
+        if self._gather is not None:
+            transport.stopReading()
+            self._start()
+
+    def pause(self, reason: int) -> None:
+        """Read nothing until `reason` is gone."""
+        if not self.waits and not self.ended:
+            self._stop()
+        self.waits |= reason
+
+    def resume(self, reason: int) -> None:
+        """Read again, if `reason` was the last."""
+        waits, self.waits = self.waits, self.waits & ~reason
+        if waits and not self.waits and not self.ended:
+            self._start()
+
+    def end(self) -> None:
+        """Read no more, whatever reasons go: the client sends nothing, or nobody looks at it.
+
+        A transport that reads for itself goes on: it has to see its end.
+        """
+        self.ended = True
+        if self._gather is not None:
+            self._stop()
+
+    def _start(self) -> None:
+        if self._gather is not None:
+            self._gather.add(self._sock.fileno(), self._read)
+        else:
+            self._transport.resumeProducing()
+
+    def _stop(self) -> None:
+        if self._gather is not None:
+            self._gather.remove(self._sock.fileno())
+        else:
+            self._transport.pauseProducing()
+
+    def _read(self) -> None:
+        """Read what a transport would read."""
+        try:
+            data = self._sock.recv(TRANSPORT_READ if self._reader.buffer else self._first_read)
+            if data:
+                self._protocol.dataReceived(data)
+            else:
+                self._protocol.readConnectionLost()
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            self.end()
+            self._transport.connectionLost(Failure(ConnectionLost(error)))  # type: ignore[no-untyped-call]
+        except Exception as error:
+            self._protocol.factory.log_bug(error)
+            self._protocol.cut_off()

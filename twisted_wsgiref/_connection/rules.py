@@ -1,0 +1,64 @@
+"""The settings of a service as its connections need them: plain values, and what this process can afford of them.
+
+What lives here: names of `Settings` on the one side, of `Rules` and `Limits` on the other. What may not: anything that
+is done. Called in the reactor's thread.
+"""
+
+from __future__ import annotations
+
+from twisted_wsgiref._http.forwarded import TrustedPeers
+from twisted_wsgiref._http.limits import Limits
+from twisted_wsgiref.settings import Settings
+
+from .factory import Rules
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
+
+def rules_of(settings: Settings) -> Rules:
+    """Return what `settings` mean for each connection."""
+    limits = Limits(
+        request_line=settings.max_request_line,
+        field=settings.max_field,
+        head=settings.max_head,
+        fields=settings.max_fields,
+        chunk_line=settings.max_chunk_line,
+        trailers=settings.max_trailers,
+    )
+    return Rules(
+        limits=limits,
+        max_body=settings.max_body,
+        body_memory=settings.body_memory,
+        max_connections=_affordable(settings.max_connections, max(settings.threads, settings.threads_max)),
+        max_pipelined=settings.max_pipelined,
+        head_timeout=settings.head_timeout,
+        keep_alive=settings.keep_alive,
+        body_rate=settings.body_rate,
+        send_timeout=settings.send_timeout,
+        tls_timeout=settings.tls_timeout,
+        linger=settings.linger,
+        queue_age=settings.queue_age,
+        request_timeout=settings.request_timeout,
+        high_water=settings.high_water,
+        stream_input=settings.stream_input,
+        stream_chunked=settings.stream_chunked,
+        trusted=TrustedPeers.parse(settings.trusted_proxy) if settings.trusted_proxy else None,
+    )
+
+
+def _affordable(connections: int, threads: int) -> int:
+    """Return how many of `connections` this process has descriptors for, with some left for files and sockets.
+
+    A connection that is closed for another in time is better than one that can not be accepted.
+    """
+    if resource is None:
+        return connections
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return connections
+    # The interpreter, its reactor, logs, listening sockets: about 20. A bell for each of `threads`. A quarter more for
+    # the application's own.
+    return max(1, min(connections, (soft - 20 - threads) * 3 // 4))

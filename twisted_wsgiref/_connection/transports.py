@@ -1,0 +1,182 @@
+"""What is asked of a transport, whatever kind it is. Keeps no state but one descriptor.
+
+All is called in the reactor's thread.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+from contextlib import suppress
+from ipaddress import ip_address
+from typing import Any, Final
+
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.interfaces import ISSLTransport
+from twisted.internet.tcp import Port
+
+from twisted_wsgiref._http.address import unmapped
+
+try:
+    from twisted.protocols.tls import TLSMemoryBIOProtocol
+except ImportError:  # Without pyOpenSSL there is no TLS.
+    TLSMemoryBIOProtocol = ()  # type: ignore[assignment,misc]
+
+
+# As many turns of accepting as empty the queue of a busy server; who connects all the time does not hold up the end.
+_MOST_TURNS: Final = 256
+_CONGESTION: Final = getattr(socket, "TCP_CONGESTION", None)
+# What the kernel calls an algorithm takes so many octets at the most: TCP_CA_NAME_MAX.
+_LONGEST_NAME: Final = 16
+
+
+def send_unpaced(listener: socket.socket) -> None:
+    """Have the kernel send what goes to clients of a loopback address as fast as they read.
+
+    Where BBR is the system's congestion control, it spreads what is sent in time, for a network that is not there. Only
+    the listening socket can say so: what a connection has begun with stays. Does nothing elsewhere, where another
+    algorithm is used, or where it is forbidden.
+    """
+    if _CONGESTION is None or listener.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    with suppress(OSError):
+        algorithm = listener.getsockopt(socket.IPPROTO_TCP, _CONGESTION, _LONGEST_NAME)
+        if algorithm.startswith(b"bbr") and unmapped(ip_address(listener.getsockname()[0])).is_loopback:
+            listener.setsockopt(socket.IPPROTO_TCP, _CONGESTION, b"reno")
+
+
+def stop_accepting(port: Any) -> Deferred[Any]:
+    """Close the listening `port`, after all is accepted that the kernel has let in: it would reset those connections.
+
+    Twisted closes a turn of the reactor later, so the queue is emptied then, in the moment before.
+    """
+    if isinstance(port, Port) and hasattr(select, "poll"):
+        lose: Any = port.connectionLost
+
+        def accept_and_close(reason: Any) -> None:
+            port.disconnecting = False
+            _accept_all(port)
+            port.disconnecting = True
+            lose(reason)
+
+        port.connectionLost = accept_and_close  # type: ignore[method-assign]
+    stopped: Deferred[Any] = maybeDeferred(port.stopListening)
+    return stopped
+
+
+def _accept_all(port: Any) -> None:
+    poll = select.poll()
+    poll.register(port.socket, select.POLLIN)
+    for _ in range(_MOST_TURNS):
+        if not poll.poll(0):
+            return
+        port.doRead()
+
+
+def find_socket(transport: Any) -> socket.socket | None:
+    """Return the socket on which `transport` sends octets as they are given; None if it changes them or has none.
+
+    A wrapper that only reads a PROXY header passes `getHandle` on, and is as good as what it wraps.
+    """
+    if ISSLTransport.providedBy(transport):
+        return None
+    handle = getattr(transport, "getHandle", None)
+    sock = handle() if handle is not None else None
+    return sock if isinstance(sock, socket.socket) else None
+
+
+def send_at_once(transport: Any) -> None:
+    """Have nothing held back for the acknowledgement of what was sent before, where `transport` is TCP.
+
+    Under TLS the server sends session tickets before it answers, and a client acknowledges them up to 40 ms later.
+    """
+    set_no_delay = getattr(transport, "setTcpNoDelay", None)
+    if set_no_delay is not None:
+        with suppress(OSError):  # Twisted's UNIX sockets have the method, too
+            set_no_delay(True)
+
+
+def is_secure(transport: Any) -> bool:
+    """Return whether `transport` speaks TLS."""
+    return bool(ISSLTransport.providedBy(transport))
+
+
+def host_and_port(address: Any) -> tuple[str, int] | None:
+    """Return the two of an IP address; None for a UNIX socket's, which has neither.
+
+    An IPv4 client of a socket that takes both kinds has the name that it has elsewhere, too.
+    """
+    if not isinstance(address, IPv4Address | IPv6Address):
+        return None
+    host = address.host
+    return str(unmapped(ip_address(host))) if host.startswith("::ffff:") else host, address.port
+
+
+def close(transport: Any) -> None:
+    """Close the connection in order, with what is written still sent; under TLS without waiting for the other end.
+
+    Twisted waits until our close_notify is answered, which a client that is asleep does not; RFC 8446, section 6.1,
+    asks nobody to wait.
+    """
+    transport.loseConnection()
+    while transport is not None and not isinstance(transport, TLSMemoryBIOProtocol):
+        transport = getattr(transport, "transport", None)
+    if transport is not None and transport.transport is not None:
+        transport.transport.loseConnection()
+
+
+class _DeadEnd:
+    """A socket whose other end is closed: every send on it fails at once, `sendfile` too, as on no file or device.
+
+    Made before it is needed, since it is needed most where no descriptor is left: many clients leave then.
+    """
+
+    def __init__(self) -> None:
+        self._make()
+
+    def _make(self) -> None:
+        ours, theirs = socket.socketpair()
+        theirs.close()
+        self._status = os.fstat(ours.fileno())
+        self._descriptor = ours.detach()
+
+    def fileno(self) -> int:
+        """Return its descriptor. Raises `OSError` where it was closed, and no other can be made."""
+        # A program that becomes a daemon may close all that it finds, and the number be somebody else's by now.
+        try:
+            ours = os.path.samestat(os.fstat(self._descriptor), self._status)
+        except OSError:
+            ours = False
+        if not ours:
+            self._make()
+        return self._descriptor
+
+
+_dead_end: Final = _DeadEnd() if os.name == "posix" else None
+
+
+def sever(sock: socket.socket) -> None:
+    """Have the connection of `sock`, which its transport has closed, really closed, though a file holds the descriptor.
+
+    A worker may be sending on the descriptor, so nobody else must get it; but as long as it is the connection's, the
+    other end sees nothing of the close, not even of a reset, until that worker is through. So a dead end takes its
+    place, and what the worker still sends fails. Raises nothing.
+    """
+    if _dead_end is None:
+        return
+    try:
+        os.dup2(_dead_end.fileno(), sock.fileno(), inheritable=False)
+    except OSError:  # then at least nothing more is sent
+        with suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)
+
+
+def abort(transport: Any) -> None:
+    """Reset the connection where `transport` can, else close it."""
+    reset = getattr(transport, "abortConnection", None)
+    if reset is not None:
+        reset()
+    else:
+        transport.loseConnection()

@@ -1,0 +1,387 @@
+"""One line a request in the combined format, written in batches by a thread of its own.
+
+What lives here: the line, the file, and the thread between them. What may not: anything that could make a request wait.
+Under load the lines of a few requests are made together, by the caller that brings the last: what they are made of, and
+the code that makes them, are in the processor's cache then. A line by itself costs twice as much, and so does a record
+that lies about until the writer comes. All else is done by the writer, so a stalled disk stalls nobody.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import select
+import stat
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from functools import lru_cache
+from math import floor
+from typing import Protocol
+
+from twisted.logger import Logger
+
+from twisted_wsgiref._threads.forks import drop, tell
+
+from .record import Facts
+
+# Long enough to join the lines of a busy moment into one write, too short for someone who watches the file to notice.
+GATHER_SECONDS = 0.05
+# So many lines are made together; from 8 on the gain is the same.
+TOGETHER = 16
+# One write, in octets: a thousand lines and more. Beyond it the next follows at once.
+PIECE = 256 * 1024
+# What a disk or pipe that takes nothing may pile up, in octets: some seconds of a very busy server.
+MOST_WAITING = 32 * 1024 * 1024
+# A disk that is full again and again is told of once in this time.
+QUIET_SECONDS = 10.0
+# How long `close` waits for a disk that takes nothing.
+CLOSE_SECONDS = 2.0
+# How long the writer waits at the end for a thread that is making lines, before it looks again.
+MOMENT = 0.001
+
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_UNSAFE = re.compile(r"[^ !#-\[\]-~]")
+_UNSAFE_WORD = re.compile(r"[^!#-\[\]-~]")  # Outside of quotes a space would begin the next field.
+
+
+class Sink(Protocol):
+    """What takes the lines: an unbuffered binary stream. `write` returns how many octets it took, None for none."""
+
+    def write(self, data: bytes, /) -> int | None: ...
+
+    def close(self) -> None: ...
+
+
+def _escaped(found: re.Match[str]) -> str:
+    character = found.group()
+    data = character.encode("latin-1" if character <= "\xff" else "utf-8", "surrogatepass")
+    return "".join(f"\\x{octet:02x}" for octet in data)
+
+
+def _quoted(text: str) -> str:
+    if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
+        return text or "-"
+    return _UNSAFE.sub(_escaped, text)
+
+
+def _word(text: str | None) -> str:
+    return _UNSAFE_WORD.sub(_escaped, text or "-")
+
+
+# Few clients make most lines, and many of them in the same second.
+@lru_cache(maxsize=256)
+def _start_of_line(peer: str | None, user: str, when: str) -> str:
+    return f'{_word(peer)} - {_word(user)} [{when}] "'
+
+
+@lru_cache(maxsize=256)
+def _end_of_line(referer: str, agent: str) -> str:
+    return f' "{_quoted(referer)}" "{_quoted(agent)}"\n'
+
+
+def format_time(seconds: int) -> str:
+    """Return a time as Apache writes it, in the local zone: ``10/Oct/2000:13:55:36 -0700``."""
+    local = time.localtime(seconds)
+    sign, minutes = ("-" if local.tm_gmtoff < 0 else "+"), abs(local.tm_gmtoff) // 60
+    return (
+        f"{local.tm_mday:02}/{_MONTHS[local.tm_mon - 1]}/{local.tm_year}:{local.tm_hour:02}:{local.tm_min:02}:"
+        f"{local.tm_sec:02} {sign}{minutes // 60:02}{minutes % 60:02}"
+    )
+
+
+def format_line(facts: Facts, when: str) -> str:
+    """Return `facts` as a line of the combined format: printable ASCII, all else and ``"`` and ``\\`` as ``\\xNN``.
+
+    Format: ``%h - %u [%t] "%r" %>s %b "%{Referer}i" "%{User-Agent}i"`` of Apache's mod_log_config. A client that
+    left before its answer began has status 499, nginx's number for it, because tools expect three digits.
+    """
+    peer, line, status, octets, _, _, referer, agent, user = facts
+    # A call of `_quoted` less for most lines.
+    if not (line and line.isascii() and line.isprintable() and '"' not in line and "\\" not in line):
+        line = _quoted(line)
+    return f'{_start_of_line(peer, user, when)}{line}" {status or 499} {octets or "-"}{_end_of_line(referer, agent)}'
+
+
+class AccessLog:
+    """An observer that keeps what is told of each exchange as a line in a file.
+
+    `target` is a path, ``-`` for standard output, or a `Sink`. Raises `OSError` where a path can not be opened.
+    Lines that can not be written are counted, and `say` is told once when it begins and once when it is well again.
+    What finishes in the same moment in several threads may be written in any order.
+
+    Any thread may call it, but no signal handler; nobody waits. `reopen` and `close` are for the main thread.
+    """
+
+    def __init__(self, target: str | Sink, *, say: Callable[[str], None] | None = None) -> None:
+        self._path = None if not isinstance(target, str) or target == "-" else os.path.abspath(target)
+        self._say = say or _say
+        # What has come. Added to by any thread, emptied by whoever makes lines of it.
+        self._records: deque[Facts] = deque()
+        # As long as the number of threads that have taken records and not yet added their lines.
+        self._making: list[None] = []
+        # Lines. Added to by any thread, emptied by the writer.
+        self._waiting = bytearray()
+        self._most_waiting = MOST_WAITING
+        self._bell = threading.Lock()  # held by the writer; released by who adds a record and finds it asleep
+        self._bell.acquire()
+        self._asleep = True  # or not begun
+        # A second's start and end, and how it is written; whichever thread comes second writes the same.
+        self._second = (0.0, 0.0, "")
+        self._stop = threading.Event()
+        self._reopen = False
+        self._writer: threading.Thread | None = None
+        self._lock = threading.Lock()  # Held to start or wake the thread, and to count what found too much waiting.
+        self._overflowed = 0
+        if self._path is not None:
+            self._sink: Sink = _open(self._path)
+        elif isinstance(target, str):
+            self._sink = open(_standard_output(), "wb", buffering=0, closefd=False)  # noqa: SIM115
+        else:
+            self._sink = target
+        tell(self)
+        # The writer's own.
+        self._lost = 0
+        self._ailing = False
+        self._torn = False
+        self._quiet_until = 0.0
+
+    # ---- Any thread ----------------------------------------------------------------------------------------------
+
+    def observe_facts(self, facts: Facts) -> None:
+        """Have `facts` written soon. Called by any thread; never waits."""
+        records = self._records
+        records.append(facts)
+        try:
+            if len(records) >= TOGETHER:
+                self._make_lines(TOGETHER)
+        finally:
+            # First what is to be written, then a look whether the writer sleeps. It first says so, and then looks.
+            if self._asleep:
+                self._wake()
+
+    def _make_lines(self, most: int) -> None:
+        """Make lines of at most so many records. Called by any thread.
+
+        Nothing is locked: a thread that is interrupted here holds up nobody, and who brings one record makes no more
+        lines than `TOGETHER`, however many others come meanwhile.
+        """
+        records, lines = self._records, []
+        self._making.append(None)
+        try:
+            start, end, when = self._second
+            for _ in range(most):
+                try:
+                    facts = records.popleft()
+                except IndexError:  # other threads were faster
+                    break
+                finished = facts[4]
+                if not start <= finished < end:
+                    start, end, when = self._begin_second(finished)
+                lines.append(format_line(facts, when))
+        finally:
+            self._add(lines)
+            self._making.pop()
+
+    def _add(self, lines: list[str]) -> None:
+        waiting = self._waiting
+        if len(waiting) < self._most_waiting:
+            waiting += "".join(lines).encode("ascii")
+        else:
+            with self._lock:
+                self._overflowed += len(lines)
+
+    def _begin_second(self, now: float) -> tuple[float, float, str]:
+        start = floor(now)
+        self._second = float(start), start + 1.0, format_time(start)
+        return self._second
+
+    def _wake(self) -> None:
+        with self._lock:
+            if not self._asleep or (self._stop.is_set() and self._writer is None):
+                return
+            self._asleep = False
+            if self._writer is not None:
+                self._bell.release()
+                return
+            thread = threading.Thread(target=self._run, name="access-log", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # no thread is to be had now: the next line tries again
+                self._asleep = True
+            else:
+                self._writer = thread
+
+    # ---- The main thread -----------------------------------------------------------------------------------------
+
+    def reopen(self) -> None:
+        """Make the writer open its path anew before the next line: log rotation. Safe in a signal handler."""
+        self._reopen = True
+
+    def close(self, timeout: float = CLOSE_SECONDS) -> bool:
+        """Write what has come so far and end the thread; say whether all that was done within `timeout` seconds.
+
+        Records that come later are dropped. Called by the main thread.
+        """
+        self._stop.set()
+        with self._lock:
+            writer = self._writer
+        if writer is None:
+            self._end()
+            return not self._records and not self._waiting
+        self._wake()
+        writer.join(timeout)
+        return not writer.is_alive()
+
+    def forked(self, heir: bool) -> None:
+        """Have another writer, later, if this is the `heir`; else write nothing. Called in the child of a fork.
+
+        Locks may have been held by threads that are not here, so there are others.
+        """
+        self._lock, self._bell, self._stop = threading.Lock(), threading.Lock(), threading.Event()
+        self._bell.acquire()
+        self._writer, self._asleep = None, True
+        self._making.clear()
+        if not heir:
+            self._stop.set()
+            self._records.clear()
+            self._waiting.clear()
+            self._most_waiting = 0
+            if self._path is not None:
+                drop([self._sink.fileno()])  # type: ignore[attr-defined]
+
+    # ---- The writer's thread -------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while self._wait():
+            if len(self._waiting) < PIECE:
+                self._stop.wait(GATHER_SECONDS)
+            try:
+                self._make_lines(len(self._records))
+                lines = self._take()
+                if lines:
+                    self._write(lines)
+            except Exception:  # a sink or `say` of somebody else's, or a record that is none
+                _log.failure("the access log goes on, but not all of it was written")
+        if self._lost:
+            self._say_lost("the access log is closed; ")
+        self._end()
+
+    def _end(self) -> None:
+        self._most_waiting = 0  # what comes now must not pile up
+        with suppress(OSError):
+            self._sink.close()
+
+    def _wait(self) -> bool:
+        """Wait for something to write; return False once there will be none."""
+        while not self._records:
+            # First who is making lines, then the lines: those of who has just been through are there.
+            made = not self._making
+            if self._waiting:
+                break
+            if self._stop.is_set():
+                if made:
+                    return False
+                time.sleep(MOMENT)
+                continue
+            self._asleep = True
+            if self._records or self._waiting or self._stop.is_set():
+                self._wake()
+            self._bell.acquire()
+        return True
+
+    def _take(self) -> bytes:
+        """Take whole lines for one write: other processes may write to the same file."""
+        waiting = self._waiting
+        end = waiting.rfind(b"\n", 0, PIECE) + 1 or waiting.find(b"\n") + 1
+        lines = bytes(waiting[:end])
+        del waiting[:end]
+        return lines
+
+    def _write(self, lines: bytes) -> None:
+        if self._reopen and self._path is not None:
+            self._reopen = False
+            self._open_anew(self._path)
+        # What a full disk broke off must not run into the next line.
+        data = b"\n" * self._torn + lines
+        rest, error = _write_all(self._sink, data)
+        written = len(data) - len(rest)
+        if written:
+            self._torn = data[written - 1 : written] != b"\n"
+        with self._lock:
+            overflowed, self._overflowed = self._overflowed, 0
+        self._lost += rest[-len(lines) :].count(b"\n") + overflowed
+        if error is not None or overflowed:
+            self._say_ill(str(error.strerror or error) if error is not None else "they are not taken fast enough")
+        elif self._ailing and not self._waiting:
+            self._ailing = False
+            self._say_lost("the access log is written again; ")
+
+    def _say_ill(self, reason: str) -> None:
+        now = time.monotonic()
+        if not self._ailing and now >= self._quiet_until:
+            self._ailing, self._quiet_until = True, now + QUIET_SECONDS
+            self._say(f"the access log can not be written, lines are lost: {reason}")
+
+    def _say_lost(self, before: str = "") -> None:
+        lost, self._lost = self._lost, 0
+        self._say(f"{before}{lost} {'line of it was' if lost == 1 else 'lines of it were'} lost")
+
+    def _open_anew(self, path: str) -> None:
+        try:
+            sink = _open(path)
+        except OSError as error:
+            self._say(f"the access log {path} can not be opened anew, the old file is still written: {error.strerror}")
+            return
+        old, self._sink, self._torn = self._sink, sink, False
+        with suppress(OSError):  # as a network's file system says that what was written before is lost
+            old.close()
+
+
+def _open(path: str) -> Sink:
+    # "ab": each write goes to the end, also when a rotating tool has cut the file short.
+    return open(path, "ab", buffering=0)
+
+
+def _most_at_once(sink: Sink) -> int:
+    """Return how many octets `sink` takes as a whole, whoever else writes to it: a pipe, few."""
+    try:
+        is_pipe = stat.S_ISFIFO(os.fstat(sink.fileno()).st_mode)  # type: ignore[attr-defined]
+    except (AttributeError, OSError, ValueError):
+        return sys.maxsize
+    return getattr(select, "PIPE_BUF", 512) if is_pipe else sys.maxsize  # 512: POSIX's least
+
+
+def _standard_output() -> int:
+    """Return the descriptor, not `sys.stdout`, which Twisted replaces by its own log."""
+    return sys.__stdout__.fileno() if sys.__stdout__ is not None else 1
+
+
+def _write_all(sink: Sink, data: bytes) -> tuple[bytes, OSError | None]:
+    """Write `data`, in one call unless the sink takes only a part; return what is left, and what stopped it."""
+    most, start = _most_at_once(sink), 0
+    try:
+        while start < len(data):
+            end = len(data)
+            if end - start > most:
+                end = data.rfind(b"\n", start, start + most) + 1 or data.find(b"\n", start) + 1 or end
+            taken = sink.write(data[start:end])
+            if not taken:
+                return data[start:], BlockingIOError(errno.EAGAIN, "nothing is taken now")
+            start += taken
+    except OSError as error:
+        return data[start:], error
+    except Exception as error:  # of a closed file, or of a sink of somebody else's
+        return data[start:], OSError(errno.EBADF, str(error))
+    return b"", None
+
+
+_log = Logger()
+
+
+def _say(line: str) -> None:
+    _log.warn("{line}", line=line)

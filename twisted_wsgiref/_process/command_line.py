@@ -1,0 +1,386 @@
+"""What ``twistd wsgiref``, ``twist wsgiref`` and ``python -m twisted_wsgiref`` understand and start.
+
+What lives here: the words of the command line, the service made from them, and the one line that each mistake gets.
+What may not: anything that an embedding program needs; that is `service`.
+"""
+
+from __future__ import annotations
+
+import getopt
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from typing import Any, ClassVar, NoReturn
+
+from twisted.application.reactors import getReactorTypes
+from twisted.internet import default
+from twisted.python.usage import Options as UsageOptions
+from twisted.python.usage import UsageError
+
+from twisted_wsgiref import __version__
+from twisted_wsgiref._connection.listening import ListenError, endpoint_of_address, parse_endpoint
+from twisted_wsgiref._observe.access_log import AccessLog
+from twisted_wsgiref.service import WSGIService
+from twisted_wsgiref.settings import SettingError, Settings
+
+from . import configuration
+from .beginning import Beginning, Terminal
+from .identity import identity_of
+from .link import Orders
+from .listeners import Listeners, activated, has_descriptors
+from .loading import LoadError, check_module, load_application
+from .notify import Notifier
+from .parent import ParentService
+from .process import CommandLineService, ParentProcess, ServingService
+from .runner import Runner
+from .signals import Ending
+from .supervisor import Patience
+from .terminal import Modes, can_prompt, pass_over_breakpoints
+from .watching import Watch, check_installed
+from .words import FLAGS, PARAMETERS, joined, mistake, option
+
+# gunicorn's default, and the port of Django's and of most tutorials; only this machine, until somebody says otherwise.
+DEFAULT_ENDPOINT = "tcp:8000:interface=127.0.0.1"
+# The command that is installed, which is ``python -m twisted_wsgiref``.
+SCRIPT = "twisted-wsgiref"
+DEMO = "twisted_wsgiref.simple_server:demo_app"
+
+
+class Options(UsageOptions):
+    """The command line: ``[options] [MOD:APP]``, options before or after.
+
+    After `parseOptions`: ``self["app"]`` is the application's spec or None, ``self["endpoints"]`` the endpoint
+    strings, ``self["settings"]`` the `Settings`. Raises `UsageError`; below twistd or twist, which would print their
+    whole help, `SystemExit` with one line instead.
+    """
+
+    synopsis = "[options] [MOD:APP]"
+    longdesc = (
+        "Serves a WSGI application: MOD:APP is the module and the name of the application in it, MOD:FACTORY() what a "
+        "factory returns, MOD alone its application or app. Modules in the current directory can be named. Without an "
+        f"application a demo page is served; without --listen and --port, on {DEFAULT_ENDPOINT}."
+    )
+    optFlags: ClassVar[list[list[Any]]] = [
+        ["check-config", None, "print the settings in effect and where each came from, and exit"],
+        *FLAGS,
+    ]
+    optParameters: ClassVar[list[list[Any]]] = [
+        ["app", "a", None, "the application: MOD:APP, MOD:FACTORY() or MOD (default: a demo page)"],
+        ["config", "c", None, "a TOML file with settings, or a pyproject.toml with [tool.twisted_wsgiref]"],
+        *PARAMETERS,
+    ]
+
+    # Handed in, so that tests have their own.
+    environ: Mapping[str, str] = os.environ
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self["endpoints"] = []
+
+    @property
+    def command(self) -> str:
+        """What the user typed to get here; begins the line of each mistake."""
+        if self.parent is None:
+            typed = os.path.basename(sys.argv[0]).removesuffix(".exe")
+            return typed if typed == SCRIPT else "twisted_wsgiref"
+        return f"{os.path.basename(sys.argv[0])} {self.parent.subCommand or 'wsgiref'}"
+
+    @property
+    def daemonises(self) -> bool:
+        """Whether this is a twistd that will leave its terminal. twist and ``python -m`` never do."""
+        parent: dict[str, Any] = self.parent or {}
+        return "nodaemon" in parent and not parent["nodaemon"] and not parent.get("debug")
+
+    @property
+    def leaves(self) -> bool:
+        """Whether this is a twistd that will be another process before it serves, with the files that are here now."""
+        parent: dict[str, Any] = self.parent or {}
+        return self.daemonises and not parent.get("chroot")
+
+    @property
+    def relayed(self) -> frozenset[int]:
+        """Which descriptors of workers have to be read and put into twistd's log, since it is not in the terminal."""
+        parent: dict[str, Any] = self.parent or {}
+        if self.daemonises:
+            return frozenset({1, 2})
+        elsewhere = bool(parent.get("syslog")) or parent.get("logfile") not in (None, "-")
+        return frozenset({2}) if elsewhere else frozenset()
+
+    @property
+    def told_another(self) -> bool:
+        """Whether this is a twistd that was told itself who to become."""
+        parent: dict[str, Any] = self.parent or {}
+        return any(parent.get(each) is not None for each in ("uid", "gid"))
+
+    def opt_listen(self, endpoint: str) -> None:
+        """Listen on this endpoint, as tcp:8000, unix:/run/app.sock or ssl:443:privateKey=key.pem; may be repeated."""
+        if not endpoint.strip():
+            raise UsageError("--listen is empty: it has to be an endpoint, as tcp:8000 or unix:/run/app.sock")
+        self["endpoints"].append(endpoint)
+
+    opt_l = opt_listen
+
+    def opt_bind(self, address: str) -> None:
+        """Listen on HOST:PORT, :PORT or unix:PATH, as gunicorn's users write it; may be repeated."""
+        endpoint = address if address.startswith("unix:") else endpoint_of_address(address)
+        if endpoint is None:
+            raise UsageError(f"--bind is {address!r}: it has to be HOST:PORT, :PORT or unix:PATH; see also --listen")
+        self["endpoints"].append(endpoint)
+
+    opt_b = opt_bind
+
+    def opt_port(self, port: str) -> None:
+        """Listen on this TCP port of every interface: short for --listen tcp:PORT."""
+        try:
+            self["endpoints"].append(configuration.endpoint_of(port, "--port"))
+        except SettingError as error:
+            raise UsageError(str(error)) from None
+
+    opt_p = opt_port
+    opt_h = UsageOptions.opt_help
+
+    def opt_version(self) -> NoReturn:
+        """Print the version and exit."""
+        print(f"twisted_wsgiref {__version__}")
+        sys.exit(0)
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """Read the words, options before or after the application."""
+        words = list(sys.argv[1:] if options is None else options)
+        try:
+            # The last but one word of a shell that asks for completions; Twisted answers it itself.
+            super().parseOptions(words if "--_shell-completion" in words else self._options_first(words))  # type: ignore[no-untyped-call]
+        except UsageError as error:
+            if self.parent is None:
+                raise
+            refuse(self, str(error))
+
+    def _options_first(self, words: list[str]) -> list[str]:
+        """Return `words` with the application last: Twisted reads no option after it, but gunicorn's users do."""
+        try:
+            found, rest = getopt.gnu_getopt(words, self.shortOpt, self.longOpt)
+        except getopt.error as error:
+            raise UsageError(mistake(error, self.longOpt)) from None
+        found = joined(found)
+        ordered: list[str] = []
+        for name, value in found:
+            takes_value = f"{name[2:]}=" in self.longOpt or f"{name[1:]}:" in self.shortOpt
+            if takes_value and value.startswith("--") and {value[2:], f"{value[2:]}="} & set(self.longOpt):
+                # Other servers have flags of the same names, as --access-log.
+                raise UsageError(f"{name} needs a value, and {value} is an option; --help lists all")
+            ordered += [name, value] if takes_value else [name]
+        return [*ordered, "--", *rest]
+
+    def parseArgs(self, *words: str) -> None:
+        """Take the application where it is given without --app."""
+        if len(words) + (self["app"] is not None) > 1:
+            extra = words[-1]
+            remark = " (an address is for --bind)" if endpoint_of_address(extra) else ""
+            raise UsageError(f"there is already an application, so what is {extra!r}{remark}?")
+        if words:
+            self["app"] = words[0]
+
+    def postOptions(self) -> None:
+        """Make the settings of what was said here, in the environment, and in a file."""
+        try:
+            found = self._configured()
+        except SettingError as error:
+            raise UsageError(str(error)) from None
+        self["configuration"] = found
+        self["app"], self["endpoints"], self["settings"] = found.app, found.endpoints, found.settings
+        if self.daemonises and found.settings.access_log == "-":
+            raise UsageError("--access-log is '-': a daemon has no standard output; give a path, or twistd -n")
+        if self["check-config"]:
+            self._check()
+
+    def _configured(self) -> configuration.Configuration:
+        words: dict[str, str] = {}
+        for name, usual in configuration.defaults().items():
+            said = self.get(option(name))
+            if usual is False:
+                if said or self[f"no-{option(name)}"]:
+                    words[name] = "yes" if said else "no"
+            elif said is not None:
+                words[name] = said
+        path = self["config"] or self.environ.get(configuration.CONFIG)
+        fallback = {}
+        if self.daemonises:
+            fallback["access_log"] = configuration.Given("off", "default of a daemon", "--access-log")
+        return configuration.configure(
+            configuration.from_line(words, self["endpoints"]),
+            self.environ,
+            _table(path, "--config" if self["config"] else configuration.CONFIG) if path else {},
+            fallback,
+            endpoint=DEFAULT_ENDPOINT,
+        )
+
+    def _check(self) -> NoReturn:
+        """Print what is in effect, and end the process; raises `UsageError` for what could never be served."""
+        # Late: twistd's --reactor has to come before it; and here no other one can any more.
+        from twisted.internet import reactor
+
+        for endpoint in self["endpoints"]:
+            try:
+                parse_endpoint(reactor, endpoint)
+            except ListenError as error:
+                raise UsageError(str(error)) from None
+        found: configuration.Configuration = self["configuration"]
+        try:
+            # Whoever checks need not be root, but whoever starts it.
+            identity_of(found.user, found.group, root=True)
+        except SettingError as error:
+            raise UsageError(str(error)) from None
+        print(found.text())
+        sys.exit(0)
+
+
+def _table(path: str, named: str) -> dict[str, configuration.Given]:
+    try:
+        with open(path, "rb") as file:
+            content = file.read()
+    except OSError as error:
+        raise SettingError(f"{named} is {path!r}: {error.strerror or error}") from None
+    return configuration.from_file(path, content)
+
+
+def refuse(options: Options, line: str, traceback: str = "") -> NoReturn:
+    """End the process with status 1 and `line` on standard error, after the application's own `traceback`."""
+    if traceback:
+        sys.stderr.write(traceback)
+    raise SystemExit(f"{options.command}: {line}")
+
+
+def makeService(options: Options) -> CommandLineService:
+    """Return the service that the options ask for.
+
+    Raises `SystemExit`, with the one line that says why, where there is none. The application is imported here, unless
+    twistd is to become a daemon first: threads that the import starts would not come with it.
+    """
+    # Late: twistd's --reactor has to come before it.
+    from twisted.internet import reactor
+
+    ending = Ending(reactor)
+    settings: Settings = options["settings"]
+    for endpoint in options["endpoints"]:
+        try:
+            parse_endpoint(reactor, endpoint)
+        except ListenError as error:
+            refuse(options, str(error))
+    found: configuration.Configuration = options["configuration"]
+    notifier = Notifier.taken_from(os.environ)
+    apart = found.user or found.group or found.reload  # The application is not to be imported here and now.
+    if apart or settings.workers > 1 or settings.max_requests or settings.max_rss:
+        return _make_parent(options, ending, reactor, notifier)
+    runner = Runner(reactor)
+    spec, directory = options["app"] or DEMO, os.getcwd()
+    beginning = Beginning(runner)
+    application = _not_imported
+    if options.daemonises or not can_prompt():
+        pass_over_breakpoints()
+    ending.call_last(Modes().restore)
+    try:
+        if options.leaves:
+            check_module(spec, directory)
+            beginning = Beginning(runner, Terminal(), partial(load_application, spec, directory))
+        else:
+            application = load_application(spec, directory)
+            runner.settle()
+    except LoadError as error:
+        refuse(options, str(error), error.traceback)
+    access_log = _open_access_log(options, settings.access_log)
+    service = WSGIService(
+        application,
+        options["endpoints"],
+        settings,
+        reactor=reactor,
+        observers=() if access_log is None else (access_log,),
+    )
+    return ServingService(service, options, access_log, ending, reactor, notifier, beginning)
+
+
+def _not_imported(environ: object, start_response: object) -> NoReturn:
+    """Stand for the application until it is imported, before the first request."""
+    raise RuntimeError("the application is not imported")
+
+
+def _make_parent(options: Options, ending: Ending, reactor: Any, notifier: Notifier) -> CommandLineService:
+    """Return the parent of worker processes. No application is imported: each worker does that for itself."""
+    settings: Settings = options["settings"]
+    if not has_descriptors():
+        refuse(options, "--workers: this system can not hand sockets to other processes; leave it at 1")
+    found: configuration.Configuration = options["configuration"]
+    try:
+        identity = identity_of(found.user, found.group, root=os.geteuid() == 0)
+        if identity is not None and options.told_another:
+            refuse(options, "--user, --group: twistd has --uid or --gid already; say it once")
+        if found.reload:
+            check_installed()
+    except SettingError as error:
+        refuse(options, str(error))
+    if identity is None and not options.told_another:
+        access_log = _open_access_log(options, settings.access_log)
+        if access_log is not None:
+            access_log.close()  # Each worker opens its own; this one was to find a mistake before it is a daemon.
+    patience = Patience(start=settings.start_timeout, beat=settings.watchdog, grace=settings.grace)
+    modes = _modes_of_terminal(options, found)
+    if modes is not None:
+        # Somebody may sit at a prompt for as long as it takes, also in the reactor's thread, and at import.
+        settings = replace(settings, request_timeout=0.0)
+        patience = replace(patience, start=0.0, beat=0.0)
+        ending.call_last(modes.restore)
+    orders = Orders(
+        number=0,
+        slot=0,
+        app=options["app"],
+        endpoints=list(options["endpoints"]),
+        settings=asdict(settings),
+        reactor=_reactor_name(reactor),
+        sockets=[],
+        path=None,
+        activated=activated(),
+        at_terminal=modes is not None,
+    )
+    service = ParentService(
+        reactor,
+        Listeners(reactor, options["endpoints"], parse_endpoint, settings.backlog),
+        orders,
+        workers=settings.workers,
+        patience=patience,
+        relay=options.relayed,
+        patient=bool(found.reload),
+        terminal=modes,
+    )
+    if found.reload:
+        reload = partial(reactor.callFromThread, service.supervisor.reload)
+        watch = Watch(os.getcwd(), found.reload_include, reload)
+        reactor.callWhenRunning(watch.start)
+        reactor.addSystemEventTrigger("before", "shutdown", watch.stop)
+    beginning = Beginning(terminal=Terminal() if options.daemonises else None)
+    return ParentProcess(service, options, ending, reactor, notifier, identity, beginning)
+
+
+def _modes_of_terminal(options: Options, found: configuration.Configuration) -> Modes | None:
+    """Return the terminal's modes where somebody develops at it, and one worker may have it; else None."""
+    attended = found.reload and found.settings.workers == 1 and not options.daemonises and can_prompt()
+    return Modes() if attended else None
+
+
+def _reactor_name(reactor: Any) -> str:
+    """Return the word for ``--reactor`` that makes such a reactor, "" for the default and for one that has none."""
+    if default.install.__module__ == type(reactor).__module__:
+        return ""
+    found: list[Any] = [
+        each for each in getReactorTypes() if getattr(each, "moduleName", "") == type(reactor).__module__
+    ]
+    return found[0].shortName if found else ""
+
+
+def _open_access_log(options: Options, target: str) -> AccessLog | None:
+    if target in ("off", ""):
+        return None
+    try:
+        return AccessLog(target)
+    except OSError as error:
+        refuse(options, f"--access-log is {target!r}: {error.strerror or error}")

@@ -1,0 +1,303 @@
+"""Each setting from wherever it may be given, and where it came from: values and their sources, as a pure function.
+
+What lives here: the order of precedence (command line, environment, old habits, file, default), how each place writes
+a value, and the line that each mistake gets. What may not: `os.environ`, the command line, and the file system, whose
+contents are handed in. Called in the main thread.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any, Final, NamedTuple
+
+from twisted_wsgiref.settings import SettingError, Settings, from_words, knobs
+
+from .hints import hint
+from .knobs import KIB, Knob, parse_truth, parse_words
+
+PREFIX: Final = "TWISTED_WSGIREF_"
+# Names the file, so it can not stand in it.
+CONFIG: Final = f"{PREFIX}CONFIG"
+DEFAULT: Final = "default"
+
+# What can be set and is no field of `Settings`: it is said to the process, and no embedding program needs it.
+EXTRAS: Final[dict[str, Knob]] = {
+    "app": Knob("the application: MOD:APP, MOD:FACTORY() or MOD", str),
+    "listen": Knob(
+        "endpoints to listen on, as tcp:8000 or unix:/run/app.sock; a variable parts them by blanks", parse_words
+    ),
+    "port": Knob("TCP port of every interface, short for the endpoint tcp:PORT", str),
+    "user": Knob("become this user, with its groups, once the endpoints are bound", str),
+    "group": Knob("become this group, instead of the groups of the user", str),
+    "reload": Knob("start anew whenever a file of the application changes", parse_truth),
+    "reload_include": Knob("names of more files than *.py that are watched, as *.html", parse_words),
+}
+# Variables that other servers and platforms have made a habit, and what they set here.
+_HABITS: Final = {"workers": "WEB_CONCURRENCY", "port": "PORT", "trusted_proxy": "FORWARDED_ALLOW_IPS"}
+_COLUMN: Final = 48
+
+
+class Given(NamedTuple):
+    """One setting as somebody gave it: the `word`, where it came from (`source`), and what a mistake is `named`."""
+
+    word: str
+    source: str
+    named: str
+
+
+Layer = Mapping[str, Given]
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What is in effect. `sources` has, for each setting, where it came from."""
+
+    settings: Settings
+    app: str | None
+    endpoints: list[str]
+    user: str
+    group: str
+    reload: bool
+    reload_include: tuple[str, ...]
+    sources: Mapping[str, str]
+
+    def text(self) -> str:
+        """Return what ``--check-config`` prints: a setting a line, as TOML, its source as the comment."""
+        lines = []
+        values: dict[str, Any] = {"app": self.app, "listen": self.endpoints, "user": self.user, "group": self.group}
+        values |= {"reload": self.reload, "reload_include": self.reload_include}
+        values |= {name: getattr(self.settings, name) for name in knobs()}
+        for name, value in values.items():
+            unset = value is None or (value == "" and name in EXTRAS)
+            line = f"# {name} is not set" if unset else f"{name} = {_toml(value, sizes=_is_size(name))}"
+            lines.append(f"{line:<{_COLUMN}}  # {self.sources[name]}")
+        lines.append(f"# would serve {self.app or 'the demo page'} on {', '.join(self.endpoints)}")
+        return "\n".join(lines)
+
+
+def defaults() -> dict[str, Any]:
+    """Return what can be set, and the default of each; its type says what may be given."""
+    extras: dict[str, Any] = dict.fromkeys(EXTRAS, "") | {"listen": (), "reload": False, "reload_include": ()}
+    return extras | {name: getattr(Settings(), name) for name in knobs()}
+
+
+def place(name: str) -> Knob:
+    """Return what the world is told of the setting `name`."""
+    return EXTRAS[name] if name in EXTRAS else knobs()[name]
+
+
+def configure(
+    line: Layer,
+    environ: Mapping[str, str],
+    table: Layer,
+    fallback: Layer,
+    *,
+    endpoint: str,
+) -> Configuration:
+    """Return what is in effect: `line` before `environ`, then what other servers read of it, `table`, and `fallback`.
+
+    `endpoint` is where to listen if nobody says. Raises `SettingError`, naming the place of the mistake.
+    """
+    layers = [line, from_environment(environ), from_habits(environ), table, fallback]
+    chosen: dict[str, Given] = {}
+    for layer in reversed(layers):
+        if layer.keys() & {"listen", "port"}:
+            # Where to listen is one question: whoever answers it in either way answers all of it.
+            chosen.pop("listen", None)
+            chosen.pop("port", None)
+        chosen.update(layer)
+    extras = {name: _read(name, given) for name, given in chosen.items() if name in EXTRAS}
+    sources = dict.fromkeys((*EXTRAS, *knobs()), DEFAULT) | {name: given.source for name, given in chosen.items()}
+    endpoints = [*extras.get("listen", ()), *extras.get("port", ())]
+    where = dict.fromkeys(chosen[each].source for each in ("listen", "port") if each in chosen)
+    sources["listen"] = " and ".join(where) or DEFAULT
+    return Configuration(
+        settings=_settings({name: given for name, given in chosen.items() if name not in EXTRAS}),
+        app=extras.get("app") or None,
+        endpoints=endpoints or [endpoint],
+        user=extras.get("user", ""),
+        group=extras.get("group", ""),
+        reload=extras.get("reload", False),
+        reload_include=extras.get("reload_include", ()),
+        sources=sources,
+    )
+
+
+def _settings(chosen: Layer) -> Settings:
+    try:
+        return from_words({name: given.word for name, given in chosen.items()})
+    except SettingError as error:
+        raise SettingError(_relabelled(str(error), chosen)) from None
+
+
+def _relabelled(text: str, chosen: Layer) -> str:
+    """Return `text`, which begins with the name of a setting, with that as it was named where it was given."""
+    found = re.match(r"\w+", text)
+    given = chosen.get(found[0]) if found else None
+    return text if found is None or given is None else given.named + text[found.end() :]
+
+
+def _read(name: str, given: Given) -> Any:
+    if name == "listen":
+        return tuple(each for each in (given.word.split("\n") if "\n" in given.word else given.word.split()) if each)
+    if name == "port":
+        return tuple(endpoint_of(word, given.named) for word in given.word.split())
+    knob = EXTRAS[name]
+    try:
+        return knob.judged(knob.parse(given.word), defaults()[name])
+    except ValueError as error:
+        raise SettingError(f"{given.named} is {given.word!r}: {error}") from None
+
+
+def endpoint_of(port: str, named: str) -> str:
+    """Return the endpoint that is the TCP port `port` of every interface. Raises `SettingError`."""
+    if not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise SettingError(f"{named} is {port!r}: it has to be a number from 0 to 65535")
+    return f"tcp:{port}"
+
+
+# ---- The command line ----------------------------------------------------------------------------------------------
+
+
+def from_line(words: Mapping[str, str], endpoints: Sequence[str]) -> dict[str, Given]:
+    """Return what the command line says: `words` by setting, and the `endpoints` in their order."""
+    layer = {name: Given(word, "command line", f"--{name.replace('_', '-')}") for name, word in words.items()}
+    if endpoints:
+        # A line each: an endpoint may have blanks in it. The last is there so that one alone is read like that, too.
+        layer["listen"] = Given("\n".join(endpoints) + "\n", "command line", "--listen")
+    return layer
+
+
+# ---- The environment -----------------------------------------------------------------------------------------------
+
+
+def from_environment(environ: Mapping[str, str]) -> dict[str, Given]:
+    """Return what our own variables say. Raises `SettingError` for one that names no setting."""
+    known = {f"{PREFIX}{name.upper()}": name for name in (*EXTRAS, *knobs())}
+    layer = {}
+    for variable, word in environ.items():
+        if variable.startswith(PREFIX) and variable != CONFIG:
+            if variable not in known:
+                raise SettingError(f"{variable} names no setting{_hint_of_variable(variable, [*known, CONFIG])}")
+            layer[known[variable]] = Given(word, variable, variable)
+    return layer
+
+
+def _hint_of_variable(variable: str, known: Sequence[str]) -> str:
+    found = hint(variable.removeprefix(PREFIX), [each.removeprefix(PREFIX) for each in known])
+    return found.replace("did you mean ", f"did you mean {PREFIX}")
+
+
+def from_habits(environ: Mapping[str, str]) -> dict[str, Given]:
+    """Return what the variables say that platforms set for any server.
+
+    An empty WEB_CONCURRENCY or PORT says nothing; an empty FORWARDED_ALLOW_IPS, as gunicorn's, that nobody is believed.
+    """
+    layer = {}
+    for name, variable in _HABITS.items():
+        word = environ.get(variable)
+        if word is not None and (word or name == "trusted_proxy"):
+            layer[name] = Given(word, variable, variable)
+    return layer
+
+
+# ---- The file ------------------------------------------------------------------------------------------------------
+
+
+def from_file(path: str, content: bytes) -> dict[str, Given]:
+    """Return what the TOML file at `path` says: at its top, or in ``[tool.twisted_wsgiref]`` of a pyproject.toml.
+
+    Raises `SettingError` for what is no TOML, names no setting, or has a value of the wrong type.
+    """
+    table = _parsed(path, content)
+    prefix = ""
+    if PurePath(path).name == "pyproject.toml":
+        tool = table.get("tool")
+        table = tool.get("twisted_wsgiref") if isinstance(tool, dict) else None
+        prefix = "tool.twisted_wsgiref."
+        if not isinstance(table, dict):
+            raise SettingError(f"{path} has no table [tool.twisted_wsgiref]")
+    layer: dict[str, Given] = {}
+    for key, value in table.items():
+        name, named = key.replace("-", "_"), f"{path}: {prefix}{key}"
+        if name not in EXTRAS and name not in knobs():
+            raise SettingError(f"{named} names no setting{hint(name, (*EXTRAS, *knobs()))}")
+        if name in layer:
+            raise SettingError(f"{named} is there twice, with - and with _")
+        layer[name] = Given(_word(name, value, named), f"{path}:{prefix}{key}", named)
+    return layer
+
+
+def _parsed(path: str, content: bytes) -> Any:
+    # Late: most processes have no file.
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        return tomllib.loads(content.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise SettingError(f"{path} is not UTF-8: octet {error.start} of it is {content[error.start]:#04x}") from None
+    except tomllib.TOMLDecodeError as error:
+        remark = "" if path.endswith(".toml") else ", which the settings have to be written in"
+        raise SettingError(f"{path} is not TOML{remark}: {error}") from None
+
+
+def _word(name: str, value: object, named: str) -> str:
+    """Return a value of TOML as it would be typed. Raises `SettingError` where it has the wrong type."""
+    default = defaults()[name]
+    if isinstance(value, str):
+        return f"{value}\n" if name == "listen" else value
+    if isinstance(value, bool):
+        if isinstance(default, bool):
+            return "yes" if value else "no"
+    elif isinstance(value, int | float):
+        whole = name == "port" or (isinstance(default, int) and not isinstance(default, bool))
+        if isinstance(default, float) or (whole and isinstance(value, int)):
+            return str(value)
+    elif isinstance(value, list) and all(isinstance(each, str) for each in value):
+        if isinstance(default, tuple):
+            return "\n".join([*value, ""]) if name == "listen" else ",".join(value)
+    elif isinstance(value, list) and name == "port" and all(type(each) is int for each in value):
+        return " ".join(str(each) for each in value)
+    raise SettingError(f"{named} is {_toml(value)}: {_wanted(name, default)} is wanted")
+
+
+def _wanted(name: str, default: object) -> str:
+    if name == "port":
+        return "a number"
+    if isinstance(default, bool):
+        return "true or false"
+    if isinstance(default, tuple):
+        return "a list of texts, in quotes,"
+    if isinstance(default, float):
+        return "a number of seconds"
+    if isinstance(default, int):
+        return 'a whole number, or text as "64k",' if _is_size(name) else "a whole number"
+    return "text, in quotes,"
+
+
+def _is_size(name: str) -> bool:
+    return name in knobs() and knobs()[name].unit == "octets"
+
+
+def _toml(value: object, *, sizes: bool = False) -> str:
+    """Return `value` as TOML writes it, for people."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_toml(each) for each in value)}]"
+    if isinstance(value, dict):
+        return "a table"
+    if sizes and isinstance(value, int):
+        for factor, letter in ((KIB**3, "g"), (KIB**2, "m"), (KIB, "k")):
+            if value and value % factor == 0:
+                return f'"{value // factor}{letter}"'
+    return str(value)

@@ -1,0 +1,105 @@
+"""Who this process becomes once its endpoints are bound: a user and a group without the rights of root.
+
+What lives here: names to numbers, and the three calls in the one order that works. Called in the main thread.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from twisted_wsgiref.settings import SettingError
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A user by number, with its group, all groups, and what the environment says of it."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+    environ: tuple[tuple[str, str], ...] = ()
+
+    def take(self) -> None:
+        """Become this. Groups first, the user last: after that the others could not be changed any more.
+
+        Raises `SettingError` where the system refuses, or lets us be root again.
+        """
+        if self.is_current():
+            return
+        try:
+            os.setgroups(self.groups)
+            os.setgid(self.gid)
+            os.setuid(self.uid)
+        except OSError as error:
+            raise SettingError(f"--user, --group: can not become {self.uid}:{self.gid}: {error.strerror}") from None
+        if self.uid and _can_be_root():
+            raise SettingError(f"--user: became {self.uid}, but could be root again")
+        os.environ.update(self.environ)
+
+    def is_current(self) -> bool:
+        """Return whether this process is that already, so that nothing has to be done."""
+        return {os.getuid(), os.geteuid()} == {self.uid} and {os.getgid(), os.getegid()} == {self.gid}
+
+
+def _can_be_root() -> bool:
+    try:
+        os.setuid(0)
+    except OSError:
+        return False
+    return True
+
+
+def identity_of(user: str, group: str, *, root: bool) -> Identity | None:
+    """Return who `user` and `group` are, each a name, a number or "" for no change; None where both are "".
+
+    Raises `SettingError` for a name that is not known, and for any change where we are not `root`.
+    """
+    if not user and not group:
+        return None
+    uid, gid, groups, environ = os.getuid(), os.getgid(), list[int](), list[tuple[str, str]]()
+    if user:
+        entry = _user(user)
+        uid = int(user) if entry is None else entry.pw_uid
+        if entry is not None:
+            gid = entry.pw_gid
+            environ = [("HOME", entry.pw_dir), ("USER", entry.pw_name), ("LOGNAME", entry.pw_name)]
+        elif not group:
+            raise SettingError(f"--user is {user!r}: a number that no user has, so --group has to be given too")
+    if group:
+        gid = _group(group)
+    groups = os.getgrouplist(environ[1][1], gid) if environ and not group else [gid]
+    found = Identity(uid, gid, tuple(groups), tuple(environ))
+    if not root and not found.is_current():
+        named = "--user" if user else "--group"
+        raise SettingError(f"{named} is {user or group!r}: only root can become somebody else")
+    return found
+
+
+def _user(name: str) -> Any:
+    # Late, as below: Windows has neither, and this module is imported there.
+    import pwd
+
+    try:
+        return pwd.getpwnam(name)
+    except KeyError:
+        pass
+    if not name.isascii() or not name.isdigit():
+        raise SettingError(f"--user is {name!r}: there is no such user")
+    try:
+        return pwd.getpwuid(int(name))
+    except (KeyError, OverflowError):
+        return None
+
+
+def _group(name: str) -> int:
+    import grp
+
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError:
+        pass
+    if not name.isascii() or not name.isdigit():
+        raise SettingError(f"--group is {name!r}: there is no such group")
+    return int(name)

@@ -1,0 +1,60 @@
+"""A worker's parent, watched by a thread: whatever the worker does, it does not live on without it.
+
+What lives here: the thread, and how long an orphan may go on. What may not: an orderly end, which is the worker's, as
+long as its reactor turns.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import socket
+import threading
+import time
+from typing import Final
+
+from twisted_wsgiref._threads.forks import drop, tell
+
+from .supervisor import CUT_SHORT, FAILED
+
+# Whoever has lost its parent has nobody to kill it in the end: port and process are gone within 6 seconds.
+ORPHAN_GRACE: Final = 4.0
+# An orderly end comes first; this much later, in seconds, it has not come.
+_MARGIN: Final = 1.0
+# Once the line is closed the parent is looked for this often, in seconds.
+_LOOK: Final = 0.5
+# Out of the way of whoever counts from 3, as systemd's protocol does.
+_OUT_OF_THE_WAY: Final = 64
+
+
+class Lifeline:
+    """Ends this process at the latest `ORPHAN_GRACE` and a second after the parent, at once before it `serves`.
+
+    `sock` is the line to the parent, whose pid is `parent`; it is not read. Made in the main thread.
+    """
+
+    def __init__(self, sock: socket.socket, parent: int) -> None:
+        self.serves = False
+        self._descriptor = fcntl.fcntl(sock.fileno(), fcntl.F_DUPFD_CLOEXEC, _OUT_OF_THE_WAY)
+        self._parent = parent
+        tell(self)
+        threading.Thread(target=self._run, name="parent", daemon=True).start()
+
+    def forked(self, heir: bool) -> None:
+        """Let go of the line, in a child that is a stranger's: the parent waits for its end."""
+        if not heir:
+            drop((self._descriptor,))
+
+    # ---- The thread's own --------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        poll = select.poll()
+        poll.register(self._descriptor, select.POLLHUP)
+        poll.poll()
+        # The line ends with the reactor, too; what comes after it may still take a while.
+        while os.getppid() == self._parent:
+            time.sleep(_LOOK)
+        if self.serves:
+            time.sleep(ORPHAN_GRACE + _MARGIN)
+        os._exit(CUT_SHORT if self.serves else FAILED)

@@ -1,0 +1,393 @@
+"""The parent of worker processes, as a service: sockets, spawning, signals. It has no application and no threads.
+
+What lives here: what a `Supervisor` decides, done to real processes. It waits for the pids that it started and for no
+others, so whatever else runs in its process keeps its own children. Called in the reactor's thread.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import site
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final, Protocol
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ProcessExitedAlready
+from twisted.internet.protocol import ProcessProtocol
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from .fairness import MOST_WORKERS, Table, nameless_page
+from .link import FIRST_SOCKET, LINE, TABLE, Line, Orders, beginning, connect
+from .listeners import Bound, Listeners
+from .orphans import reap_strangers
+from .pulse import DUMP
+from .supervisor import Patience, Supervisor
+from .terminal import Modes
+
+_log = Logger()
+
+# How often what is overdue is looked at, in seconds.
+TICK: Final = 0.25
+# What a child said just before its end is read first, in seconds; a process that it left behind may hold the line open.
+LAST_WORDS: Final = 0.1
+# Whoever is killed has this long to show its stacks, in seconds.
+TO_DUMP: Final = 0.1
+# What a child writes is a line from so many octets on, too.
+LONGEST_LINE: Final = 64 * 1024
+WORKER: Final = "twisted_wsgiref._process.worker"
+# Why a child could not be started that may be started later: the machine has no more of something at the moment.
+_PASSING: Final = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
+
+
+class Host(Protocol):
+    """The process that a `ParentService` runs in. Called in the reactor's thread."""
+
+    def bound(self) -> None:
+        """Learn that the endpoints are bound; no child is started yet."""
+
+    def reloading(self, now: bool) -> None:
+        """Learn that a reload begins, or is over, well or not."""
+
+    def ended(self, status: int) -> None:
+        """Learn that it is over, with a status that is not 0."""
+
+    def leave(self) -> None:
+        """End: there is nothing left to do."""
+
+
+class ParentService(Service):
+    """Keeps `workers` processes serving on the sockets of `listeners`.
+
+    `orders` is what every child is told; its number, slot and sockets are filled in. What children write on the
+    descriptors `relay`, of 1 and 2, goes into our log. With a `terminal` a child may read standard input, and job
+    control works as for any other program. ``host`` has to be set before the service is started.
+
+    ``whenListening`` fires with the ports once all workers serve for the first time, or fails as `listeners` do.
+    """
+
+    host: Host
+
+    def __init__(
+        self,
+        reactor: Any,
+        listeners: Listeners,
+        orders: Orders,
+        *,
+        workers: int,
+        patience: Patience,
+        relay: frozenset[int],
+        patient: bool = False,
+        terminal: Modes | None = None,
+    ) -> None:
+        self.whenListening: Deferred[list[Any]] = Deferred()
+        self._reactor = reactor
+        self._listeners = listeners
+        self._orders = orders
+        self._relay = relay
+        self._terminal = terminal
+        self._bound = False
+        self._children: dict[int, _Process] = {}
+        self._ports: list[Any] | None = None
+        self._stopped: Deferred[None] | None = None
+        self._running = False
+        self._over = False
+        self._table_descriptor = nameless_page()
+        self._table = Table(self._table_descriptor)
+        self._tick = LoopingCall(self._look)
+        self._tick.clock = reactor
+        self.supervisor = Supervisor(
+            workers,
+            self,
+            patience,
+            clock=time.monotonic,
+            say=_say,
+            done=self._done,
+            ready=lambda: self.whenListening.callback(self._ports or []),
+            reloading=self._reloading,
+            patient=patient,
+        )
+
+    # ---- IService ----------------------------------------------------------------------------------------------
+
+    def privilegedStartService(self) -> None:
+        """Bind every endpoint, while the process may still bind to low ports."""
+        self._listen()
+
+    def startService(self) -> None:
+        """Start the workers once the reactor runs."""
+        super().startService()  # type: ignore[no-untyped-call]
+        self._listen()
+        self._reactor.callWhenRunning(self._begin)
+
+    def stopService(self) -> Deferred[None]:
+        """Have every worker drain; fires when the last is gone."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        stopped = self._stopped = Deferred()
+        if self._over:
+            self._finish()
+        else:
+            self._listeners.close()
+            self.supervisor.stop()
+        return stopped
+
+    def _listen(self) -> None:
+        if self._ports is not None:
+            return
+        self._ports = []
+
+        def listens(ports: list[Any]) -> None:
+            self._ports = ports
+            self.host.bound()
+            self._bound = True
+            self._begin()
+
+        def fails(failure: Failure) -> None:
+            self._over = True
+            self.whenListening.errback(failure)
+
+        self._listeners.listen().addCallback(listens).addErrback(fails)
+
+    def _begin(self) -> None:
+        # An endpoint that fails later ends the process by `whenListening`. One that binds later is waited for.
+        if self._bound and self._reactor.running and not (self._running or self._over) and self._stopped is None:
+            self._running = True
+            self._take_signals()
+            self._tick.start(TICK, now=False).addErrback(lambda failure: _log.failure("in the supervisor", failure))
+            self.supervisor.start()
+
+    def _look(self) -> None:
+        self.supervisor.tick()
+        if os.getpid() == 1:
+            # Twisted waits for those that it started itself. Late: this module is imported on Windows, too.
+            from twisted.internet.process import reapProcessHandlers
+
+            reap_strangers(lambda pid: pid in reapProcessHandlers)
+
+    def _done(self, status: int) -> None:
+        self._over = True
+        if status:
+            self.host.ended(status)
+        if self._stopped is not None:
+            self._finish()
+        else:
+            self.host.leave()
+
+    def _reloading(self, now: bool) -> None:
+        self.host.reloading(now)
+
+    def _finish(self) -> None:
+        if self._tick.running:
+            self._tick.stop()
+        closed = self._listeners.close()
+        stopped = self._stopped
+        if stopped is not None:
+            closed.addCallback(lambda _: stopped.callback(None))
+
+    # ---- Signals -----------------------------------------------------------------------------------------------
+
+    def _take_signals(self) -> None:
+        supervisor = self.supervisor
+        self._on_signal("SIGHUP", self._hang_up)
+        if self._terminal is None:
+            self._on_signal("SIGTTIN", supervisor.more)
+            self._on_signal("SIGTTOU", supervisor.fewer)
+        self._on_signal("SIGUSR2", lambda: self._pass_on(signal.SIGUSR2))
+
+    def _hang_up(self) -> None:
+        # The same signal says that whoever developed here has closed the window.
+        if self._terminal is not None and self._terminal.is_gone():
+            self.host.leave()
+        else:
+            self.supervisor.reload()
+
+    def _on_signal(self, name: str, call: Callable[[], None]) -> None:
+        def take(number: int, frame: FrameType | None) -> None:
+            self._reactor.callFromThread(call)
+
+        signal.signal(getattr(signal, name), take)
+
+    def reopen_logs(self) -> None:
+        """Have every worker open its access log anew. Called by a signal's handler."""
+        self._reactor.callFromThread(self._pass_on, signal.SIGUSR1)
+
+    def _pass_on(self, number: int) -> None:
+        for child in self.supervisor.children.values():
+            # One that has not begun to serve would die of it.
+            if child.served:
+                self.signal(child.number, number)
+
+    # ---- Processes ---------------------------------------------------------------------------------------------
+
+    def start(self, number: int) -> None:
+        """Start the child `number`."""
+        taken = {each.slot for each in self._children.values()}
+        slot = next(each for each in range(MOST_WORKERS) if each not in taken)
+        self._table.clear(slot)
+        child = self._children[number] = _Process(self, number, slot)
+        try:
+            self._spawn(child)
+        except Exception as error:
+            how = f"it could not be started: {error}"
+            passing = getattr(error, "errno", None) in _PASSING
+            self._reactor.callLater(0, self.gone, child, how, well=False, by_itself=not passing)
+
+    def _spawn(self, child: _Process) -> None:
+        if not os.access(sys.executable, os.X_OK):
+            raise PermissionError(f"{sys.executable} may not be executed by the user {os.getuid()}")
+        bound = self._listeners.bound()
+        sockets = [Bound(each.key, FIRST_SOCKET + index, each.family) for index, each in enumerate(bound)]
+        orders = replace(self._orders, number=child.number, slot=child.slot, sockets=sockets)
+        ours, theirs = socket.socketpair()
+        with ours, theirs, open(os.devnull, "rb") as nothing:
+            stdin = nothing.fileno() if self._terminal is None else 0
+            inherited: dict[int, Any] = {0: stdin, 1: 1, 2: 2}
+            inherited |= dict.fromkeys(self._relay, "r")
+            inherited |= {LINE: theirs.fileno(), TABLE: self._table_descriptor}
+            inherited |= {FIRST_SOCKET + index: each.descriptor for index, each in enumerate(bound)}
+            path, environ = _environment()
+            child.process = self._reactor.spawnProcess(
+                child, sys.executable, _command(orders.app), environ, childFDs=inherited
+            )
+            connect(self._reactor, ours.dup(), child.line)
+        _say(f"worker {child.number} starts: pid {child.process.pid}")
+        child.line.order(replace(orders, path=path, born=time.monotonic(), parent=os.getpid()))
+
+    def signal(self, number: int, signum: int) -> None:
+        """Send a signal to the child `number`, if it is still there; who is killed shows where it hangs first."""
+        if signum == signal.SIGKILL and DUMP is not None:
+            self._send(number, DUMP)
+            self._reactor.callLater(TO_DUMP, self._send, number, signum)
+        else:
+            self._send(number, signum)
+
+    def kill_all(self) -> None:
+        """End every child at once. Called by a signal's handler, before this process ends in the same way."""
+        for number in list(self._children):
+            self._send(number, signal.SIGKILL)
+
+    def _send(self, number: int, signum: int) -> None:
+        child = self._children.get(number)
+        if child is not None and child.process is not None:
+            try:
+                child.process.signalProcess(signum)
+            except ProcessExitedAlready:
+                pass
+
+    def heard(self, child: _Process, line: str) -> None:
+        """Take a word from a child."""
+        word, _, rest = line.partition(" ")
+        supervisor = self.supervisor
+        if word == "beat":
+            supervisor.beat(child.number)
+        elif word == "begun":
+            supervisor.begun(child.number)
+        elif word == "ready":
+            supervisor.ready(child.number)
+        elif word == "asks":
+            supervisor.asks(child.number, rest)
+        elif word == "unfit":
+            supervisor.unfit(child.number, rest)
+        elif word in {"failed", "hopeless"}:
+            supervisor.failed(child.number, rest, hopeless=word == "hopeless")
+
+    def gone(self, child: _Process, how: str, *, well: bool, by_itself: bool) -> None:
+        """Forget a child that has ended."""
+        if self._terminal is not None:
+            self._terminal.restore()
+        if self._children.pop(child.number, None) is not None:
+            self._table.clear(child.slot)
+            child.line.hang_up()
+            self.supervisor.exited(child.number, how, well=well, by_itself=by_itself)
+
+
+class _Process(ProcessProtocol):
+    """One child as the reactor sees it."""
+
+    def __init__(self, parent: ParentService, number: int, slot: int) -> None:
+        self.number = number
+        self.slot = slot
+        self.process: Any = None
+        self.line = Line(lambda line: parent.heard(self, line), self._line_ended)
+        self._parent = parent
+        self._end: dict[str, Any] | None = None
+        self._line_open = True
+        self._texts = {1: b"", 2: b""}
+
+    def childDataReceived(self, childFD: int, data: bytes) -> None:
+        """Log what a child of a daemon wrote, line by line."""
+        *lines, self._texts[childFD] = (self._texts[childFD] + data).split(b"\n")
+        for line in lines:
+            self._log(line)
+        if len(self._texts[childFD]) > LONGEST_LINE:
+            self.childConnectionLost(childFD)
+
+    def childConnectionLost(self, childFD: int) -> None:
+        """Log what has come of a line that has no end."""
+        text, self._texts[childFD] = self._texts.get(childFD, b""), b""
+        if text:
+            self._log(text)
+
+    def _log(self, line: bytes) -> None:
+        # Its log names it already; what the application prints does not.
+        begin, text = beginning(self.number), line.decode("utf-8", "replace")
+        _log.info("{line}", line=text if text.startswith(begin) else begin + text)
+
+    def processExited(self, reason: Failure) -> None:
+        """Note how the child ended; it counts when its last words have been read."""
+        value: Any = reason.value
+        number = getattr(value, "signal", None)
+        status = getattr(value, "exitCode", None)
+        how = _name_of_signal(number) if number else f"status {status or 0}"
+        self._end = {"how": how, "well": not number and not status, "by_itself": not number}
+        if self._line_open:
+            self._parent._reactor.callLater(LAST_WORDS, self._is_gone)
+        else:
+            self._is_gone()
+
+    def _line_ended(self) -> None:
+        self._line_open = False
+        if self._end is not None:
+            self._is_gone()
+
+    def _is_gone(self) -> None:
+        if self._end is not None:
+            self._parent.gone(self, **self._end)
+
+
+def _name_of_signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # most real-time signals have none
+        return f"signal {number}"
+
+
+def _command(app: str | None) -> list[str]:
+    """Return the words of a fresh interpreter like this one; the last is for people who look at the processes."""
+    flags: list[str] = getattr(subprocess, "_args_from_interpreter_flags", list)()
+    return [sys.executable, *flags, "-m", WORKER, app or "demo"]
+
+
+def _environment() -> tuple[str | None, dict[str, str]]:
+    """Return PYTHONPATH as it is, and an environment in which a fresh interpreter finds this package."""
+    environ = dict(os.environ)
+    path = environ.get("PYTHONPATH")
+    root = str(Path(__file__).resolve().parent.parent.parent)
+    if root not in site.getsitepackages() and root != site.getusersitepackages():
+        environ["PYTHONPATH"] = os.pathsep.join([root, path] if path else [root])
+    return path, environ
+
+
+def _say(line: str) -> None:
+    _log.info("{line}", line=line)

@@ -1,0 +1,393 @@
+"""A service as a process of its own: signals, exit status, logs, the first line of the log, and an end that comes.
+
+What lives here: what the command line's process, the parent of workers and a worker share. What may not: options,
+which are `tap`'s, and how a worker talks to its parent, which is `worker`'s. Called in the reactor's thread.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
+
+from twisted.application.service import Service
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from twisted_wsgiref._connection.listening import open_proxies
+from twisted_wsgiref._connection.secure import tls_factory
+from twisted_wsgiref._observe.access_log import AccessLog
+from twisted_wsgiref._observe.stacks import describe_threads, requests_of
+from twisted_wsgiref.service import WSGIService
+from twisted_wsgiref.settings import Settings
+
+from .beginning import AT_ONCE, Beginning
+from .loading import LoadError
+from .notify import Notifier
+from .pulse import Pulse, disarm, end_within
+from .rotation import call_on_rotation
+from .signals import Ending
+from .supervisor import CUT_SHORT
+from .terminal import take_stdout_back
+from .tuning import settle
+
+if TYPE_CHECKING:
+    from .identity import Identity
+    from .parent import ParentService
+
+_log = Logger()
+
+# Connections are cut off at the end of the grace; this much later, in seconds, a thread that still runs is stuck.
+STUCK_AFTER: Final = 0.2
+# Should even the reactor not turn any more, the process is ended this long after the grace, in seconds.
+LAST_RESORT: Final = 0.4
+# Whether the threads are through is looked at this often, in seconds.
+_LOOK: Final = 0.05
+
+
+class Told(Protocol):
+    """What a process was told: ``["app"]``, ``["settings"]``, what it calls itself, whether it leaves its terminal."""
+
+    def __getitem__(self, name: str, /) -> Any: ...
+
+    @property
+    def command(self) -> str: ...
+
+    @property
+    def daemonises(self) -> bool: ...
+
+
+class CannotStart(SystemExit, Exception):
+    """The service can not start. Ends the process with status 1 and no traceback, since it is a `SystemExit`.
+
+    It is an `Exception` too because twistd, after it has become a daemon, tells its parent of nothing else.
+    """
+
+    def __init__(self, line: str) -> None:
+        super().__init__(1)
+        self.line = line
+
+    def __str__(self) -> str:
+        return self.line
+
+
+class CommandLineService(Service):
+    """`service` as a process of its own: signals, exit status, access log, and the first line of the log.
+
+    `service` is an `IService` with ``whenListening``; `notifier` is told when it is ready and when it stops. Called in
+    the reactor's thread, but for the two that start it: they are called in the main thread, which is mostly the same.
+    """
+
+    def __init__(
+        self,
+        service: Any,
+        options: Told,
+        access_log: AccessLog | None,
+        ending: Ending,
+        reactor: Any,
+        notifier: Notifier | None = None,
+        beginning: Beginning = AT_ONCE,
+    ) -> None:
+        self._service = service
+        self._beginning = beginning
+        self._options = options
+        self._access_log = access_log
+        self._ending = ending
+        self._reactor = reactor
+        self._notifier = notifier or Notifier()
+        self._said = ""
+        self._takes_signals = False
+        self._problem: str | None = None
+        self._starting = False
+        ending.grace = options["settings"].grace
+        service.whenListening.addCallbacks(self._listening, self._not_listening)
+
+    @property
+    def status(self) -> int:
+        """The status that the process ends with."""
+        return self._ending.status
+
+    def privilegedStartService(self) -> None:
+        """Bind the endpoints. Raises `CannotStart`."""
+        super().privilegedStartService()  # type: ignore[no-untyped-call]
+        self._start(self._service.privilegedStartService)
+
+    def startService(self) -> None:
+        """Serve. Raises `CannotStart`."""
+        super().startService()  # type: ignore[no-untyped-call]
+        if self._beginning.is_elsewhere:
+            self._take_signals()
+            self._start(self._service.startService)
+            self._start(self._running)
+        else:
+            self._start(self._service.startService)
+            self._reactor.callWhenRunning(self._begin)
+        self._beginning.over()
+
+    def _begin(self) -> None:
+        self._take_signals()
+        self._running()
+
+    def stopService(self) -> Deferred[Any]:
+        """Drain; the Deferred fires when the requests in flight are answered and the access log is written."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        self._notifier.stopping()
+        stopped = maybeDeferred(self._service.stopService)
+        return stopped.addBoth(self._close_access_log)
+
+    def _start(self, start: Callable[[], None]) -> None:
+        self._starting = True
+        try:
+            self._beginning.call(start)
+        except LoadError as error:
+            self._problem = str(error)
+        finally:
+            self._starting = False
+        if self._problem is not None:
+            self._refuse(self._problem)
+
+    def _refuse(self, line: str, traceback: str = "") -> NoReturn:
+        """Say it where somebody looks: twistd has made the log of `sys.stderr`, and a daemon has closed that."""
+        if self._options.daemonises:
+            _log.critical("{traceback}{line}", traceback=traceback, line=line)
+            self._beginning.say(f"{traceback}{self._options.command}: {line}\n")
+        elif sys.__stderr__ is not None:
+            print(f"{self._options.command}: {line}", file=sys.__stderr__, flush=True)
+        raise CannotStart(line)
+
+    def _take_signals(self) -> None:
+        """Have signals do what they should. Called in the main thread, the only one that may."""
+        self._ending.take_signals(from_nobody=self._beginning.is_elsewhere)
+        # Without an access log, too: a rotation that has nothing to do must not be the end of the process.
+        call_on_rotation(self._reopen_logs, self._reactor)
+
+    def _running(self) -> None:
+        if not self._options.daemonises:
+            take_stdout_back()
+        self._takes_signals = True
+        self._tell_ready()
+        self._notifier.keep_alive(self._reactor)
+
+    def _reopen_logs(self) -> None:
+        """Open anew what somebody has moved, twistd's own log aside. Called by a signal's handler."""
+        if self._access_log is not None:
+            self._access_log.reopen()
+
+    def _listening(self, ports: Sequence[Any]) -> None:
+        settings: Settings = self._options["settings"]
+        what = self._options["app"] or "the demo page"
+        for port in ports:
+            line = f"serving {what} on {address(port)}, {describe_threading(settings)}"
+            _log.info("{line}", line=line)
+        self._said = f"serving {what} on {', '.join(address(port) for port in ports)}, {describe_threading(settings)}"
+        self._tell_ready()
+
+    def _tell_ready(self) -> None:
+        # Not before signals do what they should: whoever hears it may stop us at once.
+        if self._said and self._takes_signals:
+            self._notifier.ready(self._said)
+
+    def _not_listening(self, failure: Failure) -> None:
+        line = failure.getErrorMessage()
+        if self._starting or not self._reactor.running:
+            self._problem = line
+        else:
+            self._ending.fail(line)
+
+    def _close_access_log(self, result: Any) -> Any:
+        if self._access_log is not None:
+            self._access_log.close()
+        return result
+
+
+class ParentProcess(CommandLineService):
+    """A `ParentService` as a process of its own, which becomes `identity` as soon as the endpoints are bound."""
+
+    def __init__(
+        self,
+        service: ParentService,
+        options: Told,
+        ending: Ending,
+        reactor: Any,
+        notifier: Notifier,
+        identity: Identity | None,
+        beginning: Beginning = AT_ONCE,
+    ) -> None:
+        super().__init__(service, options, None, ending, reactor, notifier, beginning)
+        self._identity = identity
+        service.host = self
+        ending.call_last(service.kill_all)
+
+    def _reopen_logs(self) -> None:
+        self._service.reopen_logs()
+
+    def _listening(self, ports: Sequence[Any]) -> None:
+        warning = open_proxies(ports, self._options["settings"].trusted_proxy)
+        if warning:
+            _log.warn("{line}", line=warning)
+        super()._listening(ports)
+
+    def bound(self) -> None:
+        """Become somebody else, if that was asked for, before there are children."""
+        if self._identity is not None:
+            self._identity.take()
+
+    def reloading(self, now: bool) -> None:
+        """Tell the service manager that a reload begins, or is over, well or not."""
+        if now:
+            self._notifier.reloading()
+        else:
+            self._tell_ready()
+
+    def ended(self, status: int) -> None:
+        """Note the status to end with."""
+        self._ending.end_with(status)
+
+    def leave(self) -> None:
+        """End the reactor, and with it the process."""
+        self._ending.stop()
+
+
+class ServingService(CommandLineService):
+    """A `WSGIService` as a process of its own, which shows its threads when asked or stuck, and always ends."""
+
+    _service: WSGIService
+    _is_alone = True  # nobody kills this process if it does not end
+
+    def __init__(
+        self,
+        service: WSGIService,
+        options: Told,
+        access_log: AccessLog | None,
+        ending: Ending,
+        reactor: Any,
+        notifier: Notifier | None = None,
+        beginning: Beginning = AT_ONCE,
+    ) -> None:
+        self._imported = beginning.load is None
+        self._bound: Sequence[Any] | None = None
+        super().__init__(service, options, access_log, ending, reactor, notifier, beginning)
+        settings: Settings = options["settings"]
+        self._grace = settings.grace
+        self._switch_interval = settings.switch_interval
+        self._pulse = Pulse(reactor, time.monotonic, settings.stall, self._beats(), self._requests)
+
+    def _beats(self) -> Sequence[Callable[[], object]]:
+        """Return what is called about twice a second."""
+        return ()
+
+    def _requests(self) -> dict[int, str]:
+        """Return which thread runs which request. Any thread may call."""
+        return requests_of(self._service.threads_at_work())
+
+    def startService(self) -> None:
+        """Import the application, if that was to wait until the process is a daemon, and serve. Raises `CannotStart`.
+
+        Threads that the import starts would not have come with a fork.
+        """
+        try:
+            self._beginning.import_late(self._service.serve)
+        except LoadError as error:
+            self._refuse(str(error), error.traceback)
+        self._imported = True
+        if self._bound is not None:
+            super()._listening(self._bound)
+        super().startService()
+
+    def _listening(self, ports: Sequence[Any]) -> None:
+        if self._imported:
+            super()._listening(ports)
+        else:
+            self._bound = ports  # nothing is served yet
+
+    def _take_signals(self) -> None:
+        super()._take_signals()
+        number = getattr(signal, "SIGUSR2", None)
+        if number is not None:
+            signal.signal(number, self._show_threads)
+
+    def _running(self) -> None:
+        super()._running()
+        self._tune()
+        self._pulse.start()
+
+    def _tune(self) -> None:
+        """Set what belongs to a whole process: this one is ours, an embedding program's is not."""
+        settle(self._switch_interval)
+
+    def _show_threads(self, number: int, frame: FrameType | None) -> None:
+        # In the handler itself, not in the reactor, which may be what is stuck.
+        text = describe_threads(self._requests())
+        _log.info("SIGUSR2: every thread\n{text}", text=text)
+
+    def stopService(self) -> Deferred[Any]:
+        """Drain; the Deferred fires when no thread runs a request any more. Else the process ends with its grace."""
+        self._end = time.monotonic() + self._grace + STUCK_AFTER
+        if self._reactor.running:
+            self._pulse.stop()
+            self._end_within(self._grace)
+        return super().stopService()
+
+    def _end_within(self, grace: float) -> None:
+        """Have the process end with the grace, whatever runs then."""
+        # Not only for the reactor: what an application has registered with `atexit` and threads that are no daemons run
+        # after it.
+        why = f"the process has not ended at the end of the grace, after {grace:g} s"
+        end_within(grace + LAST_RESORT, self._ending.status or CUT_SHORT, why, even_in_c=self._is_alone)
+
+    def _close_access_log(self, result: Any) -> Any:
+        if self._service.cut_off:
+            self._ending.end_with(CUT_SHORT)
+        if not self._service.threads_at_work():
+            return super()._close_access_log(result)
+        # A client has left whose request still runs: what it does is not to be broken off either.
+        free: Deferred[Any] = Deferred()
+        self._wait_for_threads(free)
+        return free.addCallback(super()._close_access_log)
+
+    def _wait_for_threads(self, free: Deferred[Any]) -> None:
+        stuck = self._service.threads_at_work()
+        if not stuck:
+            free.callback(None)
+        elif time.monotonic() < self._end:
+            self._reactor.callLater(_LOOK, self._wait_for_threads, free)
+        else:
+            self._cut_short(stuck)
+
+    def _cut_short(self, stuck: Sequence[Any]) -> None:
+        """End the process though threads run: nothing else would, and one that is stuck would keep it for ever."""
+        if stuck:
+            text = describe_threads(requests_of(stuck), only=True)
+            number = f"{len(stuck)} request{'' if len(stuck) == 1 else 's'}"
+            _log.critical(
+                "{number} still run at the end of the grace and are given up\n{text}", number=number, text=text
+            )
+        super()._close_access_log(None)
+        disarm()
+        self._ending.leave_now(CUT_SHORT)
+
+
+def describe_threading(settings: Settings) -> str:
+    """Return with how many processes and threads is served, for people."""
+    threads = f"{settings.threads}"
+    if settings.threads_max > settings.threads:
+        threads += f" to {settings.threads_max}"
+    threads += f" thread{'' if threads == '1' else 's'}"
+    return threads if settings.workers == 1 else f"{settings.workers} workers of {threads}"
+
+
+def address(port: Any) -> str:
+    """Return where a listening `port` can be reached: a URL, or ``unix:PATH``."""
+    host = port.getHost()
+    if isinstance(host, UNIXAddress):
+        return f"unix:{os.fsdecode(host.name or '')}"
+    if not isinstance(host, IPv4Address | IPv6Address):
+        return str(host)
+    name = f"[{host.host}]" if isinstance(host, IPv6Address) else host.host
+    return f"{'https' if tls_factory(port) is not None else 'http'}://{name}:{host.port}"

@@ -1,0 +1,151 @@
+"""A reactor's pulse: what is done while it turns, the stacks that are told when it does not, and the end that comes.
+
+What lives here: the beats, and what the one `Lookout` of a process calls. What may not: the thread itself, which is
+`lookout`'s. Called in the reactor's thread, where no line says another.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Final, NoReturn
+
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from twisted_wsgiref._observe.stacks import describe_threads
+
+from .lookout import Lookout
+
+_log = Logger()
+
+# How often the pulse is felt, in seconds: a parent hears of it; else it is only for the stalls, which may be longer.
+INTERVAL: Final = 0.5
+SPARING: Final = 1.0
+# Where even a `Lookout` can not run, since a call into C holds the interpreter's lock, the end comes so much later.
+LAST_OF_ALL: Final = 0.6
+
+
+def _dump_number() -> int | None:
+    """Return a signal that no program has a use for, which makes a worker show its stacks; None: there is none."""
+    last: int | None = getattr(signal, "SIGRTMAX", None)
+    return last - 1 if last is not None and hasattr(faulthandler, "register") else None
+
+
+DUMP: Final = _dump_number()
+
+
+class Pulse:
+    """Calls each of `calls` about twice a second; when the reactor stops for `stall` seconds, the log shows the stacks.
+
+    `clock` gives seconds, monotonic ones. `stall` 0: nothing is shown. `requests` tells which thread runs which
+    request. `lookout` is the process's own unless given.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        clock: Callable[[], float],
+        stall: float,
+        calls: Sequence[Callable[[], object]] = (),
+        requests: Callable[[], Mapping[int, str]] = dict,
+        lookout: Lookout | None = None,
+    ) -> None:
+        self._clock = clock
+        self._stall = stall
+        self._calls = tuple(calls)
+        self._requests = requests
+        self._lookout = lookout or Lookout(clock, self.stalled)
+        self._interval = INTERVAL if calls else min(SPARING, stall)
+        self._last = 0.0
+        self._shown = False
+        self._loop = LoopingCall(self._beat)
+        self._loop.clock = reactor
+
+    def start(self) -> None:
+        """Begin, if there is anything to do."""
+        if self._calls or self._stall:
+            self._last = self._clock()
+            loop = self._loop.start(self._interval)
+            loop.addErrback(lambda failure: _log.failure("this is a bug in twisted_wsgiref", failure))
+
+    def stop(self) -> None:
+        """End; nothing will be shown."""
+        if self._loop.running:
+            self._loop.stop()
+        self._lookout.rest()
+
+    def _beat(self) -> None:
+        now = self._clock()
+        gap, self._last = now - self._last - self._interval, now
+        if self._stall:
+            # First, so that nothing is shown of a stall that is over.
+            # Felt at once or up to an interval later, so a stall of `stall` seconds is nearly always shown in time.
+            self._lookout.beat(self._stall + self._interval / 2)
+            if gap > self._stall:
+                seen = (
+                    "see the stacks above"
+                    if self._shown
+                    else "no stack could be had: a debugger, a pause, or a call into C"
+                )
+                _log.warn("the reactor did not turn for {gap:.1f} s: {seen}", gap=gap, seen=seen)
+            self._shown = False
+        for call in self._calls:
+            call()
+
+    # ---- The lookout's thread ----------------------------------------------------------------------------------
+
+    def stalled(self) -> None:
+        """Show every stack."""
+        text = describe_threads(self._requests())
+        self._shown = True
+        _log.critical("the reactor has not turned for {stall:g} s: every thread\n{text}", stall=self._stall, text=text)
+
+
+# For the end of the process, which has one.
+_end: Final = Lookout(time.monotonic, lambda: None)
+
+
+def end_within(seconds: float, status: int, why: str, *, even_in_c: bool = False) -> None:
+    """Have the process end with `status` after so long, with `why` and every stack on standard error.
+
+    `even_in_c`: also, a moment later and with status 1, if a call into C never lets go of the interpreter's lock. That
+    takes the timer of `faulthandler`, so it is only for a process that is to be over.
+    """
+    _end.end_within(seconds, partial(_end_now, status, why))
+    stream = sys.__stderr__
+    if even_in_c and stream is not None:
+        try:
+            faulthandler.dump_traceback_later(seconds + LAST_OF_ALL, exit=True, file=stream)
+        except (OSError, ValueError, AttributeError):
+            pass  # A closed standard error: there is nobody to tell.
+
+
+def disarm() -> None:
+    """Take `end_within` back."""
+    _end.disarm()
+
+
+def _end_now(status: int, why: str) -> NoReturn:
+    """End the process. Called by the lookout's thread."""
+    try:
+        # Not sys.stderr, which Twisted may have replaced by its log, and that may be what is stuck.
+        if sys.__stderr__ is not None:
+            sys.__stderr__.write(f"{why}: every thread\n{describe_threads({})}\n")
+            sys.__stderr__.flush()
+    finally:
+        os._exit(status)
+
+
+def show_on_dump() -> None:
+    """Have `DUMP`, which a parent sends before it kills, show every stack, whatever holds the interpreter's lock."""
+    if DUMP is not None and sys.__stderr__ is not None:
+        try:
+            faulthandler.register(DUMP, file=sys.__stderr__, all_threads=True)
+        except (OSError, ValueError, AttributeError, RuntimeError):
+            pass  # A closed standard error, or a system that keeps this signal for itself.

@@ -1,0 +1,65 @@
+"""When a worker process has served long enough: by requests, by memory.
+
+What lives here: the two limits and the counting. What may not: what is done about it, which is the parent's business.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable
+from itertools import count
+from typing import Final
+
+from twisted_wsgiref._observe.record import Facts
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
+# Processes that began together shall not end together: a limit is drawn from this part below to this part above.
+JITTER: Final = 0.1
+_MIB: Final = 1024 * 1024
+
+
+class Wear:
+    """Counts finished exchanges, being an observer of them; says in `reason` when it is enough. 0: no limit."""
+
+    def __init__(
+        self,
+        max_requests: int,
+        max_rss: int,
+        *,
+        spread: Callable[[float, float], float] = random.uniform,
+        rss: Callable[[], int] | None = None,
+    ) -> None:
+        self._most = max(1, round(max_requests * spread(1 - JITTER, 1 + JITTER))) if max_requests else 0
+        self._max_rss = max_rss
+        self._rss = rss or resident
+        self._next = count(1).__next__
+        self._served = 0
+
+    def observe_facts(self, facts: Facts) -> None:
+        """Count one. Called in any thread."""
+        self._served = self._next()
+
+    def reason(self) -> str:
+        """Return why this process should be replaced, "" while it should not. Called in the reactor's thread."""
+        if self._most and self._served >= self._most:
+            return f"it has served {self._served} requests"
+        if self._max_rss:
+            now = self._rss()
+            if now > self._max_rss:
+                return f"it has {now / _MIB:.0f} MiB of memory"
+        return ""
+
+
+def resident() -> int:
+    """Return how many octets of memory this process has now; where only the most so far is known, that."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * resource.getpagesize()
+    except OSError:
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return most if os.uname().sysname == "Darwin" else most * 1024

@@ -1,0 +1,85 @@
+"""Files of the application that change, while it is developed.
+
+What lives here: a thread that waits for the system to tell of changes, and which files count. What may not: what is
+done about it. `watchfiles` is an extra, so it is imported where it is needed.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from fnmatch import fnmatch
+from importlib.util import find_spec
+from typing import Final
+
+from twisted.logger import Logger
+
+from twisted_wsgiref.settings import SettingError
+
+_log = Logger()
+
+# Names in the line of the log; a change of branch changes hundreds.
+_NAMED: Final = 3
+# Whether to stop is looked at this often, in milliseconds.
+_LOOK: Final = 500
+
+
+def is_watched(name: str, include: Sequence[str]) -> bool:
+    """Return whether the file of this `name`, without its folder, counts: Python's, or like one of `include`."""
+    return name.endswith(".py") or any(fnmatch(name, pattern) for pattern in include)
+
+
+def check_installed() -> None:
+    """Raise `SettingError` where there is no `watchfiles`."""
+    if find_spec("watchfiles") is None:
+        raise SettingError("--reload needs watchfiles: pip install 'twisted-wsgiref[reload]'")
+
+
+class Watch:
+    """Calls `changed` whenever a file below `folder` has changed that `is_watched`; by a thread of its own."""
+
+    def __init__(self, folder: str, include: Sequence[str], changed: Callable[[], None]) -> None:
+        self._folder = folder
+        self._include = include
+        self._changed = changed
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+
+    def start(self) -> None:
+        """Begin to watch. Called in the main thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Watch no longer. Called in the main thread; does not wait."""
+        self._stop.set()
+
+    # ---- The thread's own --------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            for names in self._changes():
+                more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+                _log.info("changed: {names}{more}", names=", ".join(names[:_NAMED]), more=more)
+                self._changed()
+        except Exception as error:  # As many watches as the system allows are taken, the folder is gone, ...
+            _log.critical("files are not watched any more: {error}", error=str(error))
+
+    def _changes(self) -> Iterator[list[str]]:
+        from watchfiles import Change, DefaultFilter, watch
+
+        ignores = DefaultFilter()
+
+        def counts(change: Change, path: str) -> bool:
+            return is_watched(os.path.basename(path), self._include) and ignores(change, path)
+
+        patterns, begun = ", ".join(["*.py", *self._include]), False
+        for changes in watch(
+            self._folder, watch_filter=counts, stop_event=self._stop, rust_timeout=_LOOK, yield_on_timeout=True
+        ):
+            if not begun:
+                # What is saved from now on is noticed: the first turn is over.
+                begun = True
+                _log.info("watching {patterns} below {folder}", patterns=patterns, folder=self._folder)
+            if changes:
+                yield sorted({os.path.relpath(path, self._folder) for _, path in changes})

@@ -1,0 +1,99 @@
+"""The command line's options as a table, made from what can be set.
+
+What lives here: names, texts and defaults for the help, and what is to be known of words before Twisted reads them.
+What may not: Twisted, and what the options do, which is `tap`'s. Called in the main thread.
+"""
+
+from __future__ import annotations
+
+import getopt
+from collections.abc import Iterable
+from typing import Any, Final
+
+from twisted_wsgiref.settings import knobs
+
+from .configuration import defaults, place
+from .hints import hint
+from .knobs import KIB, Knob
+
+
+def option(name: str) -> str:
+    """Return the option, without its dashes, that gives the setting `name`."""
+    return name.replace("_", "-")
+
+
+def _written(value: object, unit: str) -> str:
+    """Return a knob's default as a person would type it."""
+    if value == "":
+        return "empty"
+    if isinstance(value, tuple):
+        return ",".join(value) or "none"
+    if unit == "octets" and isinstance(value, int):
+        for factor, letter in ((KIB * KIB, "m"), (KIB, "k")):
+            if value and value % factor == 0:
+                return f"{value // factor}{letter}"
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{text} {unit}".rstrip()
+
+
+# The letters that gunicorn's users type; more would have to be learnt.
+_SHORT: Final = {"workers": "w"}
+
+
+def table() -> tuple[list[list[Any]], list[list[Any]]]:
+    """Return optFlags and optParameters for what can be set: what is off by default is a flag, all else has a value.
+
+    Where to listen is not among them: that has methods.
+    """
+    flags: list[list[Any]] = []
+    parameters: list[list[Any]] = []
+    for name, usual in defaults().items():
+        text = place(name).text
+        if usual is False:
+            flags.append([option(name), None, text])
+            flags.append([f"no-{option(name)}", None, f"not --{option(name)}, whatever a file or a variable says"])
+        elif name in knobs():
+            short = _SHORT.get(name)
+            parameters.append([option(name), short, None, _help(name, knobs()[name], usual)])
+        elif name not in ("app", "listen", "port"):
+            parameters.append([option(name), None, None, text])
+    return flags, parameters
+
+
+def _help(name: str, knob: Knob, default: object) -> str:
+    if name == "access_log":
+        return f"{knob.text} (default: -, and off for a daemon)"
+    return f"{knob.text} (default: {_written(default, knob.unit)})"
+
+
+def joined(found: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return the options `found` with those that take a list and were repeated as one: Twisted keeps only the last.
+
+    Of an option and its contrary the last is left.
+    """
+    lists = {f"--{option(name)}" for name, usual in defaults().items() if isinstance(usual, tuple)}
+    lists -= {"--listen"}
+    said = {name.replace("--no-", "--", 1): name for name, _ in found}
+    found = [(name, value) for name, value in found if said[name.replace("--no-", "--", 1)] == name]
+    words: dict[str, list[str]] = {}
+    for name, value in found:
+        if name in lists:
+            words.setdefault(name, []).append(value)
+    rest = [(name, value) for name, value in found if name not in lists]
+    return rest + [(name, ",".join(values)) for name, values in words.items()]
+
+
+def mistake(error: getopt.GetoptError, options: Iterable[str]) -> str:
+    """Return the line of `error`, with what to type instead: of `options`, or for those of other servers."""
+    found = ""
+    if "not recognized" in error.msg:
+        dashes = "-" if len(error.opt) == 1 else "--"
+        found = hint(f"{dashes}{error.opt}", [f"--{each.rstrip('=')}" for each in options])
+    elif "unique prefix" in error.msg:
+        found = ": it begins " + ", ".join(
+            sorted(f"--{each.rstrip('=')}" for each in options if each.startswith(error.opt))
+        )
+    return f"{error}{found}" if found.startswith(":") else f"{error}{found}; --help lists all"
+
+
+FLAGS, PARAMETERS = table()

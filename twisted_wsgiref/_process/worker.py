@@ -1,0 +1,337 @@
+"""One worker process: what its parent starts as ``python -m twisted_wsgiref._process.worker``, and no person ever does.
+
+It takes its orders, loads the application, adopts the parent's sockets, says that it is ready, and serves until it is
+asked to drain, or until its parent is gone. Called in the main thread.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NoReturn
+
+from twisted.application.reactors import installReactor
+from twisted.logger import FileLogObserver, LogEvent, Logger, formatEventAsClassicLogText, globalLogBeginner
+from twisted.python.failure import Failure
+
+from twisted_wsgiref._observe.access_log import AccessLog
+from twisted_wsgiref._observe.record import FactsObserver
+from twisted_wsgiref._threads import forks
+from twisted_wsgiref.service import WSGIService
+from twisted_wsgiref.settings import Settings
+
+from .adoption import AdoptingReactor
+from .beginning import Beginning
+from .fairness import Table, Turn, pace
+from .lifeline import ORPHAN_GRACE, Lifeline
+from .link import LINE, TABLE, Line, Orders, beginning, connect, message, read_orders
+from .listeners import Bound, be_activated
+from .loading import LoadError, load_application
+from .process import ServingService
+from .pulse import disarm, end_within, show_on_dump
+from .recycling import Wear
+from .runner import Runner
+from .signals import Ending, heed_not
+from .supervisor import FAILED
+from .terminal import pass_over_breakpoints
+
+_log = Logger()
+
+DEMO: Final = "twisted_wsgiref.simple_server:demo_app"
+# What is inherited moves to these numbers, out of the way of whoever counts from 3, as systemd's protocol does.
+_OUT_OF_THE_WAY: Final = 64
+
+
+class Told(dict[str, Any]):
+    """The orders, as `ServingService` reads them."""
+
+    daemonises = False
+
+    @property
+    def command(self) -> str:
+        """What begins a line of ours on standard error."""
+        return f"worker {self['number']}"
+
+
+class WorkerService(ServingService):
+    """Serves on adopted sockets, and tells the parent how it goes on ``line``."""
+
+    def __init__(
+        self,
+        service: WSGIService,
+        told: Told,
+        access_log: AccessLog | None,
+        ending: Ending,
+        reactor: Any,
+        *,
+        wear: Wear,
+        share: Share,
+        runner: Runner | None = None,
+    ) -> None:
+        self.line = Line(lambda text: None, self.orphaned)
+        self._wear = wear
+        self._share = share
+        self._asked = False
+        self._is_alone = False  # there is a parent that kills
+        self._is_over = False  # all is answered
+        self._is_hurried = False  # the service's own grace is longer than an orphan's
+        service.call_when_unfit(self._unfit)
+        super().__init__(service, told, access_log, ending, reactor, beginning=Beginning(runner))
+
+    def _beats(self) -> Sequence[Callable[[], object]]:
+        return (self._beat,)
+
+    def _beat(self) -> None:
+        self.line.say("beat")
+        self._share.update()
+        reason = self._wear.reason()
+        if reason:
+            self.ask(reason)
+
+    def ask(self, reason: str, *, word: str = "asks") -> None:
+        """Ask the parent for a successor; when that serves, the parent has this process drain. Once is enough."""
+        if not self._asked:
+            self._asked = True
+            self.line.say(word, reason)
+
+    def _unfit(self) -> None:
+        self._share.hold_back()
+        self.ask("every thread of it is stuck", word="unfit")
+
+    def _listening(self, ports: Sequence[Any]) -> None:
+        disarm()
+        self.line.say("ready")
+
+    def _not_listening(self, failure: Failure) -> None:
+        # The sockets are bound: a key that can not be read, or does not fit, is no better the next time.
+        self.line.say_last("hopeless", failure.getErrorMessage())
+        self._ending.fail(failure.getErrorMessage())
+
+    def orphaned(self) -> None:
+        """Finish soon, since the parent is gone, also if it had this process drain before."""
+        if self._is_over:
+            return  # it is this end of the line that is closed
+        if not self._is_alone:
+            self._is_alone = True
+            left = ORPHAN_GRACE if self.running else min(ORPHAN_GRACE, self._end - time.monotonic())
+            _log.critical("the parent is gone: what is in flight may take {left:.1f} s", left=max(0.0, left))
+            if self.running:
+                self._is_hurried = self._grace > ORPHAN_GRACE
+                self._grace = min(self._grace, ORPHAN_GRACE)
+            else:
+                self._hurry(max(0.0, left))
+        self._ending.stop()
+
+    def stopService(self) -> Any:
+        """Drain."""
+        self._share.give_up()
+        stopped = super().stopService()
+        if self._is_hurried:
+            self._hurry(ORPHAN_GRACE)
+        return stopped.addBoth(self._ends)
+
+    def _ends(self, result: Any) -> Any:
+        self._is_over = True
+        return result
+
+    def _hurry(self, left: float) -> None:
+        """Cut short in `left` seconds what the service itself would give more time."""
+        self._end_within(left)
+        self._reactor.callLater(left, lambda: self._cut_short(self._service.threads_at_work()))
+
+
+class Share:
+    """This worker's part of the connections: its number in the table of all, and its ports' turns."""
+
+    def __init__(self, table: Table, slot: int) -> None:
+        self._table = table
+        self._slot = slot
+        self._ports: list[Any] = []
+        self._count: Callable[[], int] = lambda: 0
+        self._turn = Turn(lambda: table.fewest(slot), self.update, time.monotonic)
+
+    def count_by(self, count: Callable[[], int]) -> None:
+        """Learn who knows how many connections there are."""
+        self._count = count
+
+    def adopted(self, reactor: Any, port: Any) -> None:
+        """Have `port` accept in turn with the other workers."""
+        self._ports.append(port)
+        pace(port, self._turn, reactor.callLater)
+        self.update()
+
+    def hold_back(self) -> None:
+        """Leave what comes to the other workers, as long as there are any."""
+        self._turn.unfit = True
+
+    def update(self) -> int:
+        """Say how many connections there are, and return it."""
+        count = self._count()
+        if self._ports:
+            self._table.put(self._slot, count)
+        return count
+
+    def give_up(self) -> None:
+        """Accept no more; if nobody else does, what waits in the kernel is taken first, lest it be refused."""
+        ports, self._ports = self._ports, []
+        self._table.clear(self._slot)
+        if self._table.fewest(self._slot) is None:
+            for port in ports:
+                port.doRead()
+
+
+def main() -> None:
+    """Serve until told otherwise; ends with `SystemExit`."""
+    _ignore_signals()
+    show_on_dump()
+    sock = socket.socket(fileno=_moved(LINE))
+    try:
+        orders = read_orders(sock)
+    except EOFError:
+        sys.exit(1)
+    sock.sendall(message("begun"))
+    table = Table(_moved(TABLE))
+    bound = [Bound(each.key, _moved(each.descriptor), each.family) for each in orders.sockets]
+    forks.settle()
+    inherited = forks.Descriptors([sock.fileno(), *(each.descriptor for each in bound)])
+    forks.tell(inherited)  # until they have owners: the application may fork when it is imported
+    _restore_environment(orders)
+    if orders.at_terminal:
+        # Whoever reads a terminal from the background is stopped, with all of its job.
+        for number in (signal.SIGTTIN, signal.SIGTTOU):
+            signal.signal(number, signal.SIG_DFL)
+    else:
+        pass_over_breakpoints()
+    values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in orders.settings.items()}
+    settings = Settings(**values)
+    if settings.start_timeout:
+        # Before the parent ends it: this way the log shows where it hangs.
+        left = max(0.1, orders.born + settings.start_timeout - time.monotonic())
+        end_within(left, FAILED, f"worker {orders.number} did not begin to serve within {settings.start_timeout:g} s")
+    if orders.reactor:
+        installReactor(orders.reactor)
+    from twisted.internet import reactor
+
+    # Standard output belongs to the access log and to the application's own prints.
+    globalLogBeginner.beginLoggingTo([_log_of(orders.number)], redirectStandardIO=False)
+    ending, runner = Ending(reactor), Runner(reactor)
+    lifeline = Lifeline(sock, orders.parent)
+    application, access_log = _load(orders, settings, sock, runner)
+    del inherited
+    service = _make_service(
+        application, orders, settings, access_log, (ending, reactor, runner), Share(table, orders.slot), bound
+    )
+    running: Any = reactor
+    running.addSystemEventTrigger("before", "shutdown", service.stopService)
+    runner.call(lambda: connect(reactor, sock, service.line))
+    lifeline.serves = True
+    if runner.is_elsewhere:
+        service.startService()
+    else:
+        running.callWhenRunning(service.startService)
+    running.run()
+    sys.exit(service.status)
+
+
+def _load(orders: Orders, settings: Settings, sock: socket.socket, runner: Runner) -> tuple[Any, AccessLog | None]:
+    """Return the application and the access log, or end the process after telling the parent why."""
+    try:
+        application = load_application(orders.app or DEMO)
+        runner.settle()
+        access_log = None if settings.access_log in ("off", "") else AccessLog(settings.access_log)
+    except LoadError as error:
+        # Words that name nothing are wrong for every worker; code that fails may be mended.
+        _end_with(sock, "failed" if error.traceback else "hopeless", str(error), error.traceback)
+    except OSError as error:
+        _end_with(sock, "hopeless", f"--access-log is {settings.access_log!r}: {error.strerror or error}")
+    return application, access_log
+
+
+def _make_service(
+    application: Any,
+    orders: Orders,
+    settings: Settings,
+    access_log: AccessLog | None,
+    process: tuple[Ending, Any, Runner],
+    share: Share,
+    bound: Sequence[Bound],
+) -> WorkerService:
+    ending, reactor, runner = process
+    wear = Wear(settings.max_requests, settings.max_rss)
+    observers: list[FactsObserver] = [wear] if settings.max_requests else []
+    if access_log is not None:
+        observers.append(access_log)
+    wsgi = WSGIService(
+        application,
+        orders.endpoints,
+        settings,
+        reactor=AdoptingReactor(reactor, bound, lambda port: share.adopted(reactor, port)),
+        observers=observers,
+        name=f"worker-{orders.number}",
+        multiprocess=True,
+    )
+    share.count_by(lambda: wsgi.connections)
+    told = Told(number=orders.number, app=orders.app, settings=settings)
+    return WorkerService(wsgi, told, access_log, ending, reactor, wear=wear, share=share, runner=runner)
+
+
+def _log_of(number: int) -> FileLogObserver:
+    """Return a log on standard error each line of which begins with the worker's number."""
+
+    begin = beginning(number)
+
+    def format_event(event: LogEvent) -> str | None:
+        text = formatEventAsClassicLogText(event)
+        # Of a traceback every line, since other workers may write between two of them.
+        return text and "".join(f"{begin}{line}" for line in text.splitlines(keepends=True))
+
+    return FileLogObserver(sys.stderr, format_event)
+
+
+def _end_with(sock: socket.socket, word: str, line: str, traceback: str = "") -> NoReturn:
+    """Tell the parent why, and end."""
+    if traceback:
+        sys.stderr.write(traceback)
+        sys.stderr.flush()
+    sock.sendall(message(word, line))
+    sys.exit(1)
+
+
+def _ignore_signals() -> None:
+    """Leave Ctrl-C and a closing terminal, which every process hears of, to the parent.
+
+    By a handler and not by SIG_IGN, which processes that the application starts would inherit.
+    """
+    for name in ("SIGINT", "SIGHUP", "SIGTTIN", "SIGTTOU", "SIGUSR1", "SIGUSR2"):
+        signal.signal(getattr(signal, name), heed_not)
+
+
+def _moved(descriptor: int) -> int:
+    """Return a descriptor of the same, which no process of the application's will inherit."""
+    moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _OUT_OF_THE_WAY)
+    os.close(descriptor)
+    return moved
+
+
+def _restore_environment(orders: Orders) -> None:
+    """Undo what the parent did to the environment for our sake, and be the heir of what systemd gave to it."""
+    os.environ.pop("PYTHONPATH", None)
+    if orders.path is not None:
+        os.environ["PYTHONPATH"] = orders.path
+    descriptors, names = orders.activated
+    for number in descriptors:
+        # Twisted will close the numbers that systemd gave: they have to be nobody else's.
+        nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        if nothing != number:
+            os.dup2(nothing, number, inheritable=False)
+            os.close(nothing)
+    be_activated(descriptors, names)
+
+
+if __name__ == "__main__":
+    main()
