@@ -235,7 +235,7 @@ class Client:
     async def _exchange(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str, token: str
     ) -> tuple[int, str, bool]:
-        lines = [f"GET {path} HTTP/1.1", "Host: localhost", f"X-Token: {token}"]
+        lines = [f"GET {path} HTTP/1.1", "Host: localhost", f"X-Once: {token}"]
         lines += [] if self.keep else ["Connection: close"]
         writer.write("\r\n".join([*lines, "", ""]).encode())
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")

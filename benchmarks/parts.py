@@ -26,7 +26,7 @@ from twisted_wsgiref._gateway.fields import format_fields
 from twisted_wsgiref._http.limits import Limits
 from twisted_wsgiref._http.reader import HeadReader
 from twisted_wsgiref._http.response import ServerFields
-from twisted_wsgiref._threads.answer_batch import Departures
+from twisted_wsgiref._threads.answer_batch import AnswerBatch
 from twisted_wsgiref.service import WSGIService
 
 # The least of so many samples of so many seconds each: what is more is the machine's doing.
@@ -127,7 +127,7 @@ def _fields() -> Callable[[], object]:
 
 
 def _answer() -> Callable[[], object]:
-    outlet, octets = AnswerQueue(_Void(), lambda: None, 262144, Departures(print)), bytes(200)
+    outlet, octets = AnswerQueue(_Void(), lambda: None, 262144, AnswerBatch(print)), bytes(200)
     head: Any = _parse(ONE)()
     fields, stamp = format_fields(FIELDS), ServerFields("bench")
 

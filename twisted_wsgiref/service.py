@@ -31,7 +31,7 @@ from ._connection.listening import (
     open_proxies,
     parse_endpoint,
 )
-from ._connection.poller import make_gather
+from ._connection.poller import make_poller
 from ._connection.proxied import ProxiedReactor
 from ._connection.rules import rules_of
 from ._connection.secure import answer_plain
@@ -136,7 +136,7 @@ class WSGIService(Service):
             wake=wake,
             call_later=reactor.callLater,
         )
-        self._factory.gather = make_gather(reactor, self._factory.flush, self._factory.released)
+        self._factory.poller = make_poller(reactor, self._factory.flush, self._factory.released)
         self._sweep = LoopingCall(self._factory.sweep)
 
     def serve(self, application: WSGIApplication) -> None:
@@ -167,8 +167,8 @@ class WSGIService(Service):
             self._end_stop()
         self._pool.start()
         self._disk.start()
-        if self._factory.gather is not None:
-            self._factory.gather.open()
+        if self._factory.poller is not None:
+            self._factory.poller.open()
         self._sweep_every(SWEEP)
         self._listen()
 

@@ -22,7 +22,7 @@ from twisted_wsgiref._gateway.fields import Fields, format_fields
 from twisted_wsgiref._gateway.file_span import FileSpan
 from twisted_wsgiref._http.head import HeadParser
 from twisted_wsgiref._http.response import ServerFields, interim_answer
-from twisted_wsgiref._threads.answer_batch import Departures
+from twisted_wsgiref._threads.answer_batch import AnswerBatch
 
 GET = HeadParser(LIMITS).parse(b"GET / HTTP/1.1\r\nHost: h")
 HEAD = HeadParser(LIMITS).parse(b"HEAD / HTTP/1.1\r\nHost: h")
@@ -59,8 +59,8 @@ class Line:
         self.sock = sock
         self.wakes = 0
         self.ends = 0
-        self.departures = Departures(print)
-        self.outlet = AnswerQueue(sock, self._wake, 1 << 20, self.departures)
+        self.batch = AnswerBatch(print)
+        self.outlet = AnswerQueue(sock, self._wake, 1 << 20, self.batch)
 
     def _wake(self) -> None:
         self.wakes += 1
@@ -284,7 +284,7 @@ def test_what_the_reactor_has_sent_to_its_end_gives_the_way_back(line: Line) -> 
 
 
 def test_the_end_of_a_body_that_was_kept_leaves_with_it(line: Line) -> None:
-    line.departures.hold(1.0)
+    line.batch.hold(1.0)
     answer = line.answer()
     answer.begin("200 OK", fields())
     answer.block(b"only")
@@ -323,13 +323,13 @@ class Racing:
 
 @pytest.mark.parametrize("held", [True, False])
 def test_a_block_stays_behind_the_first_that_another_thread_has_just_put(line: Line, held: bool) -> None:
-    line.departures.hold(1.0)
+    line.batch.hold(1.0)
     answer = line.answer()
     answer.begin("200 OK", fields())
 
     def faster() -> None:
         answer.block(b"first, ")
-        line.departures.held = held
+        line.batch.held = held
 
     line.outlet.lock = Racing(line.outlet.lock, faster)  # type: ignore[assignment]
     answer.block(b"second")
@@ -367,7 +367,7 @@ def test_a_whole_body_stays_behind_a_block_that_another_thread_has_just_put(
     line: Line, body: bytes, held: bool
 ) -> None:
     if held:
-        line.departures.hold(1.0)
+        line.batch.hold(1.0)
     answer = line.answer()
 
     def faster() -> None:
@@ -448,7 +448,7 @@ def test_a_client_that_left_is_noticed_by_blocks_that_are_not_sent(line: Line) -
 
 def test_each_thread_that_waits_for_room_goes_on() -> None:
     line = Line(None)
-    line.outlet = AnswerQueue(None, line._wake, 1000, line.departures)
+    line.outlet = AnswerQueue(None, line._wake, 1000, line.batch)
     answer = line.answer()
     answer.begin("200 OK", fields())
     answer.block(b"x" * 10_000, wait=False)
@@ -484,7 +484,7 @@ def test_late_threads_never_harm_the_next_answer(pair: Any, seed: int) -> None:
     chance = random.Random(seed)
     ours, theirs = pair
     woken = threading.Semaphore(0)
-    outlet = AnswerQueue(ours, woken.release, 1 << 20, Departures(print))
+    outlet = AnswerQueue(ours, woken.release, 1 << 20, AnswerBatch(print))
     received = bytearray()
 
     def read() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.support import PATIENCE
-from twisted_wsgiref._threads.wake_signal import Bell, make_bell
+from twisted_wsgiref._threads.wake_signal import WakeSignal, make_wake_signal
 
 has_descriptors = pytest.mark.skipif(not hasattr(os, "eventfd"), reason="there are no event descriptors here")
 
@@ -25,16 +25,16 @@ def refuse(*_: object) -> int:
 
 
 @pytest.fixture(params=[pytest.param("descriptor", marks=has_descriptors), "lock", "exhausted"])
-def make(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Bell]:
+def make(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Callable[[], WakeSignal]:
     """Give what makes a bell, with and without descriptors, and where none is left."""
     if request.param == "lock":
         monkeypatch.delattr(os, "eventfd", raising=False)
     elif request.param == "exhausted":
         monkeypatch.setattr(os, "eventfd", refuse, raising=False)
-    return make_bell
+    return make_wake_signal
 
 
-def test_it_is_heard_before_and_while_one_waits(make: Callable[[], Bell]) -> None:
+def test_it_is_heard_before_and_while_one_waits(make: Callable[[], WakeSignal]) -> None:
     bell = make()
     bell.release()
     assert bell.acquire(True, PATIENCE)
@@ -44,7 +44,7 @@ def test_it_is_heard_before_and_while_one_waits(make: Callable[[], Bell]) -> Non
     thread.join()
 
 
-def test_each_ring_is_heard_once(make: Callable[[], Bell]) -> None:
+def test_each_ring_is_heard_once(make: Callable[[], WakeSignal]) -> None:
     bell = make()
     for _ in range(3):
         bell.release()
@@ -52,14 +52,14 @@ def test_each_ring_is_heard_once(make: Callable[[], Bell]) -> None:
         assert not bell.acquire(True, 0)
 
 
-def test_nobody_waits_for_longer_than_was_said(make: Callable[[], Bell]) -> None:
+def test_nobody_waits_for_longer_than_was_said(make: Callable[[], WakeSignal]) -> None:
     bell = make()
     begin = time.monotonic()
     assert not bell.acquire(True, 0.01)
     assert time.monotonic() - begin >= 0.009
 
 
-def test_a_very_long_wait_is_one_too(make: Callable[[], Bell]) -> None:
+def test_a_very_long_wait_is_one_too(make: Callable[[], WakeSignal]) -> None:
     bell = make()
     bell.release()
     assert bell.acquire(True, 3e6)
@@ -67,7 +67,7 @@ def test_a_very_long_wait_is_one_too(make: Callable[[], Bell]) -> None:
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="there are no such signals here")
 @pytest.mark.parametrize("timeout", [-1.0, PATIENCE])
-def test_a_signal_does_not_end_a_wait(make: Callable[[], Bell], timeout: float) -> None:
+def test_a_signal_does_not_end_a_wait(make: Callable[[], WakeSignal], timeout: float) -> None:
     bell = make()
     heard: list[bool] = []
     handled: list[int] = []
@@ -89,8 +89,8 @@ def test_a_signal_does_not_end_a_wait(make: Callable[[], Bell], timeout: float) 
 
 _FORKS = """
 import os
-from twisted_wsgiref._threads.wake_signal import make_bell
-bell = make_bell()
+from twisted_wsgiref._threads.wake_signal import make_wake_signal
+bell = make_wake_signal()
 mine, theirs = os.pipe()
 child = os.fork()
 if not child:
@@ -113,7 +113,7 @@ def test_a_child_hears_its_own_bell_alone() -> None:
 
 @has_descriptors
 def test_its_descriptor_is_closed_with_the_last_reference() -> None:
-    bell: Any = make_bell()
+    bell: Any = make_wake_signal()
     descriptor = bell._descriptor
     assert not os.get_inheritable(descriptor)
     del bell

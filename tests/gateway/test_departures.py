@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from twisted_wsgiref._threads.answer_batch import Departures
+from twisted_wsgiref._threads.answer_batch import AnswerBatch
 
 TOGETHER = 16
 
@@ -30,11 +30,11 @@ def failures() -> list[BaseException]:
 
 
 @pytest.fixture
-def departures(failures: list[BaseException]) -> Departures:
-    return Departures(failures.append)
+def departures(failures: list[BaseException]) -> AnswerBatch:
+    return AnswerBatch(failures.append)
 
 
-def added(departures: Departures, count: int) -> list[Answer]:
+def added(departures: AnswerBatch, count: int) -> list[Answer]:
     answers = [Answer() for _ in range(count)]
     for answer in answers:
         departures.add(answer)
@@ -45,11 +45,11 @@ def lefts(answers: list[Answer]) -> list[int]:
     return [answer.left for answer in answers]
 
 
-def test_each_leaves_at_once_where_nothing_is_held(departures: Departures) -> None:
+def test_each_leaves_at_once_where_nothing_is_held(departures: AnswerBatch) -> None:
     assert lefts(added(departures, 3)) == [1, 1, 1]
 
 
-def test_they_wait_while_they_are_held(departures: Departures) -> None:
+def test_they_wait_while_they_are_held(departures: AnswerBatch) -> None:
     departures.hold(1.0)
     answers = added(departures, TOGETHER - 1)
     assert not any(lefts(answers))
@@ -61,14 +61,14 @@ def test_they_wait_while_they_are_held(departures: Departures) -> None:
     assert lefts(added(departures, 1)) == [1]
 
 
-def test_a_few_do_not_wait_for_more(departures: Departures) -> None:
+def test_a_few_do_not_wait_for_more(departures: AnswerBatch) -> None:
     departures.hold(1.0)
     assert lefts(added(departures, TOGETHER)) == [1] * TOGETHER
     assert lefts(added(departures, 1)) == [0]
 
 
 @pytest.mark.parametrize(("seconds", "worth"), [(0.0010, False), (0.0050, True)])
-def test_only_slow_answers_wait(departures: Departures, seconds: float, worth: bool) -> None:
+def test_only_slow_answers_wait(departures: AnswerBatch, seconds: float, worth: bool) -> None:
     departures.hold(10.0)
     departures.release()
     departures.expect(20)
@@ -78,7 +78,7 @@ def test_only_slow_answers_wait(departures: Departures, seconds: float, worth: b
 
 
 @pytest.mark.parametrize("error", [IndexError("of its own"), SystemExit()])
-def test_one_that_fails_holds_up_no_other(departures: Departures, failures: list[Any], error: Any) -> None:
+def test_one_that_fails_holds_up_no_other(departures: AnswerBatch, failures: list[Any], error: Any) -> None:
     departures.hold(1.0)
     departures.add(Answer(error))
     (other,) = added(departures, 1)

@@ -1,6 +1,6 @@
 """Is each answer whole, alone and over, at whichever line one thread stops and another goes on?
 
-What runs here is the server's own: answers, an outlet, departures, a drain, and what a connection does at the end of an
+What runs here is the server's own: answers, a queue, a batch, a sender, and what a connection does at the end of an
 exchange. A socket, a transport and a reactor stand around it, and all takes turns as `Run` says.
 """
 
@@ -18,25 +18,23 @@ import pytest
 from tests.answers import SurplusError, read_answers
 from tests.gateway.exchanges import LIMITS
 from tests.gateway.interleaving import Run, Switches, try_all
-from twisted_wsgiref._connection import answer_queue as outlet
-from twisted_wsgiref._connection import protocol
-from twisted_wsgiref._connection import sender as drain
+from twisted_wsgiref._connection import answer_queue, protocol, sender
 from twisted_wsgiref._connection.answer_queue import AnswerQueue
 from twisted_wsgiref._connection.protocol import WSGIProtocol
-from twisted_wsgiref._connection.sender import Drain
+from twisted_wsgiref._connection.sender import Sender
 from twisted_wsgiref._gateway import answer
 from twisted_wsgiref._gateway.answer import Answer
 from twisted_wsgiref._gateway.client_gone import ClientGone
 from twisted_wsgiref._gateway.fields import format_fields
 from twisted_wsgiref._http.head import HeadParser
 from twisted_wsgiref._http.response import ServerFields, interim_answer
-from twisted_wsgiref._threads import answer_batch as departures
-from twisted_wsgiref._threads.answer_batch import Departures
+from twisted_wsgiref._threads import answer_batch
+from twisted_wsgiref._threads.answer_batch import AnswerBatch
 
 GET = HeadParser(LIMITS).parse(b"GET / HTTP/1.1\r\nHost: h")
 STAMP = ServerFields("")
 HINT = interim_answer(103)
-FILES = [module.__file__ or "" for module in (answer, outlet, departures, drain, protocol)]
+FILES = [module.__file__ or "" for module in (answer, answer_queue, answer_batch, sender, protocol)]
 
 #: What a thread does with an answer.
 Act = Callable[[Answer], None]
@@ -147,12 +145,10 @@ class Connection:
         self._sock = line.sock
         self._reading = SimpleNamespace(waits=0)
         self._reader = SimpleNamespace(buffer=b"another request")
-        self.factory = SimpleNamespace(wake=line.wake, departures=line.departures, draining=False)
-        self._outlet = AnswerQueue(
-            line.sock, lambda: line.wake(self._drain.pump), line.case.high_water, line.departures
-        )  # type: ignore[arg-type]
-        again = lambda: line.wake(self._drain.pump)  # noqa: E731
-        self._drain = Drain(line.transport, line.sock, self._outlet, self._over, self.cut_off, again)  # type: ignore[arg-type]
+        self.factory = SimpleNamespace(wake=line.wake, batch=line.batch, draining=False)
+        self._queue = AnswerQueue(line.sock, lambda: line.wake(self._sender.pump), line.case.high_water, line.batch)  # type: ignore[arg-type]
+        again = lambda: line.wake(self._sender.pump)  # noqa: E731
+        self._sender = Sender(line.transport, line.sock, self._queue, self._over, self.cut_off, again)  # type: ignore[arg-type]
 
     def _go_on(self) -> None:
         self._line.serve()
@@ -171,10 +167,10 @@ class Connection:
         if not self._lost:
             self._lost = True
             self._line.transport.writes = False
-            self._outlet.lose()
-            self._drain.stop()
+            self._queue.lose()
+            self._sender.stop()
             if self._exchange is not None:
-                self._drain.pump()
+                self._sender.pump()
 
 
 @dataclass(frozen=True)
@@ -198,12 +194,12 @@ class Line:
         self.case = case
         self.run = run = Run(FILES, switches)
         locks = SimpleNamespace(Lock=run.lock, RLock=run.lock, get_ident=lambda: 0)
-        monkeypatch.setattr(outlet, "threading", locks)
+        monkeypatch.setattr(answer_queue, "threading", locks)
         self.sock = Socket(run, case.sizes) if case.straight else None
         self.transport = Transport()
         self.failures: list[BaseException] = []
-        self.departures = Departures(self.failures.append)
-        self.departures.held = case.held
+        self.batch = AnswerBatch(self.failures.append)
+        self.batch.held = case.held
         self.due: deque[Callable[[], None]] = deque()
         self.jobs: deque[tuple[Act, Reported]] = deque()
         self.answers: list[Reported] = []
@@ -225,9 +221,9 @@ class Line:
             act = self._acts.popleft()
             if not self._acts:
                 connection._reader.buffer = b""
-            answer = Reported(GET, connection._outlet, STAMP)
+            answer = Reported(GET, connection._queue, STAMP)
             self.answers.append(answer)
-            connection._outlet.begin()
+            connection._queue.begin()
             connection._exchange = answer
             self.jobs.append((act, answer))
 
@@ -265,8 +261,8 @@ class Line:
                     self.transport.producer.resumeProducing()
             elif self._held:
                 self._held = False
-                self.departures.release()
-                self.connection._outlet.take_over()
+                self.batch.release()
+                self.connection._queue.take_over()
             else:
                 self._leaves = False
                 self.connection.lose()
@@ -280,7 +276,7 @@ class Line:
             yield f"somebody waits in vain: {self.run.waiting}"
         if connection._exchange is not None:
             yield "an exchange is never over"
-        if connection._outlet.kept or connection._outlet.pending or connection._drain._rest:
+        if connection._queue.kept or connection._queue.pending or connection._sender._rest:
             yield "something is left lying"
         if any(answer.reports != 1 for answer in self.answers):
             yield f"told of an exchange: {[answer.reports for answer in self.answers]} times"
@@ -334,8 +330,10 @@ def test_an_exchange_is_not_over_at_any_moment_while_something_is_left(monkeypat
     left: list[Switches] = []
 
     def once(switches: Switches) -> Run:
-        run = Run([outlet.__file__], switches)
-        monkeypatch.setattr(outlet, "threading", SimpleNamespace(Lock=run.lock, RLock=run.lock, get_ident=lambda: 0))
+        run = Run([answer_queue.__file__], switches)
+        monkeypatch.setattr(
+            answer_queue, "threading", SimpleNamespace(Lock=run.lock, RLock=run.lock, get_ident=lambda: 0)
+        )
         queued: list[bool] = []
 
         class Watched(Socket):
@@ -344,12 +342,12 @@ def test_an_exchange_is_not_over_at_any_moment_while_something_is_left(monkeypat
                 return super().send(octets, flags)
 
         sock = Watched(run, ())
-        way = AnswerQueue(sock, lambda: None, 1 << 20, Departures(print))  # type: ignore[arg-type]
+        way = AnswerQueue(sock, lambda: None, 1 << 20, AnswerBatch(print))  # type: ignore[arg-type]
         answer = Answer(GET, way, STAMP)
         way.begin()
 
         def worker() -> None:
-            run.wait(lambda: way._sender is not None)  # the hint of the other is on its way
+            run.wait(lambda: way._owner is not None)  # the hint of the other is on its way
             whole(b"all")(answer)
             queued.append(True)
             run.wait(lambda: bool(sock.octets))

@@ -25,7 +25,7 @@ from twisted_wsgiref._gateway.fields import Fields
 from twisted_wsgiref._gateway.file_span import FileSpan
 from twisted_wsgiref._http.head import HeadParser
 from twisted_wsgiref._http.response import Framing, ServerFields
-from twisted_wsgiref._threads.answer_batch import Departures
+from twisted_wsgiref._threads.answer_batch import AnswerBatch
 
 HEAD = HeadParser(LIMITS).parse(b"GET / HTTP/1.1\r\nHost: h")
 STAMP = ServerFields("tests")
@@ -81,7 +81,7 @@ class Reactor:
     """What takes from an outlet: `turn` takes all that is there, as a transport that never is full."""
 
     def __init__(self) -> None:
-        self.departures = Departures(print)
+        self.batch = AnswerBatch(print)
         self.woken = threading.Semaphore(0)
         self.wakes = 0
         self.octets = bytearray()
@@ -118,7 +118,7 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 def begun(sock: socket.socket | None, high_water: int = 65536) -> tuple[Line, Reactor]:
     reactor = Reactor()
-    outlet = Line(sock, reactor.wake, high_water, reactor.departures)
+    outlet = Line(sock, reactor.wake, high_water, reactor.batch)
     outlet.begin()
     return outlet, reactor
 
@@ -577,7 +577,7 @@ def test_a_span_that_is_put_back_after_the_connection_is_lost_is_closed(file: An
 
 def held(sock: socket.socket | None, now: float = 1.0) -> tuple[Line, Reactor]:
     outlet, reactor = begun(sock)
-    reactor.departures.hold(now)
+    reactor.batch.hold(now)
     return outlet, reactor
 
 
@@ -639,7 +639,7 @@ def test_a_worker_that_ends_after_the_reactor_took_over_does_not_think_that_all_
 def test_a_hold_that_ends_just_then_keeps_nothing(pair: Any) -> None:
     outlet, _ = begun(pair[0])
 
-    class EndsAtOnce(Departures):
+    class EndsAtOnce(AnswerBatch):
         asked = 0
 
         @property
@@ -651,7 +651,7 @@ def test_a_hold_that_ends_just_then_keeps_nothing(pair: Any) -> None:
         def held(self, value: bool) -> None:
             """It ends by itself."""
 
-    outlet._departures = EndsAtOnce(print)
+    outlet._batch = EndsAtOnce(print)
     outlet.write(b"answer")
     assert pair[1].recv(100) == b"answer"
     assert not outlet.kept
@@ -670,7 +670,7 @@ def test_what_is_kept_stays_behind_what_waits_for_the_reactor(pair: Any) -> None
     outlet, reactor = begun(pair[0])
     fill(pair[0])
     outlet.answer.interim(b"interim")
-    reactor.departures.hold(1.0)
+    reactor.batch.hold(1.0)
     outlet.write(b"answer")
     assert not outlet.kept
     reactor.turn(outlet)
@@ -701,7 +701,7 @@ def test_a_worker_and_a_reactor_that_takes_what_is_kept_lose_nothing(pair: Any) 
     expected = received = b""
     try:
         for number in range(2000):
-            reactor.departures.hold(float(number + 1))
+            reactor.batch.hold(float(number + 1))
             first, second = b"<%d:" % number, b"%d>" % number
             outlet.write(first)
             if number % 2:

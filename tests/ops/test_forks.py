@@ -17,7 +17,7 @@ from twisted_wsgiref._gateway.client_gone import ClientGone
 from twisted_wsgiref._gateway.input_pipe import InputPipe
 from twisted_wsgiref._observe.access_log import AccessLog
 from twisted_wsgiref._threads import forks
-from twisted_wsgiref._threads.answer_batch import Departures
+from twisted_wsgiref._threads.answer_batch import AnswerBatch
 from twisted_wsgiref._threads.pool import WorkerPool
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
@@ -152,7 +152,7 @@ def test_who_is_gone_is_not_told() -> None:
 
 
 def test_an_answer_is_lost_in_the_child_whoever_held_its_lock() -> None:
-    outlet = AnswerQueue(None, lambda: None, 1000, Departures(lambda error: None))
+    outlet = AnswerQueue(None, lambda: None, 1000, AnswerBatch(lambda error: None))
     outlet.lock.acquire()
     outlet.forget()
     assert outlet.gone

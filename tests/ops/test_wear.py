@@ -10,7 +10,7 @@ import pytest
 
 from twisted_wsgiref._observe.record import Record
 from twisted_wsgiref._observe.stacks import describe_threads, requests_of
-from twisted_wsgiref._process.recycling import Wear, resident
+from twisted_wsgiref._process.recycling import Recycling, resident
 
 RECORD = Record.refused(None, 400, 0, 0.0)
 
@@ -18,7 +18,7 @@ RECORD = Record.refused(None, 400, 0, 0.0)
 @pytest.mark.parametrize(("part", "limit"), [(0.9, 90), (1.0, 100), (1.1, 110)])
 def test_requests_are_counted_to_a_limit_that_is_spread(part: float, limit: int) -> None:
     asked: list[tuple[float, float]] = []
-    wear = Wear(100, 0, spread=lambda low, high: asked.append((low, high)) or part)  # type: ignore[func-returns-value]
+    wear = Recycling(100, 0, spread=lambda low, high: asked.append((low, high)) or part)  # type: ignore[func-returns-value]
     for _ in range(limit - 1):
         wear.observe_facts(RECORD)
     assert wear.reason() == ""
@@ -29,14 +29,14 @@ def test_requests_are_counted_to_a_limit_that_is_spread(part: float, limit: int)
 
 def test_memory_is_looked_at() -> None:
     now = [100 << 20]
-    wear = Wear(0, 200 << 20, rss=lambda: now[0])
+    wear = Recycling(0, 200 << 20, rss=lambda: now[0])
     assert wear.reason() == ""
     now[0] = 250 << 20
     assert wear.reason() == "it has 250 MiB of memory"
 
 
 def test_without_limits_nothing_wears_out() -> None:
-    wear = Wear(0, 0)
+    wear = Recycling(0, 0)
     for _ in range(1000):
         wear.observe_facts(RECORD)
     assert wear.reason() == ""
@@ -47,7 +47,7 @@ def test_the_memory_of_this_process_is_plausible() -> None:
 
 
 def test_the_smallest_limit_is_one_request() -> None:
-    wear = Wear(1, 0, spread=lambda low, high: low)
+    wear = Recycling(1, 0, spread=lambda low, high: low)
     wear.observe_facts(RECORD)
     assert wear.reason()
 

@@ -132,7 +132,7 @@ def apologise(error: LookupError) -> tuple[str, int]:
 def sized(environ: dict[str, Any], start_response: Any) -> Any:
     """Run `app` without telling it that the input ends by itself.
 
-    Told so, Werkzeug reads without a size, which PEP 3333 does not have and a validator therefore refuses.
+    ProcessOptions so, Werkzeug reads without a size, which PEP 3333 does not have and a validator therefore refuses.
     """
     del environ["wsgi.input_terminated"]
     return app(environ, start_response)

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from twisted_wsgiref._connection.answer_queue import AnswerQueue
-from twisted_wsgiref._connection.sender import Drain
+from twisted_wsgiref._connection.sender import Sender
 from twisted_wsgiref._gateway.file_span import FileSpan
-from twisted_wsgiref._threads.answer_batch import Departures
+from twisted_wsgiref._threads.answer_batch import AnswerBatch
 
 MEGABYTE = 1024 * 1024
 
@@ -48,15 +48,15 @@ class EndlessOutlet(AnswerQueue):
 
 
 @pytest.fixture(params=["socket", "transport"])
-def drain(request: pytest.FixtureRequest) -> tuple[Drain, Any, list[str]]:
+def drain(request: pytest.FixtureRequest) -> tuple[Sender, Any, list[str]]:
     said: list[str] = []
     sock: Any = GreedySocket() if request.param == "socket" else None
     transport: Any = GreedyTransport()
-    outlet = EndlessOutlet(sock, lambda: said.append("wake"), 1, Departures(print))
-    made = Drain(
+    queue = EndlessOutlet(sock, lambda: said.append("wake"), 1, AnswerBatch(print))
+    made = Sender(
         transport,
         sock,
-        outlet,
+        queue,
         lambda: said.append("over"),
         lambda _: said.append("fail"),
         lambda: said.append("again"),
@@ -64,7 +64,7 @@ def drain(request: pytest.FixtureRequest) -> tuple[Drain, Any, list[str]]:
     return made, sock or transport, said
 
 
-def test_an_answer_without_an_end_gives_the_reactor_back(drain: tuple[Drain, Any, list[str]]) -> None:
+def test_an_answer_without_an_end_gives_the_reactor_back(drain: tuple[Sender, Any, list[str]]) -> None:
     pumped, taker, said = drain
     pumped.pump()
     assert 0 < taker.taken <= 2 * MEGABYTE
@@ -96,9 +96,9 @@ def test_a_large_file_gives_the_reactor_back(span: FileSpan, monkeypatch: pytest
             return -1
 
     sock: Any = Socket()
-    outlet = AnswerQueue(None, lambda: said.append("wake"), 1, Departures(print))
-    outlet.put_back(span)
-    pumped = Drain(None, sock, outlet, lambda: None, lambda _: None, lambda: said.append("again"))
+    queue = AnswerQueue(None, lambda: said.append("wake"), 1, AnswerBatch(print))
+    queue.put_back(span)
+    pumped = Sender(None, sock, queue, lambda: None, lambda _: None, lambda: said.append("again"))
     turns = 0
     while span.remaining:
         pumped.pump()

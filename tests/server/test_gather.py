@@ -11,11 +11,11 @@ from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
 from tests.stepped import SteppedReactor
 from tests.support import GET, hello, serving
-from twisted_wsgiref._connection.poller import Gather, make_gather
+from twisted_wsgiref._connection.poller import Poller, make_poller
 
 LONGEST_HOLD = 0.002
 
-pytestmark = pytest.mark.skipif(make_gather(SteppedReactor(), print, print) is None, reason="there is no epoll here")
+pytestmark = pytest.mark.skipif(make_poller(SteppedReactor(), print, print) is None, reason="there is no epoll here")
 
 
 class Ends:
@@ -24,13 +24,13 @@ class Ends:
     def __init__(self) -> None:
         self.reactor = SteppedReactor()
         self.done: list[str] = []
-        self.gather = Gather(self.reactor, self.turn_ended, lambda: self.done.append("released"))
+        self.poller = Poller(self.reactor, self.turn_ended, lambda: self.done.append("released"))
         self.turned: Callable[[], object] = lambda: None
         pairs = [socket.socketpair(), socket.socketpair()]
         self.mine = [pair[0] for pair in pairs]
         self.theirs = [pair[1] for pair in pairs]
         for number, sock in enumerate(self.mine):
-            self.gather.add(sock.fileno(), lambda number=number: self.read(number))
+            self.poller.add(sock.fileno(), lambda number=number: self.read(number))
 
     def turn_ended(self) -> None:
         self.done.append("turned")
@@ -43,7 +43,7 @@ class Ends:
         """Hold, after a read, as it has to be."""
         self.theirs[1].send(b"before")
         self.turn()
-        self.gather.hold()
+        self.poller.pause()
 
     def turn(self) -> list[str]:
         self.done.clear()
@@ -55,7 +55,7 @@ class Ends:
 def ends() -> Iterator[Ends]:
     made = Ends()
     yield made
-    made.gather.close()
+    made.poller.close()
     for each in (*made.mine, *made.theirs):
         each.close()
     made.reactor.close()
@@ -71,11 +71,11 @@ def test_what_can_be_read_is_read_in_one_turn(ends: Ends) -> None:
 
 def test_nothing_is_read_while_it_is_held(ends: Ends) -> None:
     ends.hold()
-    ends.gather.hold()
+    ends.poller.pause()
     ends.theirs[0].send(b"a")
     assert ends.turn() == []
-    ends.gather.release()
-    ends.gather.release()
+    ends.poller.resume()
+    ends.poller.resume()
     # At once: the reactor was woken for this.
     assert ends.done == ["released", "0: a", "turned"]
     ends.theirs[0].send(b"b")
@@ -87,7 +87,7 @@ def test_a_hold_ends_by_itself_in_its_own_time(ends: Ends, after_another: bool) 
     if after_another:
         ends.hold()
         ends.reactor.clock.now += LONGEST_HOLD * 0.9
-        ends.gather.release()
+        ends.poller.resume()
     ends.hold()
     ends.theirs[0].send(b"a")
     ends.reactor.clock.now += LONGEST_HOLD * 0.9
@@ -99,7 +99,7 @@ def test_a_hold_ends_by_itself_in_its_own_time(ends: Ends, after_another: bool) 
 def test_a_hold_right_after_another_ends_by_itself_too(ends: Ends) -> None:
     for _ in range(5):
         ends.hold()
-        ends.gather.release()
+        ends.poller.resume()
     assert len(ends.reactor.getDelayedCalls()) == 1
     ends.hold()
     ends.theirs[0].send(b"a")
@@ -109,36 +109,36 @@ def test_a_hold_right_after_another_ends_by_itself_too(ends: Ends) -> None:
 
 def test_between_two_holds_is_a_read(ends: Ends) -> None:
     # Requests that come by other ways, as pipelined ones do, ask for a hold in every turn: nobody else would be read.
-    assert not ends.gather.may_hold
-    ends.gather.hold()
+    assert not ends.poller.may_pause
+    ends.poller.pause()
     ends.theirs[0].send(b"a")
     assert ends.turn() == ["0: a", "turned"]
-    assert ends.gather.may_hold
-    ends.gather.hold()
-    assert not ends.gather.may_hold
+    assert ends.poller.may_pause
+    ends.poller.pause()
+    assert not ends.poller.may_pause
 
 
 def test_what_is_read_at_the_end_of_a_hold_may_begin_the_next(ends: Ends) -> None:
     ends.hold()
-    ends.turned = ends.gather.hold
+    ends.turned = ends.poller.pause
     ends.theirs[0].send(b"a")
     ends.done.clear()
-    ends.gather.release()
+    ends.poller.resume()
     assert ends.done == ["released", "0: a", "turned"]
     ends.theirs[0].send(b"b")
     assert ends.turn() == []
-    assert ends.gather not in ends.reactor.getReaders()
+    assert ends.poller not in ends.reactor.getReaders()
     ends.reactor.clock.now += LONGEST_HOLD * 1.1
     assert ends.turn() == ["released", "0: b", "turned"]
 
 
 def test_what_is_closed_while_it_is_held_leaves_nothing(ends: Ends) -> None:
     ends.hold()
-    ends.gather.close()
+    ends.poller.close()
     assert ends.reactor.getDelayedCalls() == []
-    ends.gather.release()
-    assert ends.gather not in ends.reactor.getReaders()
-    ends.gather.add(ends.mine[0].fileno(), lambda: ends.read(0))
+    ends.poller.resume()
+    assert ends.poller not in ends.reactor.getReaders()
+    ends.poller.add(ends.mine[0].fileno(), lambda: ends.read(0))
     ends.theirs[0].send(b"a")
     assert ends.turn() == ["0: a", "turned"]
 
@@ -147,11 +147,11 @@ def test_the_last_read_of_a_service_may_be_that_of_a_holds_end(ends: Ends) -> No
     # A client that has reset its connection is the last that a service waited for.
     ends.hold()
     ends.theirs[0].send(b"a")
-    ends.turned = ends.gather.close
-    ends.gather.release()
-    assert ends.gather not in ends.reactor.getReaders()
+    ends.turned = ends.poller.close
+    ends.poller.resume()
+    assert ends.poller not in ends.reactor.getReaders()
     ends.turned = lambda: None
-    ends.gather.add(ends.mine[0].fileno(), lambda: ends.read(0))
+    ends.poller.add(ends.mine[0].fileno(), lambda: ends.read(0))
     ends.theirs[0].send(b"b")
     assert ends.turn() == ["0: b", "turned"]
 
@@ -185,7 +185,7 @@ def test_what_fails_at_the_end_of_a_turn_leaves_no_socket_unread(
     ends.turned = fail
     ends.theirs[0].send(b"a")
     if held:
-        ends.gather.release()
+        ends.poller.resume()
     else:
         ends.turn()
     assert bugs(logged) == [error]
@@ -202,13 +202,13 @@ def test_what_fails_at_one_socket_leaves_no_other_unread(
         ends.mine[0].recv(100)
         raise error
 
-    ends.gather.remove(ends.mine[0].fileno())
-    ends.gather.add(ends.mine[0].fileno(), fail)
+    ends.poller.remove(ends.mine[0].fileno())
+    ends.poller.add(ends.mine[0].fileno(), fail)
     for _ in range(2):
         for sock in ends.theirs:
             sock.send(b"a")
         assert ends.turn() == ["1: a", "turned"]
-        assert not ends.gather.turning
+        assert not ends.poller.turning
     assert bugs(logged) == [error, error]
 
 
@@ -234,7 +234,7 @@ def crowd(server: Any, count: int) -> list[Any]:
     """Return clients whose requests are queued, and not all of which have a thread."""
     clients = [server.connect("socket").send(GET) for _ in range(count)]
     server.reactor.turn()
-    assert server.factory.departures.held
+    assert server.factory.batch.held
     return clients
 
 
@@ -259,7 +259,7 @@ def test_answers_are_held_before_a_worker_is_woken() -> None:
     # Else it would send the first of them one by one.
     with serving(hello, threads=1) as server:
         held: list[bool] = []
-        server.pool.wake = lambda: held.append(server.factory.departures.held)
+        server.pool.wake = lambda: held.append(server.factory.batch.held)
         crowd(server, 4)
         assert held == [True]
 
@@ -281,7 +281,7 @@ def test_no_block_waits_for_an_application(whole: bool) -> None:
     def slow(environ: Any, start_response: Any) -> Any:
         start_response("200 OK", [("Content-Type", "text/plain")])
         yield b"first"
-        if not server.records and server.factory.departures.held:
+        if not server.records and server.factory.batch.held:
             assert not any(came(clients))
             server.reactor.clock.now += LONGEST_HOLD * 1.1
             for _ in range(2):  # the hold's end, and the wake
@@ -308,7 +308,7 @@ def test_what_ends_an_answer_does_not_overtake_what_is_kept(blocks: int) -> None
         clients = crowd(server, 5)
         for _ in range(2):
             server.pool.step()
-            assert server.factory.departures.held
+            assert server.factory.batch.held
         server.settle()
         assert [client.answers()[0].body for client in clients] == [b"block" * blocks] * 5
 
@@ -393,7 +393,7 @@ def test_answers_wait_for_each_other_only_if_the_last_ones_were_slow(seconds: fl
         for client in server.clients:
             client.send(GET)
         server.reactor.turn()
-        assert server.factory.departures.held is worth
+        assert server.factory.batch.held is worth
         server.settle()
 
 

@@ -1,6 +1,6 @@
 """The bytes of one connection on their way to the client: a worker sends straight or puts, the reactor takes.
 
-The rule that keeps two threads from writing at once: at any moment one of them owns the way out, and ``sender`` says
+The rule that keeps two threads from writing at once: at any moment one of them owns the way out, and ``_owner`` says
 which. Nobody owns it at first. A thread that finds it free sends straight on the socket; what the kernel does not take,
 and what others put meanwhile, it hands over to the reactor, which owns the way until the queue is empty. Later blocks
 are queued anyway, so that many of them leave in one send.
@@ -21,7 +21,7 @@ from typing import Final, NoReturn
 from twisted_wsgiref._gateway.client_gone import ClientGone
 from twisted_wsgiref._gateway.file_span import FileSpan
 from twisted_wsgiref._gateway.interfaces import GoOn
-from twisted_wsgiref._threads.answer_batch import Departures
+from twisted_wsgiref._threads.answer_batch import AnswerBatch
 
 from .blocks import END, Block, End, behind, close_files
 
@@ -41,19 +41,19 @@ class AnswerQueue:
 
     `sock` is the socket to send on straight, or None if the transport changes bytes (TLS) or has none. `wake` has the
     reactor come and take. A thread of an application waits while more than `high_water` bytes are queued. While
-    `departures` are held, a first block is kept: until it is clear whether it is the whole answer, or until the hold
+    `batch` are held, a first block is kept: until it is clear whether it is the whole answer, or until the hold
     ends.
     """
 
     __slots__ = (
+        "_batch",
         "_blocks",
-        "_departures",
         "_ended",
         "_high_water",
+        "_owner",
         "_pending",
         "_rooms",
         "_scheduled",
-        "_sender",
         "_sock",
         "_wake",
         "gone",
@@ -63,12 +63,12 @@ class AnswerQueue:
     )
 
     def __init__(
-        self, sock: socket.socket | None, wake: Callable[[], None], high_water: int, departures: Departures
+        self, sock: socket.socket | None, wake: Callable[[], None], high_water: int, batch: AnswerBatch
     ) -> None:
         self._sock = sock
         self._wake = wake
         self._high_water = high_water
-        self._departures = departures
+        self._batch = batch
         #: Guards all that follows, and whatever an answer decides by it.
         self.lock = threading.Lock()
         #: A first block, which may be the whole answer, for whoever takes it: its worker, or the reactor.
@@ -76,7 +76,7 @@ class AnswerQueue:
         self._blocks: deque[Block] = deque()
         self._pending = 0  # bytes in the queue, and the blocks' own cost
         self._rooms: list[threading.Lock] = []  # one for each thread that waits
-        self._sender: int | None = None
+        self._owner: int | None = None
         self._scheduled = False  # the reactor knows that there is something to take
         self._ended = False  # the worker is through
         #: The connection is lost. Read in any thread.
@@ -98,11 +98,11 @@ class AnswerQueue:
         """
         if self.gone:
             raise ClientGone
-        if straight and self._sender is None and self._sock is not None:
-            if keep and self._departures.held:
+        if straight and self._owner is None and self._sock is not None:
+            if keep and self._batch.held:
                 self.kept = block  # type: ignore[assignment]
                 return self._send_unless_held
-            self._sender = _STRAIGHT
+            self._owner = _STRAIGHT
             return self._send
         if self.kept:  # put just now by another thread of the application: it goes first
             self._append(self.kept)
@@ -120,7 +120,7 @@ class AnswerQueue:
         From then on the span is the outlet's to close.
         """
         go_on = self.admit(head, True)
-        if self._sender == _STRAIGHT and go_on != _do_nothing:
+        if self._owner == _STRAIGHT and go_on != _do_nothing:
             return partial(self._send, alone=False, span=span)
         self._blocks.append(span)
         self._pending += _BLOCK_COST
@@ -128,7 +128,7 @@ class AnswerQueue:
 
     def may_be_seized(self) -> bool:
         """Return whether nothing is between the reactor and the client: no thread sends, and nothing is queued."""
-        return self._sender is None or (self._sock is None and not self._blocks)
+        return self._owner is None or (self._sock is None and not self._blocks)
 
     def _append(self, block: bytes | memoryview) -> None:
         self._blocks.append(block)
@@ -139,8 +139,8 @@ class AnswerQueue:
 
         Return whether the reactor has to be woken.
         """
-        if self._sender != _STRAIGHT:
-            self._sender = _REACTOR
+        if self._owner != _STRAIGHT:
+            self._owner = _REACTOR
             if not self._scheduled:
                 self._scheduled = True
                 return True
@@ -152,7 +152,7 @@ class AnswerQueue:
         self._wake()
 
     def _send_unless_held(self, block: object, alone: bool = False) -> None:
-        if not self._departures.held:
+        if not self._batch.held:
             self.send_kept(alone)
 
     def send_kept(self, alone: bool = False) -> None:
@@ -164,7 +164,7 @@ class AnswerQueue:
                 return
             if self.gone:
                 raise ClientGone
-            self._sender = _STRAIGHT  # while something is kept, nobody owns the way
+            self._owner = _STRAIGHT  # while something is kept, nobody owns the way
         finally:
             self.lock.release()
         self._send(block, alone)
@@ -207,7 +207,7 @@ class AnswerQueue:
                 span.close()
             self._fail(error)
         if sent == size and alone:
-            self._sender = None
+            self._owner = None
             return
         self.under_way = sent > 0 or self.under_way
         if sent < size:
@@ -255,8 +255,8 @@ class AnswerQueue:
                     self._blocks.appendleft(block)
                     self._pending += _BLOCK_COST + (0 if isinstance(block, FileSpan) else len(block))
             # In one step: `finish` looks at it without the lock, and takes None for the end of it all.
-            self._sender = _REACTOR if self._blocks or self._ended else None
-            if self._sender is not None:
+            self._owner = _REACTOR if self._blocks or self._ended else None
+            if self._owner is not None:
                 wake = self._hand_over()
         if wake:
             self._wake()
@@ -266,10 +266,10 @@ class AnswerQueue:
 
     def finish(self) -> bool:
         """Say that nothing more will be put. Return whether all is sent, so that the exchange is over here and now."""
-        if self._sender is None:
+        if self._owner is None:
             return True
         with self.lock:
-            if self._sender is None:
+            if self._owner is None:
                 return True
             self._ended = True
             wake = self._hand_over()
@@ -282,7 +282,7 @@ class AnswerQueue:
     def begin(self) -> None:
         """Start the next exchange. Only when none is under way."""
         self.under_way = False
-        self._sender = None
+        self._owner = None
         self._ended = False
 
     def take_over(self) -> None:
@@ -303,15 +303,15 @@ class AnswerQueue:
         """
         with self.lock:
             blocks = self._blocks
-            if self._sender == _STRAIGHT:
+            if self._owner == _STRAIGHT:
                 self._scheduled = False  # a thread sends at this moment, and has us come once it is through
                 return None
             if not blocks:
                 self._scheduled = False
                 if self._ended:
                     return END
-                if self._sock is not None and self._sender == _REACTOR:
-                    self._sender = None  # all is sent: the next block may go straight
+                if self._sock is not None and self._owner == _REACTOR:
+                    self._owner = None  # all is sent: the next block may go straight
                 return None
             self.under_way = True
             block = blocks.popleft()

@@ -23,7 +23,7 @@ from twisted_wsgiref._http.limits import Limits
 from twisted_wsgiref._observe.log import logger
 from twisted_wsgiref._observe.stacks import describe_threads, requests_of
 from twisted_wsgiref._observe.tally import Tally
-from twisted_wsgiref._threads.answer_batch import Departures
+from twisted_wsgiref._threads.answer_batch import AnswerBatch
 from twisted_wsgiref._threads.forks import Places, drop
 from twisted_wsgiref._threads.pool import Pool
 from twisted_wsgiref._threads.precedence import Precedence
@@ -31,7 +31,7 @@ from twisted_wsgiref._threads.wake import Wake
 from twisted_wsgiref._wsgiref.tracebacks import traceback_text
 
 from .deadlines import Phase
-from .poller import Gather
+from .poller import Poller
 from .protocol import WSGIProtocol
 
 _log = logger(__name__)
@@ -43,7 +43,7 @@ LAST_SWEEP: Final = 0.25
 #: A request that runs for longer, in seconds, is in the log with its stack: most balancers have given up by then.
 LONG: Final = 60.0
 # How long a request may wait behind another, in seconds, before idle threads are woken for it after all: as long as a
-# hold of `gather`.
+# hold of `poller`.
 _LOOK: Final = 0.002
 
 
@@ -154,10 +154,10 @@ class WSGIFactory(Factory):
         self._disk = disk
         self._call_later = call_later
         #: What reads the plain sockets, where there is such a thing.
-        self.gather: Gather | None = None
+        self.poller: Poller | None = None
         #: Where connections come from.
         self.places = Places()
-        self.departures = Departures(self.log_bug)
+        self.batch = AnswerBatch(self.log_bug)
         #: Called when every thread is stuck: what a service may still do is end.
         self.on_unfit: Callable[[], object] = lambda: None
         self._gathered: list[Exchange] = []
@@ -214,7 +214,7 @@ class WSGIFactory(Factory):
     def submit(self, exchange: Exchange) -> None:
         """Have `exchange` run by a worker: with all others of this turn of the reactor, and so with one wake."""
         self._gathered.append(exchange)
-        if len(self._gathered) == 1 and not (self.gather is not None and self.gather.turning):
+        if len(self._gathered) == 1 and not (self.poller is not None and self.poller.turning):
             self._call_later(0, self.flush)
 
     def flush(self) -> None:
@@ -222,7 +222,7 @@ class WSGIFactory(Factory):
         gathered, self._gathered = self._gathered, []
         if not gathered:
             return
-        self.departures.expect(len(gathered))
+        self.batch.expect(len(gathered))
         refused = self._pool.queue(gathered)
         held = False
         try:
@@ -240,11 +240,11 @@ class WSGIFactory(Factory):
 
     def _hold(self) -> bool:
         """Have no more read where more requests wait than there are threads. Return whether that is so."""
-        gather = self.gather
-        if gather is None or not gather.may_hold or not self._pool.when_low(self._ask_for_more):
+        poller = self.poller
+        if poller is None or not poller.may_pause or not self._pool.when_low(self._ask_for_more):
             return False
-        gather.hold()
-        self.departures.hold(self.clock())
+        poller.pause()
+        self.batch.hold(self.clock())
         return True
 
     def _look(self) -> None:
@@ -254,13 +254,13 @@ class WSGIFactory(Factory):
             self._next_look = self._call_later(_LOOK, self._look)
 
     def _ask_for_more(self) -> None:
-        self.departures.leave()
-        if self.gather is not None:
-            self.wake(self.gather.release)
+        self.batch.leave()
+        if self.poller is not None:
+            self.wake(self.poller.resume)
 
     def released(self) -> None:
         """Have all leave that was held back, now that sockets are read again."""
-        self.departures.release()
+        self.batch.release()
         for _, exchange in self._pool.running():
             exchange.outlet.take_over()  # type: ignore[attr-defined]
 
@@ -343,8 +343,8 @@ class WSGIFactory(Factory):
     def forked(self, heir: bool) -> None:
         """Know that no other thread is left; one that is no `heir` answers nobody, and lets go of all sockets."""
         if not heir:
-            if self.gather is not None:
-                self.gather.forked()
+            if self.poller is not None:
+                self.poller.forked()
             for _, exchange in self._pool.running():
                 exchange.forget()  # type: ignore[attr-defined]
             drop(self.places.descriptors())
@@ -383,8 +383,8 @@ class WSGIFactory(Factory):
         if self._next_look is not None:
             self._next_look.cancel()
             self._next_look = None
-        if self.gather is not None:
-            self.gather.close()
+        if self.poller is not None:
+            self.poller.close()
         self.places.clear()
 
     def count_unanswered(self) -> int:

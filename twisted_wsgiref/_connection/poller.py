@@ -29,14 +29,14 @@ _BUG: Final = "reading failed: this is a bug in twisted_wsgiref"
 _MOST: Final = 256
 # The longest that nothing is read while requests wait for a thread, in seconds: what else a read tells (that a client
 # has left, that a head has come in time) is not later than this.
-_LONGEST_HOLD: Final = 0.002
+_LONGEST_PAUSE: Final = 0.002
 
 
 @implementer(IReadDescriptor)
-class Gather:
+class Poller:
     """Calls, for each of the descriptors that can be read, what was given with it, and then `turned`.
 
-    At the end of a hold `released` is called.
+    At the end of a pause `released` is called.
     """
 
     def __init__(self, reactor: Any, turned: Callable[[], None], released: Callable[[], None]) -> None:
@@ -48,9 +48,9 @@ class Gather:
         #: Descriptors are being read: `turned` will be called.
         self.turning = False
         self._listens = False  # the reactor tells of what can be read
-        self._held = False
-        self._until = 0.0  # when the hold ends, by the reactor's clock
-        self._has_read = False  # since the last hold
+        self._paused = False
+        self._until = 0.0  # when the pause ends, by the reactor's clock
+        self._has_read = False  # since the last pause
         self._timer: Any = None
 
     def open(self) -> None:
@@ -76,44 +76,44 @@ class Gather:
             self._epoll.unregister(descriptor)
 
     @property
-    def may_hold(self) -> bool:
-        """Whether sockets are read, and have been since the last hold."""
-        return self._has_read and not self._held and self._epoll is not None
+    def may_pause(self) -> bool:
+        """Whether sockets are read, and have been since the last pause."""
+        return self._has_read and not self._paused and self._epoll is not None
 
-    def hold(self) -> None:
-        """Read nothing until `release` is called, or for a short while.
+    def pause(self) -> None:
+        """Read nothing until `resume` is called, or for a short while.
 
         Each read wakes the reactor's thread, which then takes the interpreter from a thread that runs an application.
         While requests wait for a thread anyway, more of them are read later, and together.
 
-        To be called when `may_hold` says so: else requests that come by another way could hold up all sockets for ever.
+        To be called when `may_pause` says so: else requests that come by another way could hold up all sockets.
         """
-        if self.may_hold:
-            self._held = True
+        if self.may_pause:
+            self._paused = True
             self._has_read = False
-            self._until = self._reactor.seconds() + _LONGEST_HOLD
+            self._until = self._reactor.seconds() + _LONGEST_PAUSE
             self._listen(False)
             if self._timer is None:
-                self._timer = self._reactor.callLater(_LONGEST_HOLD, self._end_hold)
+                self._timer = self._reactor.callLater(_LONGEST_PAUSE, self._end_pause)
 
-    def release(self) -> None:
+    def resume(self) -> None:
         """Read again: now, since something has come by then, and no turn of the reactor is needed to know it."""
-        if self._held:
-            self._held = False
+        if self._paused:
+            self._paused = False
             try:
                 self._released()
                 if self._epoll is not None:
                     self.doRead()
             finally:  # what is read may have been the service's end
-                self._listen(self._epoll is not None and not self._held)
+                self._listen(self._epoll is not None and not self._paused)
 
-    def _end_hold(self) -> None:
+    def _end_pause(self) -> None:
         self._timer = None
         left = self._until - self._reactor.seconds()
-        if self._held and left > 0:  # the hold that the timer was made for is over, and this is another
-            self._timer = self._reactor.callLater(left, self._end_hold)
+        if self._paused and left > 0:  # the pause that the timer was made for is over, and this is another
+            self._timer = self._reactor.callLater(left, self._end_pause)
         else:
-            self.release()
+            self.resume()
 
     def close(self) -> None:
         """Forget all descriptors. The next `add` starts anew."""
@@ -122,7 +122,7 @@ class Gather:
             self._epoll.close()
             self._epoll = None
             self._readers.clear()
-        self.release()
+        self.resume()
         self._has_read = False
         if self._timer is not None:
             self._timer.cancel()
@@ -174,13 +174,13 @@ class Gather:
         return "wsgi"
 
 
-def make_gather(reactor: Any, turned: Callable[[], None], released: Callable[[], None]) -> Gather | None:
-    """Return a `Gather` for `reactor`; None where one can not work."""
+def make_poller(reactor: Any, turned: Callable[[], None], released: Callable[[], None]) -> Poller | None:
+    """Return a `Poller` for `reactor`; None where one can not work."""
     if hasattr(select, "epoll") and IReactorFDSet.providedBy(reactor):
-        return Gather(reactor, turned, released)
+        return Poller(reactor, turned, released)
     return None
 
 
-def can_be_gathered(transport: Any) -> bool:
+def can_be_polled(transport: Any) -> bool:
     """Return whether what can be read from the socket of `transport` is what it would give to its protocol."""
     return isinstance(transport, Connection)

@@ -35,8 +35,8 @@ from .answer_queue import AnswerQueue
 from .deadlines import Deadlines, Phase
 from .peer import local_facts, tls_facts
 from .reading import PIPE_FULL, PIPELINED, SPILLING, TRANSPORT_READ, Reading
-from .request_reader import Intake, Request
-from .sender import Drain
+from .request_reader import Request, RequestReader
+from .sender import Sender
 from .transports import abort, close, find_socket, host_and_port, is_secure, send_at_once, sever
 
 if TYPE_CHECKING:
@@ -61,14 +61,14 @@ class WSGIProtocol(Protocol):
         rules = factory.rules
         self.factory = factory
         self._rules = rules
-        self._intake = Intake(
+        self._incoming = RequestReader(
             rules.limits,
             rules.max_body,
             rules.body_memory,
             self._open_pipe if rules.stream_input else None,
             rules.stream_chunked,
         )
-        self._reader = self._intake.reader
+        self._reader = self._incoming.reader
         self._most = max(TRANSPORT_READ, rules.max_pipelined)  # octets that are kept of requests that wait
         self._exchange: Exchange | None = None
         self._environ: ConnectionEnviron | None = None  # made with the first request
@@ -95,9 +95,9 @@ class WSGIProtocol(Protocol):
         else:
             self._secured = not is_secure(transport)
             send_at_once(transport)
-        self._reading = Reading(self, transport, sock, self.factory.gather, self._reader, self._most)
-        self._outlet = outlet = AnswerQueue(sock, self._ask_to_pump, self._rules.high_water, self.factory.departures)
-        self._drain = Drain(transport, sock, outlet, self._over, self._stop_short, self._ask_to_pump)
+        self._reading = Reading(self, transport, sock, self.factory.poller, self._reader, self._most)
+        self._queue = queue = AnswerQueue(sock, self._ask_to_pump, self._rules.high_water, self.factory.batch)
+        self._sender = Sender(transport, sock, queue, self._over, self._stop_short, self._ask_to_pump)
         self._deadlines.start(Phase.FRESH if self._secured else Phase.HANDSHAKE, self.factory.clock())
         self.factory.add(self)
 
@@ -106,7 +106,7 @@ class WSGIProtocol(Protocol):
         self._secured = True
 
     def _ask_to_pump(self) -> None:
-        self.factory.wake(self._drain.pump)
+        self.factory.wake(self._sender.pump)
 
     # ---- What comes in -----------------------------------------------------------------------------------------
 
@@ -120,7 +120,7 @@ class WSGIProtocol(Protocol):
             # Looked at again: a worker may have ended its exchange meanwhile, and with it the connection.
             if not self._closing:
                 self._take_request()
-        elif self._intake.pipe is not None:
+        elif self._incoming.pipe is not None:
             self._take_upload()
         else:
             self._hold_back()
@@ -138,9 +138,9 @@ class WSGIProtocol(Protocol):
     def _take_request(self) -> None:
         if self._reading.waits & SPILLING:
             return  # TLS gives what it has, also when it is told to pause; `_spilled` comes back to it
-        intake = self._intake
+        incoming = self._incoming
         try:
-            request = intake.take()
+            request = incoming.take()
         except ProtocolError as error:
             self._refuse(error.status, error.reason)
             return
@@ -149,10 +149,10 @@ class WSGIProtocol(Protocol):
             if self._reader.buffer and self._exchange is not None:
                 self._hold_back()
             return
-        if intake.wants_continue:
-            intake.wants_continue = False
+        if incoming.wants_continue:
+            incoming.wants_continue = False
             self._ask_for_body()
-        body = intake.body
+        body = incoming.body
         if body is None:
             if self._reader.buffer:
                 self._deadlines.start(Phase.HEAD, self.factory.clock())
@@ -182,7 +182,7 @@ class WSGIProtocol(Protocol):
     def _spilled(self, error: BaseException | None) -> None:
         """Go on reading: a part of the body is in its file, or can not be put there."""
         if self._lost or self._closing:
-            self._intake.close()
+            self._incoming.close()
         elif error is not None:
             self.factory.log_trouble("a request body could not be written to a file", error)
             self._refuse(500, "no room for the body")
@@ -198,14 +198,14 @@ class WSGIProtocol(Protocol):
 
     def _take_upload(self) -> None:
         """Put what came of a body into the pipe that an application reads from."""
-        pipe = self._intake.pipe
+        pipe = self._incoming.pipe
         try:
-            self._intake.take()
+            self._incoming.take()
         except ProtocolError as error:
             # The application is at it: it learns that no more will come, and the client that this is no answer.
             self.factory.note_refusal(error.status, error.reason)
             self._lose_exchange(error.status)
-            self._intake.close()
+            self._incoming.close()
         else:
             if pipe is not None and pipe.full:
                 self._reading.pause(PIPE_FULL)
@@ -225,16 +225,16 @@ class WSGIProtocol(Protocol):
         exchange = self._exchange
         if exchange is not None:
             exchange.left = True
-            if self._intake.pipe is not None:
+            if self._incoming.pipe is not None:
                 self.factory.note_refusal(400, "the body ended too early")
                 self._lose_exchange(400)
-                self._intake.close()
-        elif self._intake.phase is Phase.BODY and not self._closing:
+                self._incoming.close()
+        elif self._incoming.phase is Phase.BODY and not self._closing:
             # RFC 9112, section 8: an incomplete body is never taken for a whole one.
             self._refuse(400, "the body ended too early")
         elif self._reader.buffer and not self._closing:
             self._go_on()  # a worker has just ended its exchange, and what came behind it is not looked at yet
-        elif not self._drain.busy:
+        elif not self._sender.busy:
             self.transport.loseConnection()
 
     def writeConnectionLost(self) -> None:
@@ -245,16 +245,16 @@ class WSGIProtocol(Protocol):
         self._lost = True
         self._reading.end()
         self.factory.remove(self)
-        self._outlet.lose()
-        self._drain.stop()
-        if self._intake.body is None or not self._intake.body.spilling:
-            self._intake.close()
+        self._queue.lose()
+        self._sender.stop()
+        if self._incoming.body is None or not self._incoming.body.spilling:
+            self._incoming.close()
         if self._exchange is None:
             self._let_go()
         else:
             if self._sock is not None:
                 sever(self._sock)
-            self._drain.pump()
+            self._sender.pump()
 
     def _let_go(self) -> None:
         hold, self._hold = self._hold, None
@@ -280,10 +280,10 @@ class WSGIProtocol(Protocol):
                     body.close()
                 self._refuse(error.status, error.reason)
                 return
-        exchange = Exchange(factory.gateway, head, environ, body, self._outlet, self)
+        exchange = Exchange(factory.gateway, head, environ, body, self._queue, self)
         if factory.draining or not self._rules.keep_alive:
             exchange.persistent = False
-        self._outlet.begin()
+        self._queue.begin()
         self._deadlines.restart(Phase.QUEUED, exchange.received)
         self._exchange = exchange
         factory.submit(exchange)
@@ -332,14 +332,14 @@ class WSGIProtocol(Protocol):
 
         An answer that is kept leaves first, with others.
         """
-        outlet = self._outlet
-        if outlet.kept:
-            self.factory.departures.add(self)
+        queue = self._queue
+        if queue.kept:
+            self.factory.batch.add(self)
             return
         exchange: Any = self._exchange
-        if not outlet.finish():
+        if not queue.finish():
             return  # the reactor takes the rest, and then the end
-        if outlet.gone or exchange.cut or self._sock is None:
+        if queue.gone or exchange.cut or self._sock is None:
             self.factory.wake(self._over)
             return
         exchange.report()
@@ -351,15 +351,15 @@ class WSGIProtocol(Protocol):
             except OSError:
                 pass
         self._exchange = None
-        if self._reader.buffer or outlet.gone or self._half_closed or self._reading.waits or self.factory.draining:
+        if self._reader.buffer or queue.gone or self._half_closed or self._reading.waits or self.factory.draining:
             self.factory.wake(self._go_on)
 
     def depart(self) -> None:
         """Send the answer that was kept, and end its exchange. Perhaps not called by the thread that made it."""
         try:
-            self._outlet.send_kept(True)
+            self._queue.send_kept(True)
         except ClientGone:
-            if not self._outlet.under_way:
+            if not self._queue.under_way:
                 exchange: Any = self._exchange
                 exchange.status = exchange.octets = 0
         self.exchange_ended()
@@ -377,7 +377,7 @@ class WSGIProtocol(Protocol):
             self._let_go()
         elif self._closing:
             pass  # answered already, by the reactor
-        elif self._outlet.gone or (exchange.cut and exchange.ends_by_close):
+        elif self._queue.gone or (exchange.cut and exchange.ends_by_close):
             self.cut_off()  # a part of the answer was not sent; or an orderly end would be the end of the body
         elif exchange.cut or not exchange.persistent:
             self._linger()
@@ -397,7 +397,7 @@ class WSGIProtocol(Protocol):
                 self._take_request()
             # Not for each of many small requests: what is there is served first.
             ahead = len(self._reader.buffer) + TRANSPORT_READ > self._most
-            if self._exchange is None or self._intake.pipe is not None or not ahead:
+            if self._exchange is None or self._incoming.pipe is not None or not ahead:
                 self._reading.resume(PIPELINED)
         else:
             self._reading.resume(self._reading.waits)  # as `_linger` does
@@ -406,7 +406,7 @@ class WSGIProtocol(Protocol):
 
     def _refuse(self, status: int, reason: str) -> None:
         """Answer what the client did wrong; look at nothing more that it sends."""
-        self._intake.close()
+        self._incoming.close()
         self.factory.note_refusal(status, reason)
         peer = host_and_port(self.transport.getPeer())
         self.factory.gateway.tell(Record.refused(peer and peer[0], status, error_octets(status), time()))
@@ -493,20 +493,20 @@ class WSGIProtocol(Protocol):
         if self._closing:
             return Phase.CLOSING, 0
         if exchange is None:
-            phase = self._intake.phase
+            phase = self._incoming.phase
             if not self._secured:
                 phase = Phase.HANDSHAKE
             elif phase is Phase.IDLE and not self._served:
                 phase = Phase.FRESH
-            return phase, self._intake.progress if phase is Phase.BODY else 0
+            return phase, self._incoming.progress if phase is Phase.BODY else 0
         if not exchange.is_claimed():
             return Phase.QUEUED, 0
-        if self._outlet.pending or self._drain.busy:
-            return Phase.SENDING, self._drain.sent
-        if self._intake.pipe is not None and not self._reading.waits & PIPE_FULL:
-            return Phase.BODY, self._intake.progress
+        if self._queue.pending or self._sender.busy:
+            return Phase.SENDING, self._sender.sent
+        if self._incoming.pipe is not None and not self._reading.waits & PIPE_FULL:
+            return Phase.BODY, self._incoming.progress
         # What a worker sends by itself is the first block.
-        return Phase.RUNNING, self._drain.sent + exchange.begun
+        return Phase.RUNNING, self._sender.sent + exchange.begun
 
     def _give_up(self, phase: Phase) -> None:
         """End what has been waited for too long."""
@@ -539,7 +539,7 @@ class WSGIProtocol(Protocol):
         else:
             self.factory.note_refusal(408, "the request body came too slowly")
             self._lose_exchange(408)
-            self._intake.close()
+            self._incoming.close()
 
     def _expire(self) -> None:
         """Answer instead of an application that takes too long; its thread is free when it notices."""
@@ -549,8 +549,8 @@ class WSGIProtocol(Protocol):
             self.factory.note_stuck(exchange)
             self._lose_exchange(504)
             # The body is left to the thread that may be reading it: to close it would wait for that read.
-            if self._intake.pipe is not None:
-                self._intake.close()
+            if self._incoming.pipe is not None:
+                self._incoming.close()
             # Now that every block meets `ClientGone`: nothing of the connection can be interrupted any more.
             if exchange.interrupt is not None and not exchange.interrupt.fire():
                 self.factory.note_hindered()

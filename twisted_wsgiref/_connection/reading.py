@@ -1,6 +1,6 @@
 """The reading half of one connection: all that comes is read, unless there is a reason to wait.
 
-Where a socket can be gathered (`gather`), it is read here; else the transport reads, and is paused and resumed here.
+Where a socket can be polled (`poller`), it is read here; else the transport reads, and is paused and resumed here.
 Called in the reactor's thread, but for ``waits``, which is read in any.
 """
 
@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 
 from twisted_wsgiref._http.reader import HeadReader
 
-from .poller import Gather, can_be_gathered
+from .poller import Poller, can_be_polled
 
 if TYPE_CHECKING:
     from .protocol import WSGIProtocol
@@ -39,14 +39,14 @@ class Reading:
     `reader` has none that wait.
     """
 
-    __slots__ = ("_first_read", "_gather", "_protocol", "_reader", "_sock", "_transport", "ended", "waits")
+    __slots__ = ("_first_read", "_poller", "_protocol", "_reader", "_sock", "_transport", "ended", "waits")
 
     def __init__(
         self,
         protocol: WSGIProtocol,
         transport: Any,
         sock: socket.socket | None,
-        gather: Gather | None,
+        poller: Poller | None,
         reader: HeadReader,
         most: int,
     ) -> None:
@@ -55,12 +55,12 @@ class Reading:
         self._sock: Any = sock
         self._reader = reader
         self._first_read = min(_READ, most)
-        self._gather = gather if sock is not None and can_be_gathered(transport) else None
+        self._poller = poller if sock is not None and can_be_polled(transport) else None
         #: The reasons to wait, as bits.
         self.waits = 0
         #: Nothing more will come, or be looked at.
         self.ended = False
-        if self._gather is not None:
+        if self._poller is not None:
             transport.stopReading()
             self._start()
 
@@ -82,18 +82,18 @@ class Reading:
         A transport that reads for itself goes on: it has to see its end.
         """
         self.ended = True
-        if self._gather is not None:
+        if self._poller is not None:
             self._stop()
 
     def _start(self) -> None:
-        if self._gather is not None:
-            self._gather.add(self._sock.fileno(), self._read)
+        if self._poller is not None:
+            self._poller.add(self._sock.fileno(), self._read)
         else:
             self._transport.resumeProducing()
 
     def _stop(self) -> None:
-        if self._gather is not None:
-            self._gather.remove(self._sock.fileno())
+        if self._poller is not None:
+            self._poller.remove(self._sock.fileno())
         else:
             self._transport.pauseProducing()
 

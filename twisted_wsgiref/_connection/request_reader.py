@@ -23,7 +23,7 @@ from .deadlines import Phase
 Request = tuple[RequestHead, RequestBody | InputPipe | None]
 
 
-class Intake:
+class RequestReader:
     """Makes requests of octets, one at a time.
 
     A body of more than `max_body` octets is refused; `memory` octets of it are kept outside a file. With `open_pipe`

@@ -1,4 +1,4 @@
-"""The reactor's half of an outlet: takes what a worker queued, and gives it to the transport as fast as that goes.
+"""The reactor's half of an answer: takes what a worker queued, and gives it to the transport as fast as that goes.
 
 Nothing here knows HTTP. Everything is called in the reactor's thread.
 """
@@ -25,8 +25,8 @@ _PIECES_A_TURN: Final = 8
 
 
 @implementer(IPullProducer, IPushProducer)
-class Drain:
-    """Empties `outlet` into `transport`, and calls `over` after the last octet of an exchange.
+class Sender:
+    """Empties `queue` into `transport`, and calls `over` after the last octet of an exchange.
 
     With `sock`, the transport's own, it sends straight; what the kernel does not take waits here, and the transport,
     which never has anything of ours, tells when the socket can be written (it takes us for a pull producer). Without,
@@ -38,9 +38,9 @@ class Drain:
         "_again",
         "_asked",
         "_fail",
-        "_outlet",
         "_over",
         "_paused",
+        "_queue",
         "_registered",
         "_rest",
         "_sock",
@@ -52,14 +52,14 @@ class Drain:
         self,
         transport: Any,
         sock: socket.socket | None,
-        outlet: AnswerQueue,
+        queue: AnswerQueue,
         over: Callable[[], None],
         fail: Callable[[OSError], None],
         again: Callable[[], None],
     ) -> None:
         self._transport = transport
         self._sock = sock
-        self._outlet = outlet
+        self._queue = queue
         self._over = over
         self._fail = fail
         self._again = again
@@ -77,7 +77,7 @@ class Drain:
         return self._registered if self._sock is not None else self._paused
 
     def pump(self) -> None:
-        """Send what is queued, until the transport has enough. Called on the outlet's wake."""
+        """Send what is queued, until the transport has enough. Called on the queue's wake."""
         if self._sock is None:
             self._pump_transport()
         elif not self._registered:
@@ -94,7 +94,7 @@ class Drain:
     def _pump_straight(self, sock: socket.socket) -> None:
         """Send until the kernel takes no more, nothing is queued, or it is the others' turn."""
         for _ in range(_PIECES_A_TURN):
-            block: Block | End | None = self._rest or self._outlet.take()
+            block: Block | End | None = self._rest or self._queue.take()
             self._rest = None
             if block is None or block is END:
                 if self._registered:
@@ -140,7 +140,7 @@ class Drain:
             if not took_all:
                 return block
             if block.remaining:
-                self._outlet.put_back(block)
+                self._queue.put_back(block)
             return None
         try:
             sent = sock.send(block)
@@ -153,7 +153,7 @@ class Drain:
         for _ in range(_PIECES_A_TURN):
             if self._paused:
                 return
-            block = self._outlet.take(_SMALL_PIECE)
+            block = self._queue.take(_SMALL_PIECE)
             if block is None:
                 return
             if block is END:
@@ -182,7 +182,7 @@ class Drain:
     def _read(self, span: FileSpan) -> bytes:
         octets = span.read(_SMALL_PIECE)
         if span.remaining:
-            self._outlet.put_back(span)
+            self._queue.put_back(span)
         return octets
 
     # ---- Called by the transport -------------------------------------------------------------------------------

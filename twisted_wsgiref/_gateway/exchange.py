@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, NoReturn
 from twisted_wsgiref._http.response import CONTINUE, ServerFields, interim_answer
 from twisted_wsgiref._observe.record import Facts
 from twisted_wsgiref._threads.forks import leave
-from twisted_wsgiref._threads.once import Token, take
+from twisted_wsgiref._threads.once import Once, claim
 from twisted_wsgiref._wsgiref.tracebacks import traceback_text
 
 from .answer import Answer
@@ -85,9 +85,9 @@ class Exchange(Answer):
     """
 
     __slots__ = (
+        "_claimed",
         "_over",
         "_peer",
-        "_token",
         "_user",
         "body",
         "connection",
@@ -125,7 +125,7 @@ class Exchange(Answer):
         self._over = False  # the application is through
         self._peer: str | None = None
         self._user = ""
-        self._token: Token = [None]  # who takes it answers
+        self._claimed: Once = [None]  # who takes it answers
         environ["twisted_wsgiref.client_disconnected"] = self.is_client_gone
         environ["wsgi.early_hints"] = self.send_early_hints
 
@@ -133,11 +133,11 @@ class Exchange(Answer):
 
     def claim(self) -> bool:
         """Return True to the first who asks: a worker, or the reactor because the wait was too long."""
-        return take(self._token)
+        return claim(self._claimed)
 
     def is_claimed(self) -> bool:
         """Return whether somebody has begun to answer."""
-        return not self._token
+        return not self._claimed
 
     def is_client_gone(self) -> bool:
         """Return whether the client has left, or has closed its sending half, as a closed browser does.
@@ -210,7 +210,7 @@ class Exchange(Answer):
 
     def run(self) -> None:
         """Answer the request. Called once."""
-        if not take(self._token):
+        if not claim(self._claimed):
             return
         environ = self.environ  # taken first: who lets go of it has noted before that the client is gone
         try:

@@ -51,7 +51,7 @@ LAST_RESORT: Final = 0.4
 _LOOK: Final = 0.05
 
 
-class Told(Protocol):
+class ProcessOptions(Protocol):
     """What a process was told: ``["app"]``, ``["settings"]``, what it calls itself, whether it leaves its terminal."""
 
     def __getitem__(self, name: str, /) -> Any: ...
@@ -87,7 +87,7 @@ class CommandLineService(Service):
     def __init__(
         self,
         service: Any,
-        options: Told,
+        options: ProcessOptions,
         access_log: AccessLog | None,
         ending: Ending,
         reactor: Any,
@@ -135,7 +135,7 @@ class CommandLineService(Service):
         self._running()
 
     def stopService(self) -> Deferred[Any]:
-        """Drain; the Deferred fires when the requests in flight are answered and the access log is written."""
+        """Sender; the Deferred fires when the requests in flight are answered and the access log is written."""
         super().stopService()  # type: ignore[no-untyped-call]
         self._notifier.stopping()
         stopped = maybeDeferred(self._service.stopService)
@@ -212,7 +212,7 @@ class ParentProcess(CommandLineService):
     def __init__(
         self,
         service: ParentService,
-        options: Told,
+        options: ProcessOptions,
         ending: Ending,
         reactor: Any,
         notifier: Notifier,
@@ -263,7 +263,7 @@ class ServingService(CommandLineService):
     def __init__(
         self,
         service: WSGIService,
-        options: Told,
+        options: ProcessOptions,
         access_log: AccessLog | None,
         ending: Ending,
         reactor: Any,
@@ -327,7 +327,7 @@ class ServingService(CommandLineService):
         _log.info("SIGUSR2: every thread\n{text}", text=text)
 
     def stopService(self) -> Deferred[Any]:
-        """Drain; the Deferred fires when no thread runs a request any more. Else the process ends with its grace."""
+        """Sender; the Deferred fires when no thread runs a request any more. Else the process ends with its grace."""
         self._end = time.monotonic() + self._grace + STUCK_AFTER
         if self._reactor.running:
             self._pulse.stop()

@@ -23,7 +23,7 @@ JITTER: Final = 0.1
 _MIB: Final = 1024 * 1024
 
 
-class Wear:
+class Recycling:
     """Counts finished exchanges, being an observer of them; says in `reason` when it is enough. 0: no limit."""
 
     def __init__(

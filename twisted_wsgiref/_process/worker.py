@@ -34,7 +34,7 @@ from .listeners import Bound, be_activated
 from .loading import LoadError, load_application
 from .process import ServingService
 from .pulse import disarm, end_within, show_on_dump
-from .recycling import Wear
+from .recycling import Recycling
 from .runner import Runner
 from .signals import Ending, heed_not
 from .supervisor import FAILED
@@ -47,7 +47,7 @@ DEMO: Final = "twisted_wsgiref.simple_server:demo_app"
 _OUT_OF_THE_WAY: Final = 64
 
 
-class Told(dict[str, Any]):
+class ProcessOptions(dict[str, Any]):
     """The orders, as `ServingService` reads them."""
 
     daemonises = False
@@ -64,12 +64,12 @@ class WorkerService(ServingService):
     def __init__(
         self,
         service: WSGIService,
-        told: Told,
+        told: ProcessOptions,
         access_log: AccessLog | None,
         ending: Ending,
         reactor: Any,
         *,
-        wear: Wear,
+        wear: Recycling,
         share: Share,
         runner: Runner | None = None,
     ) -> None:
@@ -128,7 +128,7 @@ class WorkerService(ServingService):
         self._ending.stop()
 
     def stopService(self) -> Any:
-        """Drain."""
+        """Sender."""
         self._share.give_up()
         stopped = super().stopService()
         if self._is_hurried:
@@ -262,7 +262,7 @@ def _make_service(
     bound: Sequence[Bound],
 ) -> WorkerService:
     ending, reactor, runner = process
-    wear = Wear(settings.max_requests, settings.max_rss)
+    wear = Recycling(settings.max_requests, settings.max_rss)
     observers: list[FactsObserver] = [wear] if settings.max_requests else []
     if access_log is not None:
         observers.append(access_log)
@@ -276,7 +276,7 @@ def _make_service(
         multiprocess=True,
     )
     share.count_by(lambda: wsgi.connections)
-    told = Told(number=orders.number, app=orders.app, settings=settings)
+    told = ProcessOptions(number=orders.number, app=orders.app, settings=settings)
     return WorkerService(wsgi, told, access_log, ending, reactor, wear=wear, share=share, runner=runner)
 
 

@@ -18,14 +18,14 @@ _MOST: Final = 16
 _WORTH: Final = 40e-6
 
 
-class Departure(Protocol):
+class Kept(Protocol):
     """What ended in a worker's thread, but for its answer, which is kept."""
 
     def depart(self) -> None:
         """Send the answer, and give the connection back. Called in any thread, once."""
 
 
-class Departures:
+class AnswerBatch:
     """The answers of a service that are ready, and wait for others while ``held``.
 
     No lock guards this: a worker first adds its answer and then looks whether all are still held, and whoever ends the
@@ -38,7 +38,7 @@ class Departures:
         self._failed = failed
         #: Whether answers wait for each other. Set in the reactor's thread, read in any.
         self.held = False
-        self._waiting: deque[Departure] = deque()
+        self._waiting: deque[Kept] = deque()
         self._since = 0.0  # when the last hold began
         self._expected = 0  # requests that were queued since then
 
@@ -61,7 +61,7 @@ class Departures:
 
     # ---- In any thread -----------------------------------------------------------------------------------------
 
-    def add(self, departure: Departure) -> None:
+    def add(self, departure: Kept) -> None:
         """Have `departure` leave with others, or at once. Called in a worker's thread."""
         self._waiting.append(departure)
         if not self.held or len(self._waiting) >= _MOST:

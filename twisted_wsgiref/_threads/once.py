@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 #: A list with one entry, for whoever takes it out. `list.pop` is atomic, and costs a fifth of a lock.
-Token = list[None]
+Once = list[None]
 
 
-def take(token: Token) -> bool:
+def claim(token: Once) -> bool:
     """Return True to the first who asks. Called in any thread."""
     try:
         token.pop()

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from .pace import Pace
-from .wake_signal import Bell, make_bell
+from .wake_signal import WakeSignal, make_wake_signal
 
 
 class Job(Protocol):
@@ -86,11 +86,11 @@ class Jobs:
         #: Jobs that no worker has taken. Taken in a worker's thread.
         self.waiting: deque[Job] = deque()
         #: One for each worker that waits, which holds it; who takes it out of here releases it.
-        self.idle: list[Bell] = []
+        self.idle: list[WakeSignal] = []
         #: Whether one worker is to be enough. Set in the reactor's thread, read in any.
         self.sparing = False
         #: Of the worker that took the last job, which will look for more before it waits. None if it has ended.
-        self.last: Bell | None = None
+        self.last: WakeSignal | None = None
         self._closed = False
         self._due = False  # jobs were put before a worker that nobody has woken
 
@@ -131,7 +131,7 @@ class Jobs:
 
     # ---- In a worker's thread ----------------------------------------------------------------------------------
 
-    def wait(self, bell: Bell, timeout: float, spared: bool) -> bool:
+    def wait(self, bell: WakeSignal, timeout: float, spared: bool) -> bool:
         """Wait until there may be a job, for `timeout` seconds at most, -1: without an end.
 
         `bell` is the worker's own. Return False once the time is over, or no more will come. Who is
@@ -306,7 +306,7 @@ class WorkerPool:
         self._started += 1
         timeout = -1.0 if len(self._doing) < self._minimum else self._idle
         name = f"{self._name}-{self._started}"
-        work = (self._queue, self._doing, timeout, make_bell())
+        work = (self._queue, self._doing, timeout, make_wake_signal())
         thread = threading.Thread(target=self._work, args=work, name=name, daemon=True)
         self._doing[thread] = None
         try:
@@ -317,7 +317,7 @@ class WorkerPool:
 
     # ---- In a worker's thread ----------------------------------------------------------------------------------
 
-    def _work(self, jobs: Jobs, doing: dict[threading.Thread, Job | None], timeout: float, bell: Bell) -> None:
+    def _work(self, jobs: Jobs, doing: dict[threading.Thread, Job | None], timeout: float, bell: WakeSignal) -> None:
         me = threading.current_thread()
         waiting, idle = jobs.waiting, jobs.idle
         job: Job | None

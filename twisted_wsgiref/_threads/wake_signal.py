@@ -21,7 +21,7 @@ _ONE: Final = (1).to_bytes(8, sys.byteorder)
 _LONGEST: Final = 1e6
 
 
-class Bell(Protocol):
+class WakeSignal(Protocol):
     """As a `threading.Lock` that is held: one waits for it, another releases it, once for each wait."""
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
@@ -77,7 +77,7 @@ if hasattr(os, "eventfd"):
     os.register_at_fork(after_in_child=_renew_all)
 
 
-def make_bell() -> Bell:
+def make_wake_signal() -> WakeSignal:
     """Return a bell; a lock where there are no event descriptors, or none is to be had now."""
     if hasattr(os, "eventfd"):
         try:
