@@ -357,6 +357,7 @@ def _make_parent(options: Options, ending: Ending, reactor: Any, notifier: Notif
         watch = Watch(os.getcwd(), found.reload_include, reload)
         reactor.callWhenRunning(watch.start)
         reactor.addSystemEventTrigger("before", "shutdown", watch.stop)
+        reactor.addSystemEventTrigger("after", "shutdown", watch.join)
     beginning = Beginning(terminal=Terminal() if options.daemonises else None)
     return ParentProcess(service, options, ending, reactor, notifier, identity, beginning)
 

@@ -21,8 +21,10 @@ _log = Logger()
 
 # Names in the line of the log; a change of branch changes hundreds.
 _NAMED: Final = 3
-# Whether to stop is looked at this often, in milliseconds.
+# After so many milliseconds without a change watchfiles says that it watches.
 _LOOK: Final = 500
+# It looks twenty times a second whether to stop. A thread that has not ended after these seconds is left alone.
+_PATIENCE: Final = 1.0
 
 
 def is_watched(name: str, include: Sequence[str]) -> bool:
@@ -53,6 +55,15 @@ class Watch:
     def stop(self) -> None:
         """Watch no longer. Called in the main thread; does not wait."""
         self._stop.set()
+
+    def join(self) -> None:
+        """The thread has ended, or is given up after a second. Called in the main thread, after `stop`.
+
+        An interpreter that ends meanwhile would end the thread where it stands, and until Python 3.13 this unwinds
+        watchfiles' own code, which is compiled and aborts the process.
+        """
+        if self._thread.is_alive():
+            self._thread.join(_PATIENCE)
 
     # ---- The thread's own --------------------------------------------------------------------------------------
 
