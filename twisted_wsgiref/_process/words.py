@@ -86,6 +86,7 @@ def joined(found: list[tuple[str, str]]) -> list[tuple[str, str]]:
 def mistake(error: getopt.GetoptError, options: Iterable[str]) -> str:
     """Return the line of `error`, with what to type instead: of `options`, or for those of other servers."""
     found = ""
+    said = error.msg.partition("; possible options: ")[0]  # newer Pythons go on, in getopt's own notation
     if "not recognized" in error.msg:
         dashes = "-" if len(error.opt) == 1 else "--"
         found = hint(f"{dashes}{error.opt}", [f"--{each.rstrip('=')}" for each in options])
@@ -93,7 +94,7 @@ def mistake(error: getopt.GetoptError, options: Iterable[str]) -> str:
         found = ": it begins " + ", ".join(
             sorted(f"--{each.rstrip('=')}" for each in options if each.startswith(error.opt))
         )
-    return f"{error}{found}" if found.startswith(":") else f"{error}{found}; --help lists all"
+    return f"{said}{found}" if found.startswith(":") else f"{said}{found}; --help lists all"
 
 
 FLAGS, PARAMETERS = table()
