@@ -56,7 +56,7 @@ class Crowd:
     """Clients of one server, in a process of their own."""
 
     def __init__(self, port: int, seed: str, seconds: float) -> None:
-        context = multiprocessing.get_context("fork")
+        context = multiprocessing.get_context("spawn")
         self._pipe, other = context.Pipe(False)
         self._process = context.Process(target=_converse, args=(port, seed, seconds, other))
         self._process.start()

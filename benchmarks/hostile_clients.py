@@ -58,7 +58,7 @@ class Probe:
     """Another client, in a process of its own, so that our load does not slow it."""
 
     def __init__(self, port: int, seconds: float) -> None:
-        context = multiprocessing.get_context("fork")
+        context = multiprocessing.get_context("spawn")
         self._pipe, other = context.Pipe(False)
         self._process = context.Process(target=_probe, args=(port, seconds, other))
         self._process.start()

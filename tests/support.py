@@ -20,6 +20,7 @@ from io import BufferedRandom, FileIO
 from typing import Any
 
 import pytest
+from incremental import Version
 from twisted.internet import tcp
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionDone, ConnectionLost
@@ -27,6 +28,7 @@ from twisted.internet.testing import StringTransport
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 
+import twisted
 from tests.answers import Answer, read_answers
 from tests.stepped import SteppedPool, SteppedReactor
 from twisted_wsgiref._gateway import request_body
@@ -34,6 +36,11 @@ from twisted_wsgiref.service import WSGIService
 from twisted_wsgiref.settings import Settings
 from twisted_wsgiref.util import FileWrapper
 from twisted_wsgiref.validate import validator
+
+# For tests of ports that are taken: Twisted before 24.11 leaves the socket to the garbage collector.
+PORT_TAKEN = pytest.mark.filterwarnings(
+    ("ignore" if twisted.version < Version("Twisted", 24, 11, 0) else "error") + ":unclosed <socket:ResourceWarning"
+)
 
 TEXT = [("Content-Type", "text/plain")]
 GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"

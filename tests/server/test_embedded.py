@@ -15,6 +15,7 @@ from twisted.internet.threads import blockingCallFromThread
 from twisted.trial.unittest import TestCase
 from twisted.web.client import Agent
 
+from tests.support import PORT_TAKEN
 from twisted_wsgiref import ListenError, Settings, WSGIService
 from twisted_wsgiref.validate import validator
 
@@ -92,6 +93,7 @@ class EmbeddedService(TestCase):
         yield self.program.stopService()
         self.assertEqual((yield answer), "at last")
 
+    @PORT_TAKEN
     @inlineCallbacks
     def test_a_busy_port_is_told(self) -> Generator[Any, Any, None]:
         port = yield self.serve(hello)

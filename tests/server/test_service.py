@@ -21,7 +21,7 @@ from twisted.python.systemd import ListenFDs
 from twisted.trial.unittest import TestCase
 from twisted.web.client import Agent, HTTPConnectionPool
 
-from tests.support import TEXT, checked, hello
+from tests.support import PORT_TAKEN, TEXT, checked, hello
 from twisted_wsgiref import service as service_module
 from twisted_wsgiref._connection.listening import ListenError, parse_endpoint
 from twisted_wsgiref.service import WSGIService
@@ -268,6 +268,7 @@ class ServiceTests(TestCase):
 
         return defer.ensureDeferred(run())
 
+    @PORT_TAKEN
     def test_a_busy_port_is_one_clear_line(self) -> Any:
         async def run() -> None:
             with socket.socket() as busy:
