@@ -62,6 +62,10 @@ class SteppedPool:
     def _idle(self) -> int:
         return max(0, self.threads - self.at_work)
 
+    @property
+    def waiting(self) -> int:
+        return len(self.jobs)
+
     def start(self) -> None:
         self._stopped = False
         self.threads = max(self.threads, self.minimum)

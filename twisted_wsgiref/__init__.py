@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ._gateway.handler import WSGIHandler as WSGIHandler
     from ._observe.record import FactsObserver as FactsObserver
     from ._observe.record import Record as Record
+    from ._observe.work import Work as Work
     from .service import WSGIService as WSGIService
     from .settings import SettingError as SettingError
     from .settings import Settings as Settings
@@ -32,6 +33,7 @@ __all__ = [
     "Settings",
     "WSGIHandler",
     "WSGIService",
+    "Work",
 ]
 
 # Each says of itself that it is from here: pickles, tracebacks and documentation do not depend on the rooms within.
@@ -45,6 +47,7 @@ _ROOMS = {
     "Settings": "settings",
     "WSGIHandler": "_gateway.handler",
     "WSGIService": "service",
+    "Work": "_observe.work",
 }
 
 

@@ -18,7 +18,6 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.internet.task import LoopingCall
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ._connection.factory import LAST_SWEEP, SWEEP, WSGIFactory, log_failure
@@ -27,6 +26,7 @@ from ._connection.listening import (
     ListenError,
     NotListening,
     as_endpoints,
+    endpoint_name,
     explain,
     open_proxies,
     parse_endpoint,
@@ -35,7 +35,7 @@ from ._connection.poller import make_poller
 from ._connection.proxied import ProxiedReactor
 from ._connection.rules import rules_of
 from ._connection.secure import answer_plain
-from ._connection.transports import send_unpaced, stop_accepting
+from ._connection.transports import stop_accepting, widen
 from ._gateway.environ import service_environ
 from ._gateway.error_stream import ErrorStream
 from ._gateway.exchange import Gateway
@@ -43,6 +43,7 @@ from ._gateway.handler import WSGIHandler
 from ._http.response import ServerFields
 from ._observe.log import logger
 from ._observe.record import FactsObserver, Record, told_facts
+from ._observe.work import Work, application_name
 from ._threads.forks import tell
 from ._threads.pool import Pool, WorkerPool
 from ._threads.wake import Wake
@@ -61,11 +62,31 @@ _numbers: Final = count(1)
 class WSGIService(Service):
     """Serves `application` on `endpoints` from the start of the service to its end.
 
-    `endpoints` are endpoint descriptions (``"tcp:8000"``, ``"unix:/run/app.sock"``, ``"ssl:443:privateKey=key.pem"``)
-    or `IStreamServerEndpoint` providers; a single one need not be in a list. `handler_class` is a subclass of
-    `WSGIHandler`. `observers` are called with a `Record` for each finished exchange, in whichever thread finished it;
-    of one that has a method ``observe_facts`` that is called instead, with the fields of a `Record` as a plain tuple,
-    which costs less. `name` begins the names of the threads.
+    `application`: a callable as PEP 3333 describes it. No default.
+
+    `endpoints`: where to listen; one, or a sequence. Each is an endpoint description (``"tcp:8000"``,
+    ``"unix:/run/app.sock"``, ``"ssl:443:privateKey=key.pem"``) or provides `IStreamServerEndpoint`. No default; an
+    empty sequence listens nowhere.
+
+    `settings`: a `Settings`, which tells the unit of each of its values. None, the default: ``Settings()``.
+
+    `reactor`: provides what Twisted's own do. None, the default: the process's reactor, imported now.
+
+    `handler_class`: `WSGIHandler`, the default, or a subclass of it. One object is made for each request.
+
+    `observers`: each is called with a `Record` for each finished exchange, in whichever thread finished it; of one that
+    has a method ``observe_facts`` that is called instead, with the fields of a `Record` as a plain tuple, which costs
+    less. None by default.
+
+    `name`: a `str` that begins the names of the threads. None, the default: ``wsgi-`` and a number.
+
+    `multiprocess`: ``wsgi.multiprocess``, whether other processes run this application. False by default.
+
+    `clock`: returns seconds as a `float` that never go back; called in any thread. By default `time.monotonic`.
+
+    Raises `TypeError` if `application` can not be called, `settings` is no `Settings`, or an endpoint is neither of the
+    two, and `SettingError` if ``proxy_protocol`` is on and an endpoint is no text. A description that can not be read
+    is no error here: ``whenListening`` fails with it. Called in the reactor's thread, or before the reactor runs.
 
     ``whenListening`` fires with the `IListeningPort` of each endpoint, or fails with `ListenError`. A failure that
     nobody takes is logged as one line, and ends a process that is just starting its services, as twistd does. The
@@ -93,6 +114,7 @@ class WSGIService(Service):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings = Settings() if settings is None else settings
+        self._serves = application_name(application)
         application = _as_asked(application, settings)
         if reactor is None:
             # Late, so that a program may still choose its reactor after it imported us.
@@ -141,7 +163,7 @@ class WSGIService(Service):
 
     def serve(self, application: WSGIApplication) -> None:
         """Have `application` answer from now on, in the place of the one that this was made with."""
-        application = _as_asked(application, self._settings)
+        self._serves, application = application_name(application), _as_asked(application, self._settings)
         self._factory.gateway = replace(self._factory.gateway, application=application)
 
     # ---- IService ----------------------------------------------------------------------------------------------
@@ -215,9 +237,27 @@ class WSGIService(Service):
         """How many connections there are at this moment."""
         return len(self._factory.connections)
 
-    def threads_at_work(self) -> list[tuple[threading.Thread, Any]]:
-        """Return which thread runs which `Exchange` at this moment."""
+    def threads_at_work(self) -> list[Work]:
+        """Return what each thread that runs a request does at this moment. Any thread may call."""
+        return [exchange.describe(thread) for thread, exchange in self.running_exchanges()]
+
+    def running_exchanges(self) -> list[tuple[threading.Thread, Any]]:
+        """Return which thread runs which `Exchange`, for our own processes. Any thread may call."""
         return self._pool.running()
+
+    def __repr__(self) -> str:
+        # In any thread. One whose making failed has not all of what is looked at.
+        try:
+            places = ", ".join(map(endpoint_name, self._endpoints)) or "no endpoint"
+            name = f"{type(self).__name__} {self._serves} on {places}"
+            if not self.running:
+                return f"<{name}: not running>"
+            pool = self._pool
+            busy = f"{len(pool.running())} of {pool.size} threads busy, {pool.waiting} waiting"
+            count = self.connections
+            return f"<{name}: {count} connection{'' if count == 1 else 's'}, {busy}>"
+        except AttributeError:
+            return object.__repr__(self)
 
     def call_when_unfit(self, call: Callable[[], object]) -> None:
         """Have `call` called when no thread is left for others: each runs a request whose time is over."""
@@ -282,7 +322,7 @@ class WSGIService(Service):
         def listens(port: IListeningPort) -> IListeningPort:
             if self._listens:
                 self._ports.append(port)
-                self._widen(port)
+                widen(port, self._settings.backlog, self._factory.places, self._factory.note_refusal)
                 answer_plain(port)
             else:
                 port.stopListening()  # stopped in the meantime
@@ -301,25 +341,6 @@ class WSGIService(Service):
         if not self._settings.proxy_protocol or trusted is None:
             return self._reactor
         return ProxiedReactor(self._reactor, trusted, partial(self._factory.note_refusal, 0))
-
-    def _widen(self, port: Any) -> None:
-        """Have the kernel keep as many connections for us as the settings say: Twisted's endpoints ask for 50."""
-        sock = getattr(port, "socket", None)
-        if sock is not None:
-            self._factory.places.add(sock)
-            sock.listen(self._settings.backlog)
-            send_unpaced(sock)
-        logger = getattr(port, "_logger", None)
-        if logger is not None:
-            # Without descriptors Twisted closes what it accepts, with a line for each: a flood of them is one line.
-            observer: Any = self._note_not_accepted
-            port._logger = Logger(namespace=logger.namespace, observer=observer)
-
-    def _note_not_accepted(self, event: Any) -> None:
-        if "acceptError" in event:
-            self._factory.note_refusal(0, f"a connection could not be accepted: {event['acceptError']}")
-        elif "address" in event:
-            self._factory.note_refusal(0, "a connection was closed at once: no descriptor is left (ulimit -n)")
 
 
 def _as_asked(application: WSGIApplication, settings: Settings) -> WSGIApplication:

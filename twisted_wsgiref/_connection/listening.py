@@ -87,6 +87,22 @@ def as_endpoints(given: Any) -> tuple[str | IStreamServerEndpoint, ...]:
     return endpoints
 
 
+# What of a description says where it listens; all else stays unsaid, since a plugin's may hold a key.
+_PLACES: Final = ("address", "domain", "fileno", "index", "interface", "name", "port")
+_PART: Final = re.compile(r"(?:[^:\\]|\\.)+")
+
+
+def endpoint_name(endpoint: object) -> str:
+    """Return by which words people know `endpoint`: its kind and where it listens, or its class if it is no text."""
+    if not isinstance(endpoint, str):
+        return type(endpoint).__name__
+    parts = _PART.findall(endpoint)
+    first = 2 if parts[:1] == ["haproxy"] else 1
+    kind, place, rest = parts[:first], parts[first : first + 1], parts[first + 1 :]
+    shown = [part for part in place if "=" not in part or part.partition("=")[0] in _PLACES]
+    return ":".join([*kind, *shown, *(part for part in rest if "=" in part and part.partition("=")[0] in _PLACES)])
+
+
 def parse_endpoint(reactor: Any, description: str) -> IStreamServerEndpoint:
     """Return the endpoint that `description` describes; ``tls:`` is another word for ``ssl:``. Raises `ListenError`."""
     kind, colon, rest = description.partition(":")

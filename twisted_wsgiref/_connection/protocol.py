@@ -37,7 +37,7 @@ from .peer import local_facts, tls_facts
 from .reading import PIPE_FULL, PIPELINED, SPILLING, TRANSPORT_READ, Reading
 from .request_reader import Request, RequestReader
 from .sender import Sender
-from .transports import abort, close, find_socket, host_and_port, is_secure, send_at_once, sever
+from .transports import abort, close, find_socket, host_and_port, is_secure, peer_name, send_at_once, sever
 
 if TYPE_CHECKING:
     from .factory import WSGIFactory
@@ -79,6 +79,18 @@ class WSGIProtocol(Protocol):
         self._half_closed = False  # the client has closed its sending half
         self._closed = False  # the transport was asked to close
         self._lost = False
+
+    def __repr__(self) -> str:
+        # In any thread, and before or after the transport was here: what has changed meanwhile is told as it was.
+        name = type(self).__name__
+        if self.transport is None:
+            return f"<{name} not connected>"
+        peer = peer_name(self.transport)
+        if self._lost:
+            return f"<{name} {peer} lost>"
+        phase, deadlines = self._look()[0], self._deadlines
+        since = f" since {self.factory.clock() - deadlines.since:.0f} s" if deadlines.phase is phase else ""
+        return f"<{name} {peer} {phase.name}{since}>"
 
     def connectionMade(self) -> None:
         """Take over the transport."""

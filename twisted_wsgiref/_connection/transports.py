@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import select
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from ipaddress import ip_address
 from typing import Any, Final
@@ -16,8 +17,10 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.tcp import Port
+from twisted.logger import Logger
 
 from twisted_wsgiref._http.address import unmapped
+from twisted_wsgiref._threads.forks import Places
 
 try:
     from twisted.protocols.tls import TLSMemoryBIOProtocol
@@ -45,6 +48,30 @@ def send_unpaced(listener: socket.socket) -> None:
         algorithm = listener.getsockopt(socket.IPPROTO_TCP, _CONGESTION, _LONGEST_NAME)
         if algorithm.startswith(b"bbr") and unmapped(ip_address(listener.getsockname()[0])).is_loopback:
             listener.setsockopt(socket.IPPROTO_TCP, _CONGESTION, b"reno")
+
+
+def widen(port: Any, backlog: int, places: Places, note: Callable[[int, str], None]) -> None:
+    """Have the kernel keep `backlog` connections for the listening `port`: Twisted's endpoints ask for 50.
+
+    `places` learns where it listens, and `note` why a connection was not accepted.
+    """
+    sock = getattr(port, "socket", None)
+    if sock is not None:
+        places.add(sock)
+        sock.listen(backlog)
+        send_unpaced(sock)
+
+    def note_not_accepted(event: Any) -> None:
+        if "acceptError" in event:
+            note(0, f"a connection could not be accepted: {event['acceptError']}")
+        elif "address" in event:
+            note(0, "a connection was closed at once: no descriptor is left (ulimit -n)")
+
+    logger = getattr(port, "_logger", None)
+    if logger is not None:
+        # Without descriptors Twisted closes what it accepts, with a line for each: a flood of them is one line.
+        observer: Any = note_not_accepted
+        port._logger = Logger(namespace=logger.namespace, observer=observer)
 
 
 def stop_accepting(port: Any) -> Deferred[Any]:
@@ -112,6 +139,19 @@ def host_and_port(address: Any) -> tuple[str, int] | None:
         return None
     host = address.host
     return str(unmapped(ip_address(host))) if host.startswith("::ffff:") else host, address.port
+
+
+def peer_name(transport: Any) -> str:
+    """Return the address of the other end, for people: HOST:PORT, or the kind of socket. Raises nothing."""
+    try:
+        address = transport.getPeer()
+        found = host_and_port(address)
+    except Exception:  # a wrapper that has let go of its transport
+        return "unknown"
+    if found is None:
+        return type(address).__name__.removesuffix("Address")
+    host, port = found
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def close(transport: Any) -> None:

@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, NoReturn
 
 from twisted_wsgiref._http.response import CONTINUE, ServerFields, interim_answer
 from twisted_wsgiref._observe.record import Facts
+from twisted_wsgiref._observe.work import Work
 from twisted_wsgiref._threads.forks import leave
 from twisted_wsgiref._threads.once import Once, claim
 from twisted_wsgiref._wsgiref.tracebacks import traceback_text
@@ -23,6 +24,8 @@ from .interfaces import Connection, Outlet
 from .request_body import RequestBody
 
 if TYPE_CHECKING:
+    from threading import Thread
+
     from twisted_wsgiref._http.head import RequestHead
     from twisted_wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -130,6 +133,22 @@ class Exchange(Answer):
         environ["wsgi.early_hints"] = self.send_early_hints
 
     # ---- In any thread -----------------------------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        head = self.head
+        # Without the query, where secrets are; in ASCII, since the path is decoded.
+        name = f"{type(self).__name__} {head.method} {ascii(head.path)[1:-1]:.100}"
+        if self._over:
+            return f"<{name} over>"
+        doing = "running" if self.is_claimed() else "waiting"
+        return f"<{name} {doing} for {self.gateway.clock() - self.received:.1f} s>"
+
+    def describe(self, thread: Thread) -> Work:
+        """Return what is told of this to people: `thread` runs it."""
+        peer = self.environ.get("REMOTE_ADDR")
+        client = peer if type(peer) is str else self._peer
+        seconds = self.gateway.clock() - self.received
+        return Work(thread, self.head.request_line, seconds, client, self.expired, self.is_client_gone())
 
     def claim(self) -> bool:
         """Return True to the first who asks: a worker, or the reactor because the wait was too long."""

@@ -284,7 +284,7 @@ class ServingService(CommandLineService):
 
     def _requests(self) -> dict[int, str]:
         """Return which thread runs which request. Any thread may call."""
-        return requests_of(self._service.threads_at_work())
+        return requests_of(self._service.running_exchanges())
 
     def startService(self) -> None:
         """Import the application, if that was to wait until the process is a daemon, and serve. Raises `CannotStart`.
@@ -344,7 +344,7 @@ class ServingService(CommandLineService):
     def _close_access_log(self, result: Any) -> Any:
         if self._service.cut_off:
             self._ending.end_with(CUT_SHORT)
-        if not self._service.threads_at_work():
+        if not self._service.running_exchanges():
             return super()._close_access_log(result)
         # A client has left whose request still runs: what it does is not to be broken off either.
         free: Deferred[Any] = Deferred()
@@ -352,7 +352,7 @@ class ServingService(CommandLineService):
         return free.addCallback(super()._close_access_log)
 
     def _wait_for_threads(self, free: Deferred[Any]) -> None:
-        stuck = self._service.threads_at_work()
+        stuck = self._service.running_exchanges()
         if not stuck:
             free.callback(None)
         elif time.monotonic() < self._end:

@@ -142,7 +142,7 @@ class WorkerService(ServingService):
     def _hurry(self, left: float) -> None:
         """Cut short in `left` seconds what the service itself would give more time."""
         self._end_within(left)
-        self._reactor.callLater(left, lambda: self._cut_short(self._service.threads_at_work()))
+        self._reactor.callLater(left, lambda: self._cut_short(self._service.running_exchanges()))
 
 
 class Share:

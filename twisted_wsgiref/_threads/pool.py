@@ -31,6 +31,10 @@ class Pool(Protocol):
         """How many threads there may be at the most."""
 
     @property
+    def waiting(self) -> int:
+        """How many jobs wait for a thread. Any thread may ask."""
+
+    @property
     def sparing(self) -> bool:
         """Whether jobs may wait while threads are idle: `look` has to be called soon."""
 
@@ -294,6 +298,11 @@ class WorkerPool:
     def size(self) -> int:
         """How many threads there may be at the most."""
         return self._maximum
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait for a thread. Any thread may ask."""
+        return len(self._queue.waiting)
 
     def running(self) -> list[tuple[threading.Thread, Job]]:
         """Return which thread does what at this moment."""
