@@ -22,7 +22,7 @@ from twisted.trial.unittest import TestCase
 from twisted.web.client import Agent, HTTPConnectionPool
 
 from tests.support import PORT_TAKEN, TEXT, checked, hello
-from twisted_wsgiref import service as service_module
+from twisted_wsgiref._connection import transports
 from twisted_wsgiref._connection.listening import ListenError, parse_endpoint
 from twisted_wsgiref.service import WSGIService
 from twisted_wsgiref.settings import Settings
@@ -203,7 +203,7 @@ class ServiceTests(TestCase):
     def test_every_listener_on_this_machine_is_told_to_send_unpaced(self) -> Any:
         async def run() -> None:
             told: list[Any] = []
-            self.patch(service_module, "send_unpaced", told.append)
+            self.patch(transports, "send_unpaced", told.append)
             service, _ = await self.serve(hello, LOOPBACK, LOOPBACK)
             assert told == [port.socket for port in await service.whenListening]
 
