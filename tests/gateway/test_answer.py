@@ -536,3 +536,32 @@ def test_late_threads_never_harm_the_next_answer(pair: Any, seed: int) -> None:
     assert len(answers) == count
     for number, got in enumerate(answers):
         assert got.body.replace(b"LATE", b"") == b"<%d>" % number
+
+
+def test_a_finalizer_that_writes_in_the_middle_of_a_block_is_refused_and_hangs_nobody(line: Line) -> None:
+    # A collection may run an application's finalizers at any step of ours, also while the lock is held.
+    old = line.answer()
+    old.whole("200 OK", fields(), b"first")
+    refused: list[str] = []
+
+    class Collecting(AnswerBatch):
+        @property
+        def held(self) -> bool:  # type: ignore[override]
+            try:
+                old.block(b"LATE")
+            except RuntimeError as error:
+                refused.append(str(error))
+            return False
+
+        @held.setter
+        def held(self, value: bool) -> None:
+            """It never is."""
+
+    answer = line.answer()
+    line.outlet._batch = Collecting(print)
+    worker = threading.Thread(target=lambda: answer.whole("200 OK", fields(), b"second"), daemon=True)
+    worker.start()
+    worker.join(PATIENCE / 4)
+    assert not worker.is_alive()
+    assert len(refused) == 1
+    assert [each.body for each in read_answers(line.sock.octets)] == [b"first", b"second"]

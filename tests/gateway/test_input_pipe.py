@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 from io import BufferedReader
 
 import pytest
 
+from tests.support import PATIENCE
 from twisted_wsgiref._gateway.client_gone import ClientGone
 from twisted_wsgiref._gateway.input_pipe import InputPipe
+
+
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        if time.monotonic() > end:
+            raise RuntimeError("it never came about")
+        time.sleep(0.001)
 
 
 def pipe(capacity: int = 100) -> tuple[InputPipe, list[str]]:
@@ -90,3 +101,25 @@ def test_the_reactor_puts_while_a_reader_asks_for_the_body() -> None:
 
     body.before_wait = ask
     assert body.read(100) == b"asked for"
+
+
+@pytest.mark.parametrize("how", ["finish", "lose"])
+def test_the_end_wakes_all_who_read(how: str) -> None:
+    body, _ = pipe()
+    body.before_wait = None
+    ended: list[object] = []
+
+    def read() -> None:
+        try:
+            ended.append(body.read(1))
+        except ClientGone:
+            ended.append("gone")
+
+    readers = [threading.Thread(target=read, daemon=True) for _ in range(3)]
+    for reader in readers:
+        reader.start()
+    until(lambda: len(body._changed._waiters) == 3)  # type: ignore[attr-defined]
+    getattr(body, how)()
+    for reader in readers:
+        reader.join(PATIENCE)
+    assert ended == [b"" if how == "finish" else "gone"] * 3

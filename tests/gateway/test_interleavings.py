@@ -7,6 +7,7 @@ exchange. A socket, a transport and a reactor stand around it, and all takes tur
 from __future__ import annotations
 
 import errno
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -193,7 +194,7 @@ class Line:
     def __init__(self, case: Case, switches: Switches, monkeypatch: pytest.MonkeyPatch) -> None:
         self.case = case
         self.run = run = Run(FILES, switches)
-        locks = SimpleNamespace(Lock=run.lock, RLock=run.lock, get_ident=lambda: 0)
+        locks = SimpleNamespace(Lock=run.lock, RLock=run.lock, get_ident=threading.get_ident)
         monkeypatch.setattr(answer_queue, "threading", locks)
         self.sock = Socket(run, case.sizes) if case.straight else None
         self.transport = Transport()
@@ -332,7 +333,7 @@ def test_an_exchange_is_not_over_at_any_moment_while_something_is_left(monkeypat
     def once(switches: Switches) -> Run:
         run = Run([answer_queue.__file__], switches)
         monkeypatch.setattr(
-            answer_queue, "threading", SimpleNamespace(Lock=run.lock, RLock=run.lock, get_ident=lambda: 0)
+            answer_queue, "threading", SimpleNamespace(Lock=run.lock, RLock=run.lock, get_ident=threading.get_ident)
         )
         queued: list[bool] = []
 

@@ -340,6 +340,13 @@ def test_above_the_high_water_mark_a_worker_waits_until_half_is_taken() -> None:
     assert taken + len(bytes(outlet.take())) == 150_000  # type: ignore[arg-type]
 
 
+def test_the_reactor_never_waits_for_room_that_only_it_can_make() -> None:
+    outlet, reactor = begun(None, 1000)
+    outlet.write(b"x" * 5000)  # in this thread, which has made the outlet, as the reactor does
+    reactor.turn(outlet)
+    assert len(reactor.octets) == 5000
+
+
 def test_losing_the_connection_frees_a_worker_that_waits() -> None:
     outlet, _ = begun(None, high_water=1000)
     worker = Worker(lambda: outlet.write(b"x" * 10_000))

@@ -52,6 +52,7 @@ class AnswerQueue:
         "_high_water",
         "_owner",
         "_pending",
+        "_reactor",
         "_rooms",
         "_scheduled",
         "_sock",
@@ -70,12 +71,13 @@ class AnswerQueue:
         self._high_water = high_water
         self._batch = batch
         #: Guards all that follows, and whatever an answer decides by it.
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
         #: A first block, which may be the whole answer, for whoever takes it: its worker, or the reactor.
         self.kept = b""
         self._blocks: deque[Block] = deque()
         self._pending = 0  # bytes in the queue, and the blocks' own cost
         self._rooms: list[threading.Lock] = []  # one for each thread that waits
+        self._reactor = threading.get_ident()  # connections are made there
         self._owner: int | None = None
         self._scheduled = False  # the reactor knows that there is something to take
         self._ended = False  # the worker is through
@@ -172,9 +174,10 @@ class AnswerQueue:
     def wait_for_room(self) -> None:
         """Wait while more than the high-water mark is queued. Raises `ClientGone`.
 
-        Called in a thread of the application; the reactor must never wait here.
+        In the reactor's thread, where an application may have its `write` called, nothing is waited for: nobody else
+        would make room.
         """
-        if self._pending <= self._high_water:
+        if self._pending <= self._high_water or threading.get_ident() == self._reactor:
             return
         with self.lock:
             if self.gone:
@@ -368,7 +371,7 @@ class AnswerQueue:
 
     def forget(self) -> None:
         """Be lost. The lock may have been held by a thread that is not here, so another takes its place."""
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
         self._rooms = []
         self.lose()
 

@@ -53,13 +53,13 @@ class InputPipe(RawIOBase):
         """Say that the body is complete."""
         with self._changed:
             self.complete = True
-            self._changed.notify()
+            self._changed.notify_all()
 
     def lose(self) -> None:
         """Have every further read raise `ClientGone`: the rest will never come."""
         with self._changed:
             self._lost = True
-            self._changed.notify()
+            self._changed.notify_all()
 
     # ---- In a worker's thread ----------------------------------------------------------------------------------
 
@@ -69,6 +69,9 @@ class InputPipe(RawIOBase):
 
     def readinto(self, buffer: Any, /) -> int:
         """Fill `buffer` with what is there, waiting for the first octet; 0 at the body's end. Raises `ClientGone`."""
+        view = memoryview(buffer).cast(
+            "B"
+        )  # not while the lock is held: the buffer may be an object of somebody else's
         before_wait = self.before_wait
         if before_wait is not None and not self._blocks and not self.complete:
             # Not while the lock is held: the reactor needs it to put what has come, and only the reactor makes room for
@@ -82,7 +85,6 @@ class InputPipe(RawIOBase):
                 if self.complete:
                     return 0
                 self._changed.wait()
-            view = memoryview(buffer).cast("B")
             block = self._blocks.popleft()
             taken = min(len(view), len(block))
             view[:taken] = block[:taken]

@@ -6,9 +6,8 @@ outlet of its own for each answer, needs nothing else from here. No Twisted, no 
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from .file_span import FileSpan
 
@@ -21,7 +20,8 @@ class Outlet(Protocol):
     """Where the bytes of an answer go. Called in any thread, but for what says otherwise."""
 
     #: Held while something is admitted, and while an answer decides whether it may be.
-    lock: threading.Lock
+    #: The same thread may take it again: garbage is collected at any step, and an application's finalizer may write.
+    lock: Any
     #: A first block that waits for other answers to leave with it; empty for none.
     kept: bytes
     #: The client has left.
