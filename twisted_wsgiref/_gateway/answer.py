@@ -155,7 +155,9 @@ class Answer:
             if self.begun:
                 block, go_on = body, self._go_behind
             else:
-                self._settle(framing)
+                # Of the framing, only what others ask for: nothing of this answer is framed after this.
+                self.status = framing.code
+                self.persistent = framing.persistent
                 if framing.bodyless:
                     body = b""
                 small = len(body) <= _MOST_KEPT
