@@ -21,12 +21,14 @@ ROOMS: dict[str, set[str]] = {
     "_wsgiref": {"names"},
     "_http": set(),
     "_threads": set(),
+    # Below all that touch a private part of Twisted, the log among them: a leaf.
+    "_twisted": set(),
     "settings": {"_http"},
-    "_observe": {"_wsgiref", "_threads"},
+    "_observe": {"_wsgiref", "_threads", "_twisted"},
     "_gateway": {"names", "_wsgiref", "_http", "_threads", "_observe"},
-    "_connection": {"_wsgiref", "settings", "_http", "_threads", "_observe", "_gateway"},
+    "_connection": {"_wsgiref", "settings", "_http", "_threads", "_twisted", "_observe", "_gateway"},
     "service": {"names", "settings", "_http", "_threads", "_observe", "_gateway", "_connection"},
-    "_process": {"_wsgiref", "settings", "_threads", "_observe", "_connection", "service"},
+    "_process": {"_wsgiref", "settings", "_threads", "_twisted", "_observe", "_connection", "service"},
     "main": {"_process", "settings"},
     "front door": {"settings", "_observe", "_gateway", "_connection", "service"},
 }
@@ -38,7 +40,11 @@ MODULES: dict[str, str] = {
     "service": "service",
     "__main__": "main",
 }
-FOLDERS = ("_wsgiref", "_http", "_threads", "_observe", "_gateway", "_connection", "_process")
+FOLDERS = ("_wsgiref", "_http", "_threads", "_twisted", "_observe", "_gateway", "_connection", "_process")
+
+# The one module that may use private names of Twisted, and Python's own private names that others use.
+OF_TWISTED = "_twisted.private"
+OF_PYTHON = {"_args_from_interpreter_flags", "_current_frames", "_exit", "_getframe", "_is_gil_enabled"}
 
 NOT_IN_HTTP = {"twisted", "zope", "threading", "time", "socket", "select", "asyncio", "queue"}
 
@@ -135,6 +141,42 @@ def test_the_front_door_is_only_used_from_outside_or_for_the_version() -> None:
             if isinstance(node, ast.ImportFrom) and inside(node.module or "") == "" and not node.level:
                 names = {alias.name for alias in node.names}
                 wrong += [f"{module}:{node.lineno}"] if {n for n in names if n not in SOURCES} - {"__version__"} else []
+    assert wrong == []
+
+
+def private_names(tree: ast.AST) -> Iterator[tuple[str, int]]:
+    """Yield each private name that `tree` reads or sets of an object, or imports, and its line."""
+    for node in ast.walk(tree):
+        names: list[str] = []
+        if isinstance(node, ast.Attribute):
+            names = [node.attr]
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "twisted":
+            names = [*(node.module or "").split("."), *(alias.name for alias in node.names)]
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("getattr", "setattr", "hasattr"):
+            names = [str(each.value) for each in node.args[1:2] if isinstance(each, ast.Constant)]
+        yield from ((name, node.lineno) for name in names if name.startswith("_") and not name.endswith("__"))
+
+
+def names_made_here(tree: ast.AST) -> Iterator[str]:
+    """Yield the names of functions, classes and variables of `tree`, and the attributes that it sets of itself."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            owner = node.value
+            yield from [node.attr] if isinstance(owner, ast.Name) and owner.id in ("self", "cls") else []
+
+
+def test_private_names_of_twisted_are_in_one_file() -> None:
+    ours = {name for module, tree in TREES.items() if module != OF_TWISTED for name in names_made_here(tree)}
+    wrong = [
+        f"{module}:{line} {name}"
+        for module, tree in TREES.items()
+        for name, line in private_names(tree)
+        if module != OF_TWISTED and name not in ours | OF_PYTHON
+    ]
     assert wrong == []
 
 

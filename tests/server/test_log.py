@@ -14,6 +14,7 @@ from twisted.logger import LogBeginner, LogEvent, LogPublisher, formatEvent
 from tests.real.children import ROOT, environment
 from twisted_wsgiref._observe import log as log_module
 from twisted_wsgiref._observe.log import logger
+from twisted_wsgiref._twisted import private
 
 
 class Program:
@@ -44,8 +45,9 @@ class _NoWarnings:
 @pytest.fixture
 def program(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Program:
     made = Program(capsys)
-    monkeypatch.setattr(log_module, "globalLogPublisher", made.publisher)
-    monkeypatch.setattr(log_module, "globalLogBeginner", made.beginner)
+    for module in (log_module, private):
+        monkeypatch.setattr(module, "globalLogPublisher", made.publisher)
+    monkeypatch.setattr(private, "globalLogBeginner", made.beginner)
     return made
 
 

@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from typing import Any, Final
 
-from twisted.internet import endpoints
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import SSL4ServerEndpoint, serverFromString
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.python.failure import Failure
+
+from twisted_wsgiref._twisted.private import inherited_sockets
 
 _SECURE: Final = ("ssl", "tls")
 
@@ -176,7 +177,7 @@ def _meant(description: str) -> str:
 
 
 def _unactivated() -> str:
-    given: Any = getattr(getattr(endpoints, "_SystemdParser", None), "_sddaemon", None)
+    given = inherited_sockets()
     count = 0 if given is None else len(given.inheritedDescriptors())
     if not count:
         return "systemd has handed over no socket: it does so to what its .socket unit starts (LISTEN_FDS)"

@@ -9,10 +9,8 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING, Any, Final
 
-from twisted.internet.error import ConnectionLost
-from twisted.python.failure import Failure
-
 from twisted_wsgiref._http.reader import HeadReader
+from twisted_wsgiref._twisted.private import lose_connection, stop_transport_reading
 
 from .poller import Poller, can_be_polled
 
@@ -61,7 +59,7 @@ class Reading:
         #: Nothing more will come, or be looked at.
         self.ended = False
         if self._poller is not None:
-            transport.stopReading()
+            stop_transport_reading(transport)
             self._start()
 
     def pause(self, reason: int) -> None:
@@ -109,7 +107,7 @@ class Reading:
             pass
         except OSError as error:
             self.end()
-            self._transport.connectionLost(Failure(ConnectionLost(error)))  # type: ignore[no-untyped-call]
+            lose_connection(self._transport, error)
         except Exception as error:
             self._protocol.factory.log_bug(error)
             self._protocol.cut_off()

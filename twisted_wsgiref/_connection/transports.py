@@ -17,16 +17,10 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.tcp import Port
-from twisted.logger import Logger
 
 from twisted_wsgiref._http.address import unmapped
 from twisted_wsgiref._threads.forks import Places
-
-try:
-    from twisted.protocols.tls import TLSMemoryBIOProtocol
-except ImportError:  # Without pyOpenSSL there is no TLS.
-    TLSMemoryBIOProtocol = ()  # type: ignore[assignment,misc]
-
+from twisted_wsgiref._twisted.private import call_before_close, tell_of_accepting, transport_below_tls
 
 # As many turns of accepting as empty the queue of a busy server; who connects all the time does not hold up the end.
 _MOST_TURNS: Final = 256
@@ -67,11 +61,8 @@ def widen(port: Any, backlog: int, places: Places, note: Callable[[int, str], No
         elif "address" in event:
             note(0, "a connection was closed at once: no descriptor is left (ulimit -n)")
 
-    logger = getattr(port, "_logger", None)
-    if logger is not None:
-        # Without descriptors Twisted closes what it accepts, with a line for each: a flood of them is one line.
-        observer: Any = note_not_accepted
-        port._logger = Logger(namespace=logger.namespace, observer=observer)
+    # Without descriptors Twisted closes what it accepts, with a line for each: a flood of them is one line.
+    tell_of_accepting(port, note_not_accepted)
 
 
 def stop_accepting(port: Any) -> Deferred[Any]:
@@ -80,15 +71,7 @@ def stop_accepting(port: Any) -> Deferred[Any]:
     Twisted closes a turn of the reactor later, so the queue is emptied then, in the moment before.
     """
     if isinstance(port, Port) and hasattr(select, "poll"):
-        lose: Any = port.connectionLost
-
-        def accept_and_close(reason: Any) -> None:
-            port.disconnecting = False
-            _accept_all(port)
-            port.disconnecting = True
-            lose(reason)
-
-        port.connectionLost = accept_and_close  # type: ignore[method-assign]
+        call_before_close(port, lambda: _accept_all(port))
     stopped: Deferred[Any] = maybeDeferred(port.stopListening)
     return stopped
 
@@ -161,10 +144,9 @@ def close(transport: Any) -> None:
     asks nobody to wait.
     """
     transport.loseConnection()
-    while transport is not None and not isinstance(transport, TLSMemoryBIOProtocol):
-        transport = getattr(transport, "transport", None)
-    if transport is not None and transport.transport is not None:
-        transport.transport.loseConnection()
+    below = transport_below_tls(transport)
+    if below is not None:
+        below.loseConnection()
 
 
 class _DeadEnd:

@@ -16,17 +16,15 @@ from twisted.logger import (
     Logger,
     LogLevel,
     formatEventAsClassicLogText,
-    globalLogBeginner,
     globalLogPublisher,
 )
+
+from twisted_wsgiref._twisted.private import is_log_unheard
 
 
 def is_heard() -> bool:
     """Return whether anybody but Twisted's own buffer listens to the log: logging has begun, or has an observer."""
-    # Neither has a public name. A Twisted that names them otherwise is taken to be heard.
-    buffer: Any = getattr(globalLogBeginner, "_temporaryObserver", None)
-    observers: Any = getattr(globalLogPublisher, "_observers", None)
-    return buffer is None or observers != [buffer]
+    return not is_log_unheard()
 
 
 def _publish(event: LogEvent) -> None:

@@ -12,35 +12,13 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from twisted.internet import tcp, unix
 from twisted.internet.error import CannotListenError
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from zope.interface import directlyProvides, providedBy
 
+from twisted_wsgiref._twisted.private import adopt_unix_port
+
 from .listeners import Bound, adopted_key, tcp_key, unix_key
-
-
-class AdoptedUNIXPort(unix.Port):
-    """A UNIX socket whose path is the parent's: neither its mode is set here nor is it ever removed."""
-
-    # Closing means that this process accepts no more, not that nobody does. (Twisted sets it for TCP by itself.)
-    _shouldShutdown = False
-    factory: Any
-    socket: Any
-    fileno: Any
-
-    def startListening(self) -> None:
-        """Accept on the socket as it is."""
-        self.factory.doStart()
-        self.socket = self._preexistingSocket
-        self._preexistingSocket = None
-        self.connected = True
-        self.fileno = self.socket.fileno
-        self.startReading()  # type: ignore[no-untyped-call]
-
-    def connectionLost(self, reason: Any) -> None:
-        """Close the socket, and nothing else."""
-        tcp.Port.connectionLost(self, reason)  # type: ignore[no-untyped-call]
 
 
 class AdoptingReactor:
@@ -67,9 +45,7 @@ class AdoptingReactor:
         # What Twisted makes of a descriptor is a copy of it.
         try:
             if found.family == socket.AF_UNIX:
-                make: Any = AdoptedUNIXPort._fromListeningDescriptor
-                port = make(self._reactor, found.descriptor, factory)
-                port.startListening()
+                port = adopt_unix_port(self._reactor, found.descriptor, factory)
             else:
                 port = self._reactor.adoptStreamPort(found.descriptor, found.family, factory)
         finally:

@@ -22,6 +22,7 @@ from twisted.python.usage import UsageError
 from twisted_wsgiref import __version__
 from twisted_wsgiref._connection.listening import ListenError, endpoint_of_address, parse_endpoint
 from twisted_wsgiref._observe.access_log import AccessLog
+from twisted_wsgiref._twisted.private import asks_for_completion, makes_reactor
 from twisted_wsgiref.service import WSGIService
 from twisted_wsgiref.settings import SettingError, Settings
 
@@ -150,8 +151,7 @@ class Options(UsageOptions):
         """Read the words, options before or after the application."""
         words = list(sys.argv[1:] if options is None else options)
         try:
-            # The last but one word of a shell that asks for completions; Twisted answers it itself.
-            super().parseOptions(words if "--_shell-completion" in words else self._options_first(words))  # type: ignore[no-untyped-call]
+            super().parseOptions(words if asks_for_completion(words) else self._options_first(words))  # type: ignore[no-untyped-call]
         except UsageError as error:
             if self.parent is None:
                 raise
@@ -372,9 +372,7 @@ def _reactor_name(reactor: Any) -> str:
     """Return the word for ``--reactor`` that makes such a reactor, "" for the default and for one that has none."""
     if default.install.__module__ == type(reactor).__module__:
         return ""
-    found: list[Any] = [
-        each for each in getReactorTypes() if getattr(each, "moduleName", "") == type(reactor).__module__
-    ]
+    found: list[Any] = [each for each in getReactorTypes() if makes_reactor(each, reactor)]
     return found[0].shortName if found else ""
 
 

@@ -15,6 +15,8 @@ import tempfile
 from collections.abc import Callable
 from typing import Any, Final
 
+from twisted_wsgiref._twisted.private import accept_by
+
 #: One page, one number each: more workers than any machine has use for.
 MOST_WORKERS: Final = mmap.PAGESIZE // 4 - 1
 
@@ -100,23 +102,19 @@ class Turn:
 
 def pace(port: Any, turn: Turn, call_later: Callable[..., Any]) -> None:
     """Make `port`, a Twisted one, accept by `turn`. Called in the reactor's thread."""
-    accept = port.doRead
 
     def go_on() -> None:
         if port.connected and not port.disconnecting:
             port.startReading()
 
-    def in_turn() -> Any:
+    def may_accept() -> int:
         number = turn.may_take()
         if not number:
             port.stopReading()
             call_later(HOLD, go_on)
-            return None
-        # Twisted would take a hundred.
-        port.numberAccepts = number
-        return accept()
+        return number
 
-    port.doRead = in_turn
+    accept_by(port, may_accept)
 
 
 def nameless_page() -> int:

@@ -11,12 +11,12 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from twisted.internet import endpoints, tcp
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
-from twisted.python.systemd import ListenFDs
 from zope.interface import directlyProvides, providedBy
+
+from twisted_wsgiref._twisted.private import close_socket, inherited_sockets, keep_socket_open
 
 
 class Bound(NamedTuple):
@@ -60,7 +60,7 @@ class BindingReactor:
     def _keep(self, key: str, port: Any) -> Any:
         port.stopReading()
         # Closing must not shut the socket down, which would be for all who share it: what waits there is still theirs.
-        port._shouldShutdown = False
+        keep_socket_open(port)
         self.bound.append((key, port))
         return port
 
@@ -84,21 +84,11 @@ class BindingReactor:
 
 
 def activated() -> tuple[list[int], list[str]]:
-    """Return the descriptors that systemd gave to this process for ``systemd:`` endpoints, and their names.
-
-    Twisted reads them from the environment, once, and then removes them there; so it has to be asked.
-    """
-    given: Any = getattr(getattr(endpoints, "_SystemdParser", None), "_sddaemon", None)
+    """Return the descriptors that systemd gave to this process for ``systemd:`` endpoints, and their names."""
+    given = inherited_sockets()
     if given is None:
         return [], []
     return given.inheritedDescriptors(), list(given.inheritedNamedDescriptors())
-
-
-def be_activated(descriptors: Sequence[int], names: Sequence[str]) -> None:
-    """Have ``systemd:`` endpoints find `descriptors` in this process, as they did in the parent."""
-    parser: Any = getattr(endpoints, "_SystemdParser", None)
-    if parser is not None and descriptors:
-        parser._sddaemon = ListenFDs(descriptors, names)
 
 
 class Listeners:
@@ -144,7 +134,7 @@ def _close(port: Any) -> Deferred[Any]:
         # A UNIX socket's path that this user may not remove is where Twisted gives up, before it closes the socket:
         # clients would still be let in, and wait for nobody.
         failure.trap(OSError)  # type: ignore[no-untyped-call]
-        tcp.Port.connectionLost(port, failure)  # type: ignore[no-untyped-call]
+        close_socket(port, failure)
 
     return maybeDeferred(port.stopListening).addErrback(close_all_the_same)
 

@@ -28,6 +28,8 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from twisted_wsgiref._twisted.private import is_reaped
+
 from .fairness import MOST_WORKERS, Table, nameless_page
 from .link import FIRST_SOCKET, LINE, TABLE, Line, Orders, beginning, connect
 from .listeners import Bound, Listeners
@@ -170,10 +172,7 @@ class ParentService(Service):
     def _look(self) -> None:
         self.supervisor.tick()
         if os.getpid() == 1:
-            # Twisted waits for those that it started itself. Late: this module is imported on Windows, too.
-            from twisted.internet.process import reapProcessHandlers
-
-            reap_strangers(lambda pid: pid in reapProcessHandlers)
+            reap_strangers(is_reaped)  # Twisted waits for those that it started itself
 
     def _done(self, status: int) -> None:
         self._over = True

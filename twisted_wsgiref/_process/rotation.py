@@ -6,7 +6,6 @@ What lives here: the handler, and twistd's own log file, found and opened anew. 
 
 from __future__ import annotations
 
-import inspect
 import os
 import signal
 import stat
@@ -15,7 +14,8 @@ from types import FrameType
 from typing import Any
 
 from twisted.logger import Logger
-from twisted.python.logfile import BaseLogFile
+
+from twisted_wsgiref._twisted.private import descriptor_of_log, log_files_of
 
 _log = Logger()
 
@@ -30,7 +30,7 @@ def call_on_rotation(reopen: Callable[[], None], reactor: Any) -> None:
     if number is None:
         return
     before = signal.getsignal(number)
-    files = _log_files_of(before)
+    files = log_files_of(before)
 
     def rotate(number: int, frame: FrameType | None) -> None:
         reopen()
@@ -41,13 +41,6 @@ def call_on_rotation(reopen: Callable[[], None], reactor: Any) -> None:
             before(number, frame)
 
     signal.signal(number, rotate)
-
-
-def _log_files_of(handler: Any) -> list[BaseLogFile]:
-    """Return the log files that twistd's `handler` would rotate; it is a function that knows its file by closure."""
-    if not inspect.isfunction(handler) or not handler.__module__.startswith("twisted."):
-        return []
-    return [each for each in inspect.getclosurevars(handler).nonlocals.values() if isinstance(each, BaseLogFile)]
 
 
 def renew(file: Any) -> None:
@@ -62,7 +55,7 @@ def renew(file: Any) -> None:
         # Its own `reopen` closes before it opens: a thread that logs meanwhile would meet no file, and if the path can
         # not be opened, every later line would. So another file takes the place of this one below its descriptor.
         with open(file.path, "a+b") as opened:
-            os.dup2(opened.fileno(), file._file.fileno(), inheritable=False)
+            os.dup2(opened.fileno(), descriptor_of_log(file), inheritable=False)
             status = os.fstat(opened.fileno())
     except OSError as error:
         _log.critical(
@@ -77,6 +70,6 @@ def renew(file: Any) -> None:
 
 def _is_moved(file: Any) -> bool:
     try:
-        return not os.path.samestat(os.stat(file.path), os.fstat(file._file.fileno()))
+        return not os.path.samestat(os.stat(file.path), os.fstat(descriptor_of_log(file)))
     except OSError:
         return True  # There is nothing at its path.

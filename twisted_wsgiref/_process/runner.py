@@ -14,6 +14,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
+from twisted_wsgiref._twisted.private import stand_in_for_run
+
 from .loading import LoadError
 
 _T = TypeVar("_T")
@@ -42,11 +44,10 @@ class Runner:
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
-        self._really_run: Callable[..., None] = reactor.run
         self._owner: threading.Thread | None = None
         self._lock = threading.Lock()
         self._ended = threading.Event()
-        reactor.run = self.run
+        self._really_run = stand_in_for_run(reactor, self.run)
 
     def run(self, installSignalHandlers: bool = True) -> None:
         """Run the reactor, or wait until the thread that runs it is through. Called in any thread."""

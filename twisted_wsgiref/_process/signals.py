@@ -19,6 +19,8 @@ from typing import Any, NoReturn
 from twisted.internet.error import ReactorNotRunning
 from twisted.logger import Logger
 
+from twisted_wsgiref._twisted.private import is_reactors_handler
+
 _log = Logger()
 
 # A second Ctrl-C sooner is the same key press, passed on by a wrapper; later it is somebody who does not want to wait.
@@ -56,7 +58,7 @@ class Ending:
             if number is None:
                 continue
             handler = signal.getsignal(number)
-            if getattr(handler, "__self__", None) is self._reactor or (from_nobody and handler in _DEFAULT):
+            if is_reactors_handler(handler, self._reactor) or (from_nobody and handler in _DEFAULT):
                 signal.signal(number, self._asked_to_stop)
 
     def fail(self, line: str) -> None:

@@ -22,6 +22,7 @@ from twisted.python.failure import Failure
 from twisted_wsgiref._observe.access_log import AccessLog
 from twisted_wsgiref._observe.record import FactsObserver
 from twisted_wsgiref._threads import forks
+from twisted_wsgiref._twisted.private import inherit_sockets
 from twisted_wsgiref.service import WSGIService
 from twisted_wsgiref.settings import Settings
 
@@ -30,7 +31,7 @@ from .beginning import Beginning
 from .fairness import Table, Turn, pace
 from .lifeline import ORPHAN_GRACE, Lifeline
 from .link import LINE, TABLE, Line, Orders, beginning, connect, message, read_orders
-from .listeners import Bound, be_activated
+from .listeners import Bound
 from .loading import LoadError, load_application
 from .process import ServingService
 from .pulse import disarm, end_within, show_on_dump
@@ -330,7 +331,7 @@ def _restore_environment(orders: Orders) -> None:
         if nothing != number:
             os.dup2(nothing, number, inheritable=False)
             os.close(nothing)
-    be_activated(descriptors, names)
+    inherit_sockets(descriptors, names)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,425 @@
+"""Is all that we rest on of Twisted's private parts still there? Whatever fails here, an upgrade of Twisted has moved.
+
+Each test is of one function of `twisted_wsgiref._twisted.private`, or of one of the points above them.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+from twisted.application import app
+from twisted.application.reactors import getReactorTypes
+from twisted.internet import endpoints, process, selectreactor, tcp, unix
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.ssl import CertificateOptions
+from twisted.internet.testing import StringTransport
+from twisted.logger import Logger, globalLogBeginner, globalLogPublisher
+from twisted.protocols import tls
+from twisted.python import logfile, usage
+from twisted.python.systemd import ListenFDs
+
+from tests.stepped import SteppedReactor
+from twisted_wsgiref._twisted import private
+
+POINTS = "the points at the top"
+
+
+def gone(what: str, function: str) -> NoReturn:
+    """Fail with the one sentence that whoever upgrades Twisted has to read."""
+    pytest.fail(f"Twisted has changed: {what}; see {function} in twisted_wsgiref/_twisted/private.py", pytrace=False)
+
+
+def need(holds: object, what: str, function: str) -> None:
+    if not holds:
+        gone(what, function)
+
+
+class Ends(Protocol):
+    """A connection that says when it is lost, and what came."""
+
+    def __init__(self) -> None:
+        self.lost: list[Any] = []
+        self.came = b""
+
+    def dataReceived(self, data: bytes) -> None:
+        self.came += data
+
+    def connectionLost(self, reason: Any = None) -> None:
+        self.lost.append(reason)
+
+
+@pytest.fixture
+def reactor() -> Iterator[SteppedReactor]:
+    made = SteppedReactor()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def factory() -> Any:
+    made = Factory.forProtocol(Ends)
+    made.noisy = False
+    return made
+
+
+@pytest.fixture
+def port(reactor: SteppedReactor, factory: Any) -> Any:
+    return reactor.listenTCP(0, factory, interface="127.0.0.1")
+
+
+@pytest.fixture
+def pair(reactor: SteppedReactor) -> Iterator[Any]:
+    """Yield a transport of TCP, its protocol, and the socket of its other end."""
+    theirs, ours = socket.socketpair()
+    theirs.setblocking(False)
+    protocol = Ends()
+    transport = tcp.Server(theirs, protocol, ("127.0.0.2", 5), None, 0, reactor)  # type: ignore[arg-type]
+    protocol.makeConnection(transport)
+    with ours:
+        yield transport, protocol, ours
+
+
+def turns(reactor: SteppedReactor, number: int = 5) -> None:
+    for _ in range(number):
+        reactor.turn()
+
+
+# ---- The log ---------------------------------------------------------------------------------------------------
+
+
+def test_the_log_before_it_begins_has_one_observer_a_buffer() -> None:
+    function = "is_log_unheard"
+    need(hasattr(globalLogBeginner, "_temporaryObserver"), "LogBeginner has no _temporaryObserver", function)
+    need(isinstance(getattr(globalLogPublisher, "_observers", None), list), "LogPublisher has no _observers", function)
+    code = (
+        "from twisted.logger import globalLogBeginner as log; from twisted_wsgiref._twisted.private import *; "
+        "before = is_log_unheard(); log.beginLoggingTo([lambda event: None], redirectStandardIO=False); "
+        "raise SystemExit(10 * before + is_log_unheard())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], timeout=60, check=False)
+    need(done.returncode == 10, "a program that has not begun logging can not be told from one that has", function)
+
+
+def test_twistds_handler_of_a_rotation_knows_its_log_file() -> None:
+    function = "log_files_of"
+    with tempfile.TemporaryDirectory() as folder:
+        file = logfile.LogFile("twistd.log", folder)
+        try:
+            need(hasattr(file, "_file"), "a LogFile has no _file", "descriptor_of_log")
+            same = os.path.samestat(os.fstat(private.descriptor_of_log(file)), os.stat(file.path))
+            need(same, "the _file of a LogFile is not what it writes to", "descriptor_of_log")
+            if not hasattr(signal, "SIGUSR1"):
+                return
+            before = signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+            try:
+                options = {"logfile": file.path, "syslog": False, "nodaemon": False, "prefix": "", "logger": None}
+                from twisted.scripts._twistd_unix import UnixAppLogger
+
+                observer: Any = UnixAppLogger(options)._getLogObserver()
+                files = private.log_files_of(signal.getsignal(signal.SIGUSR1))
+                for each in files:
+                    each.close()
+                need(observer and len(files) == 1, "twistd's handler of SIGUSR1 does not show its log file", function)
+            finally:
+                signal.signal(signal.SIGUSR1, before)
+        finally:
+            file.close()
+
+
+def test_another_handler_is_not_taken_for_twistds() -> None:
+    assert private.log_files_of(signal.SIG_DFL) == private.log_files_of(lambda *_: None) == []
+
+
+# ---- Listening ports -------------------------------------------------------------------------------------------
+
+
+def test_a_port_logs_what_it_could_not_accept_by_a_logger_of_its_own(port: Any, monkeypatch: Any) -> None:
+    function = "tell_of_accepting"
+    need(isinstance(getattr(port, "_logger", None), Logger), "tcp.Port has no _logger", function)
+    events: list[Any] = []
+    private.tell_of_accepting(port, events.append)
+
+    class Full:
+        def accept(self) -> NoReturn:
+            raise OSError(12, "no memory")
+
+    own, port.socket = port.socket, Full()
+    port.doRead()
+    port.socket = own
+    need(events and "acceptError" in events[0], "a failed accept is no event with acceptError", function)
+
+
+def test_a_port_may_close_without_shutting_its_socket_down(port: Any, reactor: SteppedReactor) -> None:
+    function = "keep_socket_open"
+    need(getattr(port, "_shouldShutdown", None) is True, "tcp.Port has no _shouldShutdown", function)
+    private.keep_socket_open(port)
+    with port.socket.dup() as other, socket.socket() as client:
+        port.stopListening()
+        turns(reactor)
+        try:
+            client.connect(other.getsockname())
+        except OSError:
+            gone("a port that closes ends what shares its socket", function)
+
+
+def test_a_unix_port_can_be_closed_and_its_path_left(reactor: SteppedReactor, factory: Any, tmp_path: Path) -> None:
+    made = reactor.listenUNIX(str(tmp_path / "s"), factory)
+    made.stopReading()
+    private.close_socket(made, None)
+    need((tmp_path / "s").exists(), "tcp.Port.connectionLost removes the path of a UNIX port", "close_socket")
+    need(not made.connected, "tcp.Port.connectionLost does not close a UNIX port", "close_socket")
+
+
+def test_a_port_closes_a_turn_later_by_its_own_connection_lost(port: Any, reactor: SteppedReactor) -> None:
+    told: list[bool] = []
+    private.call_before_close(port, lambda: told.append(port.connected))
+    port.stopListening()
+    need(told == [], "stopListening closes the port at once", "call_before_close")
+    turns(reactor)
+    need(told == [True], "stopListening does not end in connectionLost of the port", "call_before_close")
+    assert not port.connected
+
+
+def test_a_port_accepts_by_what_it_is_told(port: Any, reactor: SteppedReactor, factory: Any) -> None:
+    allowed = [0, 2, 1]
+    seen: list[int] = []
+    accepted: list[Any] = []
+    factory.buildProtocol = accepted.append  # and closed
+    private.accept_by(port, lambda: allowed.pop(0))
+    clients = [socket.create_connection(port.socket.getsockname()) for _ in range(3)]
+    for _ in range(3):
+        reactor.turn()
+        seen.append(len(accepted))
+    for client in clients:
+        client.close()
+    need(seen == [0, 2, 3], "a port does not accept numberAccepts connections in its doRead", "accept_by")
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no UNIX sockets here")
+def test_a_unix_socket_can_be_adopted(reactor: SteppedReactor, factory: Any, tmp_path: Path) -> None:
+    function = "adopt_unix_port"
+    need(hasattr(unix.Port, "_fromListeningDescriptor"), "unix.Port has no _fromListeningDescriptor", function)
+    path = str(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX) as bound, socket.socket(socket.AF_UNIX) as client:
+        bound.bind(path)
+        os.chmod(path, 0o600)
+        bound.listen()
+        bound.setblocking(False)
+        made = unix.Port._fromListeningDescriptor(reactor, bound.fileno(), factory)  # type: ignore[no-untyped-call]
+        own = getattr(made, "_preexistingSocket", None)
+        need(own is not None, "an adopted unix.Port has no _preexistingSocket", function)
+        own.close()
+        made = private.adopt_unix_port(reactor, bound.fileno(), factory)
+        accepted: list[Any] = []
+        factory.buildProtocol = accepted.append
+        client.connect(path)
+        turns(reactor)
+        need(accepted, "an adopted unix.Port does not accept", function)
+        made.stopListening()
+        turns(reactor)
+        need(os.stat(path).st_mode & 0o777 == 0o600, "an adopted unix.Port changes its path", function)
+        client.close()
+        with socket.socket(socket.AF_UNIX) as second:
+            try:
+                second.connect(path)
+            except OSError:
+                gone("an adopted unix.Port ends what shares its socket", function)
+
+
+# ---- Sockets that systemd hands over ---------------------------------------------------------------------------
+
+
+def test_systemd_endpoints_take_their_sockets_from_one_object(monkeypatch: Any) -> None:
+    function = "inherited_sockets"
+    parser: Any = getattr(endpoints, "_SystemdParser", None)
+    need(hasattr(parser, "_sddaemon"), "endpoints._SystemdParser has no _sddaemon", function)
+    need(isinstance(private.inherited_sockets(), ListenFDs), "_SystemdParser._sddaemon is no ListenFDs", function)
+    monkeypatch.setattr(parser, "_sddaemon", None)
+    private.inherit_sockets([7], ["shop"])
+    made: Any = endpoints.serverFromString(object(), "systemd:domain=INET:name=shop")
+    need(made.fileno == 7, "a systemd: endpoint does not ask _sddaemon", function)
+
+
+# ---- Connections -----------------------------------------------------------------------------------------------
+
+
+def test_a_transport_that_was_told_to_stop_reading_reads_nothing(pair: Any, reactor: SteppedReactor) -> None:
+    transport, protocol, other = pair
+    transport.startReading()
+    private.stop_transport_reading(transport)
+    other.send(b"hello")
+    turns(reactor)
+    need(protocol.came == b"", "a transport reads after stopReading", "stop_transport_reading")
+    transport.resumeProducing()
+    turns(reactor)
+    need(protocol.came == b"hello", "a transport does not read after resumeProducing", "stop_transport_reading")
+
+
+def test_a_connection_can_be_lost_from_outside(pair: Any, reactor: SteppedReactor) -> None:
+    transport, protocol, other = pair
+    transport.startReading()
+    private.lose_connection(transport, OSError(104, "reset"))
+    need(len(protocol.lost) == 1, "connectionLost of a transport does not tell its protocol", "lose_connection")
+    need(transport not in reactor.getReaders(), "connectionLost leaves a transport with the reactor", "lose_connection")
+    other.settimeout(5)
+    need(other.recv(1) == b"", "connectionLost of a transport does not close its socket", "lose_connection")
+
+
+def test_a_pull_producer_is_asked_at_once_and_whenever_the_socket_can_be_written(
+    pair: Any, reactor: SteppedReactor
+) -> None:
+    transport = pair[0]
+    asked: list[str] = []
+
+    class Puller:
+        def resumeProducing(self) -> None:
+            asked.append("resume")
+
+        def stopProducing(self) -> None:
+            asked.append("stop")
+
+    transport.registerProducer(Puller(), False)
+    need(asked == ["resume"], "a pull producer is not asked when it is registered", POINTS)
+    transport.startWriting()
+    turns(reactor, 1)
+    need(asked == ["resume"] * 2, "a pull producer is not asked once the socket can be written", POINTS)
+    transport.unregisterProducer()
+
+
+def test_what_is_sent_on_the_socket_of_a_transport_is_not_held_up(pair: Any, reactor: SteppedReactor) -> None:
+    transport, _, other = pair
+    other.settimeout(5)
+    transport.getHandle().send(b"a")
+    need(other.recv(9) == b"a", "getHandle of a transport is not its socket", POINTS)
+    transport.write(b"b")
+    turns(reactor)
+    transport.getHandle().send(b"c")
+    need(other.recv(9) == b"bc", "a transport holds what it could have sent", POINTS)
+
+
+def test_tls_has_a_protocol_of_its_own_above_and_a_transport_below() -> None:
+    kind: Any = getattr(tls.TLSMemoryBIOFactory, "protocol", None)
+    is_tls = isinstance(kind, type) and issubclass(kind, tls.TLSMemoryBIOProtocol)
+    need(is_tls, "TLSMemoryBIOFactory.protocol does not make the connections", POINTS)
+    below = StringTransport()
+
+    factory = tls.TLSMemoryBIOFactory(CertificateOptions(), False, Factory.forProtocol(Ends))
+    connection = kind(factory, Ends())
+    need(isinstance(connection.wrappedProtocol, Ends), "TLS has no wrappedProtocol", POINTS)
+    connection.transport = below
+    wrapper: Any = type("Wrapper", (), {})()
+    wrapper.transport = connection
+    need(private.transport_below_tls(wrapper) is below, "TLS has no transport below it", "transport_below_tls")
+    assert private.transport_below_tls(below) is None
+    connection.transport = None
+    assert private.transport_below_tls(connection) is None
+
+
+def test_a_transport_asks_for_data_received_each_time(pair: Any, reactor: SteppedReactor) -> None:
+    transport, protocol, other = pair
+    came: list[bytes] = []
+    protocol.dataReceived = came.append
+    transport.startReading()
+    other.send(b"x")
+    turns(reactor)
+    need(came == [b"x"], "a transport does not look dataReceived up for each read", POINTS)
+
+
+# ---- The reactor, and who runs it ------------------------------------------------------------------------------
+
+
+def test_a_reactors_handlers_are_its_own_methods_once_it_runs() -> None:
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    chld = getattr(signal, "SIGCHLD", None)
+    if chld is not None:
+        before[chld] = signal.getsignal(chld)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    reactor: Any = selectreactor.SelectReactor()
+    handlers: list[Any] = []
+    try:
+        reactor.callWhenRunning(lambda: handlers.extend(map(signal.getsignal, (signal.SIGINT, signal.SIGTERM))))
+        reactor.callWhenRunning(reactor.stop)
+        reactor.run()
+    finally:
+        signal.set_wakeup_fd(-1)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for each in reactor.removeAll():
+            each.connectionLost(None)
+    own = [private.is_reactors_handler(each, reactor) for each in handlers]
+    need(own == [True, True], "the reactor's handlers of signals are not its methods", "is_reactors_handler")
+    assert not private.is_reactors_handler(signal.SIG_DFL, reactor)
+
+
+def test_twistd_looks_run_up_on_the_reactor() -> None:
+    class Reactor:
+        def run(self) -> None:
+            raise RuntimeError("the one that was replaced")
+
+    reactor = Reactor()
+    ran: list[int] = []
+    really = private.stand_in_for_run(reactor, lambda: ran.append(1))
+    assert really == Reactor.run.__get__(reactor)
+    config = {"profile": False, "debug": False, "nodaemon": True}
+    said = io.StringIO()
+    app.runReactorWithLogging(config, said, said, reactor=reactor)  # type: ignore[no-untyped-call]
+    need(ran == [1], "twistd does not call reactor.run of the object", "stand_in_for_run")
+
+
+def test_a_kind_of_reactor_names_its_module() -> None:
+    reactor = selectreactor.SelectReactor.__new__(selectreactor.SelectReactor)
+    names = [each.shortName for each in getReactorTypes() if private.makes_reactor(each, reactor)]
+    need(names == ["select"], "a reactor type has no moduleName", "makes_reactor")
+
+
+def test_twisted_knows_the_processes_that_it_waits_for() -> None:
+    handlers: Any = getattr(process, "reapProcessHandlers", None)
+    need(isinstance(handlers, dict), "twisted.internet.process has no reapProcessHandlers", "is_reaped")
+    assert not private.is_reaped(-1)
+    handlers[-1] = object()
+    try:
+        need(private.is_reaped(-1), "reapProcessHandlers is another object", "is_reaped")
+    finally:
+        del handlers[-1]
+
+
+def test_a_fork_of_twisteds_is_made_in_its_module_process() -> None:
+    kind: Any = getattr(process, "_BaseProcess", None)
+    need(hasattr(kind, "_fork"), "twisted.internet.process does not fork by itself", POINTS)
+    need(kind.__module__ == "twisted.internet.process", "Twisted forks in another module", POINTS)
+
+
+# ---- The command line ------------------------------------------------------------------------------------------
+
+
+def test_twisted_answers_a_shell_that_asks_how_to_go_on(capsys: Any) -> None:
+    class Options(usage.Options):
+        optFlags = [["shiny", None, "shine"]]
+
+    words = ["--", "--_shell-completion", "zsh:1"]
+    assert private.asks_for_completion(words)
+    assert not private.asks_for_completion(["app:app"])
+    try:
+        Options().parseOptions(words)  # type: ignore[no-untyped-call]
+    except SystemExit:
+        return
+    except usage.UsageError:
+        pass
+    gone("usage.Options has no --_shell-completion", "asks_for_completion")
+
+
+def test_all_of_the_file_is_tested_here() -> None:
+    source = Path(__file__).read_text(encoding="utf-8")
+    functions = [name for name, each in vars(private).items() if getattr(each, "__module__", "") == private.__name__]
+    assert [name for name in functions if f"{name}(" not in source] == []
+    assert all("To be checked:" in (getattr(private, name).__doc__ or "") for name in functions)

@@ -1,0 +1,268 @@
+"""Twisted's private names, and what it does without saying so in its documentation, as far as we rest on it.
+
+Each function says what an upgrade of Twisted has to check; `tests/test_twisted_private.py` checks it, and fails with a
+sentence that names the function. No other module of ours reads or sets a private name of Twisted
+(`tests/test_structure.py`). Imports are late, since the log needs only the log.
+
+Four things have no function here, since each is a class, or called once a request. They are tested all the same:
+
+- `_connection.sender`: ``registerProducer(producer, False)`` of a TCP transport calls ``resumeProducing`` at once, and
+  then, after ``startWriting()``, whenever the socket can be written, as long as the transport itself holds nothing.
+- `_connection.protocol`: what is sent on the socket of a TCP transport that holds nothing is neither held up by
+  it nor reordered; ``transport.write`` may be mixed with it only where nothing is sent straight afterwards.
+- `_connection.secure`: ``TLSMemoryBIOFactory.protocol`` makes each connection's TLS, and may be set on one factory; its
+  ``dataReceived`` is looked up on the object for each read; ``wrappedProtocol`` is what is above it.
+- `_threads.forks`, which knows no room of ours: the child of a fork in ``twisted.internet.process`` ends in ``exec``.
+
+Called in the reactor's thread, where nothing else is said.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twisted.logger import Logger, globalLogBeginner, globalLogPublisher
+
+# ---- The log ---------------------------------------------------------------------------------------------------
+
+
+def is_log_unheard() -> bool:
+    """Return whether nobody listens to the log but the buffer that Twisted keeps until logging begins. In any thread.
+
+    To be checked: ``globalLogBeginner._temporaryObserver`` is that buffer, and None once logging has begun;
+    ``globalLogPublisher._observers`` is the list of all observers. Without them the log is taken to be heard.
+    """
+    buffer: Any = getattr(globalLogBeginner, "_temporaryObserver", None)
+    observers: Any = getattr(globalLogPublisher, "_observers", None)
+    return buffer is not None and bool(observers == [buffer])
+
+
+def log_files_of(handler: Any) -> list[Any]:
+    """Return the log files that `handler`, of SIGUSR1, would rotate if it is twistd's. Called in the main thread.
+
+    To be checked: twistd's handler is a function in a module of Twisted, and knows its ``LogFile`` by closure.
+    """
+    # Late: only twistd has such files.
+    from twisted.python.logfile import BaseLogFile
+
+    if not inspect.isfunction(handler) or not handler.__module__.startswith("twisted."):
+        return []
+    return [each for each in inspect.getclosurevars(handler).nonlocals.values() if isinstance(each, BaseLogFile)]
+
+
+def descriptor_of_log(file: Any) -> int:
+    """Return the descriptor that `file`, a ``LogFile``, writes to.
+
+    To be checked: ``BaseLogFile._file`` is a file of Python's.
+    """
+    return int(file._file.fileno())
+
+
+# ---- Listening ports -------------------------------------------------------------------------------------------
+
+
+def tell_of_accepting(port: Any, note: Callable[[Any], None]) -> None:
+    """Give the log events that `port` makes while it accepts to `note`, and not to the log.
+
+    To be checked: ``tcp.Port._logger`` gives its namespace and observer to what ``doRead`` logs; the event has
+    ``acceptError`` if accepting failed, ``address`` if a connection was closed for want of a descriptor. Without it
+    each such event is a line in the log.
+    """
+    logger = getattr(port, "_logger", None)
+    if logger is not None:
+        observer: Any = note
+        port._logger = Logger(namespace=logger.namespace, observer=observer)
+
+
+def keep_socket_open(port: Any) -> None:
+    """Have `port` close its descriptor when it closes, and not shut the socket down, which others share.
+
+    To be checked: ``tcp._SocketCloser._shouldShutdown`` is asked by ``_closeSocket``.
+    """
+    port._shouldShutdown = False
+
+
+def close_socket(port: Any, reason: Any) -> None:
+    """Close the socket of `port`, a TCP or UNIX one, and touch no path of it.
+
+    To be checked: ``tcp.Port.connectionLost`` is all that ``unix.Port.connectionLost`` does, but for path and lock.
+    """
+    from twisted.internet import tcp
+
+    tcp.Port.connectionLost(port, reason)  # type: ignore[no-untyped-call]
+
+
+def call_before_close(port: Any, call: Callable[[], None]) -> None:
+    """Have `call` called in the moment before `port`, which will be told to stop, closes its socket; it may accept.
+
+    To be checked: ``stopListening`` calls ``connectionLost`` a turn of the reactor later, found on the object itself,
+    and nothing but ``disconnecting`` is changed meanwhile.
+    """
+    lose: Any = port.connectionLost
+
+    def call_and_lose(reason: Any) -> None:
+        port.disconnecting = False
+        call()
+        port.disconnecting = True
+        lose(reason)
+
+    port.connectionLost = call_and_lose
+
+
+def accept_by(port: Any, may_accept: Callable[[], int]) -> None:
+    """Have `port` accept, whenever it could, as many connections as `may_accept` returns.
+
+    To be checked: reactors look ``doRead`` up on the object each time, and it accepts ``numberAccepts`` at the most.
+    """
+    accept = port.doRead
+
+    def accept_some() -> Any:
+        number = may_accept()
+        if not number:
+            return None
+        # Twisted would take a hundred.
+        port.numberAccepts = number
+        return accept()
+
+    port.doRead = accept_some
+
+
+def adopt_unix_port(reactor: Any, descriptor: int, factory: Any) -> Any:
+    """Return a port that accepts on a copy of `descriptor`, a UNIX socket whose path is another process's.
+
+    Neither is the path's mode set here, nor is it ever removed. To be checked: ``unix.Port._fromListeningDescriptor``
+    puts the copy into ``_preexistingSocket``, and ``startListening`` does no more than here, but for path and backlog.
+    """
+    # Late: there are no UNIX sockets on Windows.
+    from twisted.internet import unix
+
+    make: Any = unix.Port._fromListeningDescriptor
+    port = make(reactor, descriptor, factory)
+    # Closing means that this process accepts no more, not that nobody does. (Twisted sets it for TCP by itself.)
+    keep_socket_open(port)
+    port.connectionLost = lambda reason: close_socket(port, reason)
+    sock, port._preexistingSocket = port._preexistingSocket, None
+    factory.doStart()
+    port.socket = sock
+    port.connected = True
+    port.numberAccepts = 100
+    port.fileno = sock.fileno
+    port.startReading()
+    return port
+
+
+# ---- Sockets that systemd hands over ---------------------------------------------------------------------------
+
+
+def inherited_sockets() -> Any:
+    """Return the `ListenFDs` of ``systemd:`` endpoints, or None.
+
+    Twisted reads them from the environment, once, and then removes them there; so it has to be asked. To be checked:
+    ``endpoints._SystemdParser._sddaemon`` is that object.
+    """
+    from twisted.internet import endpoints
+
+    return getattr(getattr(endpoints, "_SystemdParser", None), "_sddaemon", None)
+
+
+def inherit_sockets(descriptors: Sequence[int], names: Sequence[str]) -> None:
+    """Have ``systemd:`` endpoints find `descriptors` by these `names`. To be checked: as `inherited_sockets`."""
+    from twisted.internet import endpoints
+    from twisted.python.systemd import ListenFDs
+
+    parser: Any = getattr(endpoints, "_SystemdParser", None)
+    if parser is not None and descriptors:
+        parser._sddaemon = ListenFDs(descriptors, names)
+
+
+# ---- Connections -----------------------------------------------------------------------------------------------
+
+
+def stop_transport_reading(transport: Any) -> None:
+    """Have `transport`, a ``tcp.Connection``, read nothing by itself; called within ``connectionMade``.
+
+    To be checked: ``stopReading`` ends the watch that ``startReading`` begins before ``connectionMade``, and nothing
+    begins it anew but ``resumeProducing``.
+    """
+    transport.stopReading()
+
+
+def lose_connection(transport: Any, error: OSError) -> None:
+    """Have `transport`, a ``tcp.Connection``, end as if it had met `error` itself while it read.
+
+    To be checked: a failed read ends in ``connectionLost`` of the transport, which takes it from the reactor, closes
+    its socket and tells its protocol.
+    """
+    from twisted.internet.error import ConnectionLost
+    from twisted.python.failure import Failure
+
+    transport.connectionLost(Failure(ConnectionLost(error)))  # type: ignore[no-untyped-call]
+
+
+def transport_below_tls(transport: Any) -> Any:
+    """Return the transport that carries the TLS of `transport`, below wrappers; None if there is none (any more).
+
+    To be checked: ``TLSMemoryBIOProtocol.transport`` is that transport until it is lost, and closing it sends what TLS
+    has written to it and waits for no close_notify.
+    """
+    try:
+        from twisted.protocols.tls import TLSMemoryBIOProtocol
+    except ImportError:  # without pyOpenSSL there is no TLS
+        return None
+    while transport is not None and not isinstance(transport, TLSMemoryBIOProtocol):
+        transport = getattr(transport, "transport", None)
+    return None if transport is None else transport.transport
+
+
+# ---- The reactor, and who runs it ------------------------------------------------------------------------------
+
+
+def is_reactors_handler(handler: object, reactor: object) -> bool:
+    """Return whether `handler`, of a signal, is what `reactor` has installed itself. Called in the main thread.
+
+    To be checked: for SIGINT, SIGTERM and SIGBREAK reactors install bound methods of their own, before what was given
+    to ``callWhenRunning`` is called.
+    """
+    return getattr(handler, "__self__", None) is reactor
+
+
+def stand_in_for_run(reactor: Any, run: Callable[..., None]) -> Callable[..., None]:
+    """Put `run` into the place of ``reactor.run``, and return what was there. Called before the reactor runs.
+
+    To be checked: twistd, twist and crochet look ``run`` up on the reactor when they call it.
+    """
+    really: Callable[..., None] = reactor.run
+    reactor.run = run
+    return really
+
+
+def makes_reactor(kind: object, reactor: object) -> bool:
+    """Return whether `kind`, one of ``getReactorTypes()``, makes such a reactor as this one.
+
+    To be checked: ``moduleName`` of a kind is the module that has the reactor's class. The installer has no such word.
+    """
+    return bool(getattr(kind, "moduleName", "") == type(reactor).__module__)
+
+
+def is_reaped(pid: int) -> bool:
+    """Return whether Twisted waits for the end of the process `pid`, which it has started.
+
+    To be checked: ``process.reapProcessHandlers`` has the pid of each from its start to its end.
+    """
+    # Late: there is none on Windows.
+    from twisted.internet.process import reapProcessHandlers
+
+    return pid in reapProcessHandlers
+
+
+# ---- The command line ------------------------------------------------------------------------------------------
+
+
+def asks_for_completion(words: Sequence[str]) -> bool:
+    """Return whether `words` are a shell's, which asks how they may go on; Twisted answers it itself.
+
+    To be checked: ``usage.Options.parseOptions`` looks for ``--_shell-completion``.
+    """
+    return "--_shell-completion" in words
