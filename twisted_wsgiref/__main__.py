@@ -1,6 +1,6 @@
 """``python -m twisted_wsgiref MOD:APP``: what ``twistd wsgiref`` serves, in the foreground and without its files.
 
-What lives here: the log, the reactor and the exit status of a process of our own. All else is `tap`'s.
+What lives here: the log, the reactor and the exit status of a process of our own. All else is `command_line`'s.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from twisted.application.reactors import NoSuchReactor, getReactorTypes, install
 from twisted.logger import globalLogBeginner, textFileLogObserver
 from twisted.python.usage import UsageError
 
-from ._process import command_line as tap
+from ._process import command_line
 from ._process.command_line import SCRIPT
 
 
-class Options(tap.Options):
+class Options(command_line.Options):
     """The same options, and the choice of the reactor, which elsewhere is twistd's."""
 
     def getSynopsis(self) -> str:
@@ -42,8 +42,8 @@ def main(words: Sequence[str] | None = None) -> None:
     try:
         options.parseOptions(words)
     except UsageError as error:
-        tap.refuse(options, str(error))
-    service = tap.makeService(options)
+        command_line.refuse(options, str(error))
+    service = command_line.makeService(options)
     # Late: --reactor has to come before it.
     from twisted.internet import reactor
 

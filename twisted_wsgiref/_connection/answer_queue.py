@@ -119,7 +119,7 @@ class AnswerQueue:
     def admit_file(self, head: bytes, span: FileSpan) -> GoOn:
         """Take `head`, and `span` behind it; as `admit`. What is returned raises `OSError` if the file can not be read.
 
-        From then on the span is the outlet's to close.
+        From then on the span is the queue's to close.
         """
         go_on = self.admit(head, True)
         if self._owner == _STRAIGHT and go_on != _do_nothing:

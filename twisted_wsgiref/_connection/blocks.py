@@ -1,4 +1,4 @@
-"""What waits in an outlet: bytes, parts of files, and the end. No locks, no threads."""
+"""What waits in an answer queue: bytes, parts of files, and the end. No locks, no threads."""
 
 from __future__ import annotations
 

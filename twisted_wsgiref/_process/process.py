@@ -1,7 +1,7 @@
 """A service as a process of its own: signals, exit status, logs, the first line of the log, and an end that comes.
 
 What lives here: what the command line's process, the parent of workers and a worker share. What may not: options,
-which are `tap`'s, and how a worker talks to its parent, which is `worker`'s. Called in the reactor's thread.
+which are `command_line`'s, and how a worker talks to its parent, which is `worker`'s. Called in the reactor's thread.
 """
 
 from __future__ import annotations

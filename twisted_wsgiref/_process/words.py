@@ -1,7 +1,7 @@
 """The command line's options as a table, made from what can be set.
 
 What lives here: names, texts and defaults for the help, and what is to be known of words before Twisted reads them.
-What may not: Twisted, and what the options do, which is `tap`'s. Called in the main thread.
+What may not: Twisted, and what the options do, which is `command_line`'s. Called in the main thread.
 """
 
 from __future__ import annotations

@@ -70,12 +70,12 @@ class WorkerService(ServingService):
         ending: Ending,
         reactor: Any,
         *,
-        wear: Recycling,
+        recycling: Recycling,
         share: Share,
         runner: Runner | None = None,
     ) -> None:
         self.line = Line(lambda text: None, self.orphaned)
-        self._wear = wear
+        self._recycling = recycling
         self._share = share
         self._asked = False
         self._is_alone = False  # there is a parent that kills
@@ -90,7 +90,7 @@ class WorkerService(ServingService):
     def _beat(self) -> None:
         self.line.say("beat")
         self._share.update()
-        reason = self._wear.reason()
+        reason = self._recycling.reason()
         if reason:
             self.ask(reason)
 
@@ -263,8 +263,8 @@ def _make_service(
     bound: Sequence[Bound],
 ) -> WorkerService:
     ending, reactor, runner = process
-    wear = Recycling(settings.max_requests, settings.max_rss)
-    observers: list[FactsObserver] = [wear] if settings.max_requests else []
+    recycling = Recycling(settings.max_requests, settings.max_rss)
+    observers: list[FactsObserver] = [recycling] if settings.max_requests else []
     if access_log is not None:
         observers.append(access_log)
     wsgi = WSGIService(
@@ -278,7 +278,7 @@ def _make_service(
     )
     share.count_by(lambda: wsgi.connections)
     told = ProcessOptions(number=orders.number, app=orders.app, settings=settings)
-    return WorkerService(wsgi, told, access_log, ending, reactor, wear=wear, share=share, runner=runner)
+    return WorkerService(wsgi, told, access_log, ending, reactor, recycling=recycling, share=share, runner=runner)
 
 
 def _log_of(number: int) -> FileLogObserver:

@@ -2,7 +2,7 @@
 
 A client that sleeps is woken by the answer it gets: the kernel calls another processor, which costs the sender as much
 as all else that it does for an answer. Of several answers in a row only the first does. And each `send` offers the
-interpreter to another thread. While requests wait for a thread anyway, and their sockets are not read (`gather`), the
+interpreter to another thread. While requests wait for a thread anyway, and their sockets are not read (`poller`), the
 answers that are ready wait for each other: not for more than a few, and not for longer than that hold lasts.
 """
 
@@ -29,7 +29,8 @@ class AnswerBatch:
     """The answers of a service that are ready, and wait for others while ``held``.
 
     No lock guards this: a worker first adds its answer and then looks whether all are still held, and whoever ends the
-    hold says so first and then looks for answers. `failed` is told of what a departure raised, which it should not.
+    hold says so first and then looks for answers. `failed` is told of what sending one raised,
+    which it should not.
     """
 
     __slots__ = ("_expected", "_failed", "_since", "_waiting", "held")
@@ -61,9 +62,9 @@ class AnswerBatch:
 
     # ---- In any thread -----------------------------------------------------------------------------------------
 
-    def add(self, departure: Kept) -> None:
-        """Have `departure` leave with others, or at once. Called in a worker's thread."""
-        self._waiting.append(departure)
+    def add(self, answer: Kept) -> None:
+        """Have `answer` leave with others, or at once. Called in a worker's thread."""
+        self._waiting.append(answer)
         if not self.held or len(self._waiting) >= _MOST:
             self.leave()
 
@@ -71,10 +72,10 @@ class AnswerBatch:
         """Send all answers that are ready."""
         while self._waiting:
             try:
-                departure = self._waiting.popleft()
+                answer = self._waiting.popleft()
             except IndexError:
                 return  # another thread was faster
             try:
-                departure.depart()
+                answer.depart()
             except BaseException as error:  # in a thread that has other work to do
                 self._failed(error)

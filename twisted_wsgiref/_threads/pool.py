@@ -127,30 +127,30 @@ class Jobs:
     def wake(self) -> bool:
         """Wake a worker that waits, if there is one. Called in any thread."""
         try:
-            bell = self.idle.pop()
+            signal = self.idle.pop()
         except IndexError:
             return False
-        bell.release()
+        signal.release()
         return True
 
     # ---- In a worker's thread ----------------------------------------------------------------------------------
 
-    def wait(self, bell: WakeSignal, timeout: float, spared: bool) -> bool:
+    def wait(self, signal: WakeSignal, timeout: float, spared: bool) -> bool:
         """Wait until there may be a job, for `timeout` seconds at most, -1: without an end.
 
-        `bell` is the worker's own. Return False once the time is over, or no more will come. Who is
+        `signal` is the worker's own. Return False once the time is over, or no more will come. Who is
         `spared` leaves jobs that wait to another.
         """
         if self._closed:
             return False
-        self.idle.append(bell)
+        self.idle.append(signal)
         needless = not self.waiting or (spared and self.sparing)
-        if needless and not self._closed and bell.acquire(True, timeout):
+        if needless and not self._closed and signal.acquire(True, timeout):
             return True
         try:
-            self.idle.remove(bell)
+            self.idle.remove(signal)
         except ValueError:
-            bell.acquire()  # somebody has taken it, and releases it now
+            signal.acquire()  # somebody has taken it, and releases it now
             return True
         return bool(self.waiting)
 
@@ -326,7 +326,7 @@ class WorkerPool:
 
     # ---- In a worker's thread ----------------------------------------------------------------------------------
 
-    def _work(self, jobs: Jobs, doing: dict[threading.Thread, Job | None], timeout: float, bell: WakeSignal) -> None:
+    def _work(self, jobs: Jobs, doing: dict[threading.Thread, Job | None], timeout: float, signal: WakeSignal) -> None:
         me = threading.current_thread()
         waiting, idle = jobs.waiting, jobs.idle
         job: Job | None
@@ -337,18 +337,18 @@ class WorkerPool:
             except IndexError:
                 job = None
             if job is None:
-                if not jobs.wait(bell, timeout, spared):
+                if not jobs.wait(signal, timeout, spared):
                     # First out of the list, then a look at the queue: who put a job meanwhile saw either no idle
                     # thread, and has started one, or this one, which takes it.
                     del doing[me]
-                    if jobs.last is bell:
+                    if jobs.last is signal:
                         jobs.last = None
                     if not waiting:
                         return
                     doing[me] = None
                 spared = False
                 continue
-            jobs.last = bell
+            jobs.last = signal
             doing[me] = job
             if waiting and idle and not jobs.sparing:
                 jobs.wake()  # each wakes the next
@@ -362,4 +362,4 @@ class WorkerPool:
                 self._failed(error)
             # Nothing of a finished request is kept until the next one comes.
             doing[me] = job = None
-            spared = jobs.sparing and jobs.last is not bell
+            spared = jobs.sparing and jobs.last is not signal

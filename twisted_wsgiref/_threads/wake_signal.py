@@ -1,4 +1,4 @@
-"""What a worker waits for: a bell of its own, which another thread rings.
+"""What a worker waits for: a signal of its own, which another thread gives.
 
 A lock would do. But who releases a lock goes on, and holds the interpreter: a worker that the kernel prefers wakes,
 finds it taken, and sleeps again, which is four thread switches for one. A write to a descriptor gives the interpreter
@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 from weakref import WeakSet
 
-# A ring, as an event descriptor counts it.
+# One signal, as an event descriptor counts it.
 _ONE: Final = (1).to_bytes(8, sys.byteorder)
 # The longest that is waited at a time, in seconds: `poll` counts milliseconds in 31 bits. Nobody minds to be done then.
 _LONGEST: Final = 1e6
@@ -25,23 +25,23 @@ class WakeSignal(Protocol):
     """As a `threading.Lock` that is held: one waits for it, another releases it, once for each wait."""
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
-        """Wait until it is rung, for `timeout` seconds at most, -1: without an end. Return whether it was."""
+        """Wait until it is given, for `timeout` seconds at most, -1: without an end. Return whether it was."""
 
     def release(self) -> None:
-        """Ring it. Called in any thread."""
+        """Give it. Called in any thread."""
 
 
-class _EventBell:
-    """A bell over an event descriptor, which is closed with the last reference: who can ring it rings no other file."""
+class _EventSignal:
+    """A signal by an event descriptor, closed with the last reference: whoever can give it writes to no other file."""
 
     __slots__ = ("__weakref__", "_descriptor")
 
     def __init__(self) -> None:
         self._descriptor = os.eventfd(0, os.EFD_CLOEXEC)
-        _bells.add(self)
+        _signals.add(self)
 
     def renew(self) -> None:
-        """Be the bell of this process alone. Called in the child of a fork: else it would take its parent's rings."""
+        """Be the signal of this process alone. Called in the child of a fork: else it would take its parent's."""
         os.close(self._descriptor)
         self._descriptor = os.eventfd(0, os.EFD_CLOEXEC)
 
@@ -65,12 +65,12 @@ class _EventBell:
 
 
 # An application may fork, and a child that does not end goes on in its worker's thread.
-_bells: Final[WeakSet[_EventBell]] = WeakSet()
+_signals: Final[WeakSet[_EventSignal]] = WeakSet()
 
 
 def _renew_all() -> None:
-    for bell in list(_bells):
-        bell.renew()
+    for signal in list(_signals):
+        signal.renew()
 
 
 if hasattr(os, "eventfd"):
@@ -78,10 +78,10 @@ if hasattr(os, "eventfd"):
 
 
 def make_wake_signal() -> WakeSignal:
-    """Return a bell; a lock where there are no event descriptors, or none is to be had now."""
+    """Return a signal; a lock where there are no event descriptors, or none is to be had now."""
     if hasattr(os, "eventfd"):
         try:
-            return _EventBell()
+            return _EventSignal()
         except OSError:
             pass
     lock = threading.Lock()
