@@ -116,12 +116,16 @@ _TABLE: Final[dict[str, list[tuple[str, str]]]] = {
             "--key",
         ),
         (
+            "it is in the endpoint: --listen ssl:443:privateKey=key.pem:certKey=cert.pem:clientCA=ca.pem, with "
+            ":clientVerify=optional if a client needs none",
+            "gunicorn --cert-reqs --ca-certs, granian --ssl-ca --ssl-client-verify --no-ssl-client-verify, uvicorn "
+            "--ssl-cert-reqs --ssl-ca-certs, hypercorn --ca-certs --cert-reqs --verify-mode",
+        ),
+        (
             "instead, leave it to the proxy, or embed the service with an endpoint of your own (docs/embedding.md)",
-            "gunicorn --ssl-version --cert-reqs --ca-certs --ciphers --suppress-ragged-eofs "
-            "--do-handshake-on-connect, granian --ssl-keyfile-password --ssl-protocol-min --ssl-ca --ssl-crl "
-            "--ssl-client-verify --no-ssl-client-verify, uvicorn --ssl-keyfile-password --ssl-version --ssl-cert-reqs "
-            "--ssl-ca-certs --ssl-ciphers, hypercorn --ca-certs --cert-reqs --ciphers --keyfile-password "
-            "--verify-mode",
+            "gunicorn --ssl-version --ciphers --suppress-ragged-eofs --do-handshake-on-connect, granian "
+            "--ssl-keyfile-password --ssl-protocol-min --ssl-crl, uvicorn --ssl-keyfile-password --ssl-version "
+            "--ssl-ciphers, hypercorn --ciphers --keyfile-password",
         ),
     ],
     "Processes and threads": [
