@@ -112,7 +112,10 @@ def test_an_empty_value_is_a_value() -> None:
         (["--thread", "2"], "option --thread not a unique prefix: it begins --threads, --threads-idle, --threads-max"),
         (["--listen", ""], "--listen is empty: it has to be an endpoint, as tcp:8000 or unix:/run/app.sock"),
         (["--access-log", "--port", "80"], "--access-log needs a value, and --port is an option; --help lists all"),
-        (["a:b", "0.0.0.0:80"], "there is already an application, so what is '0.0.0.0:80' (an address is for --bind)?"),
+        (
+            ["a:b", "0.0.0.0:80"],
+            "the application is 'a:b' already, so what is '0.0.0.0:80' (an address is for --bind)?",
+        ),
         (["--threads"], "option --threads requires argument; --help lists all"),
         (["--stream-input=maybe"], "option --stream-input must not have an argument; --help lists all"),
         (["--threads", "many"], "--threads is 'many': not a whole number"),
@@ -121,8 +124,8 @@ def test_an_empty_value_is_a_value() -> None:
         (["--script-name", "x"], "--script-name is 'x': it starts with a slash and does not end with one"),
         (["--port", "http"], "--port is 'http': it has to be a number from 0 to 65535"),
         (["--port", "65536"], "--port is '65536': it has to be a number from 0 to 65535"),
-        (["a:b", "c:d"], "there is already an application, so what is 'c:d'?"),
-        (["--app", "a:b", "c:d"], "there is already an application, so what is 'c:d'?"),
+        (["a:b", "c:d"], "the application is 'a:b' already, so what is 'c:d'?"),
+        (["--app", "a:b", "c:d"], "the application is 'a:b' already, so what is 'c:d'?"),
     ],
 )
 def test_a_wrong_word_gets_its_line(words: list[str], line: str) -> None:

@@ -178,7 +178,7 @@ class Options(UsageOptions):
         if len(words) + (self["app"] is not None) > 1:
             extra = words[-1]
             remark = " (an address is for --bind)" if endpoint_of_address(extra) else ""
-            raise UsageError(f"there is already an application, so what is {extra!r}{remark}?")
+            raise UsageError(f"the application is {(self['app'] or words[0])!r} already, so what is {extra!r}{remark}?")
         if words:
             self["app"] = words[0]
 
