@@ -492,11 +492,11 @@ def test_who_was_to_be_spared_is_not_once_that_is_over(
     wait = Jobs.wait
     on_its_way, go_on = threading.Event(), threading.Event()
 
-    def wait_slowly(jobs: Jobs, bell: Any, timeout: float, spared: bool) -> bool:
+    def wait_slowly(jobs: Jobs, signal: Any, timeout: float, spared: bool) -> bool:
         if spared and not on_its_way.is_set():
             on_its_way.set()
             go_on.wait(PATIENCE)
-        return wait(jobs, bell, timeout, spared)
+        return wait(jobs, signal, timeout, spared)
 
     monkeypatch.setattr(Jobs, "wait", wait_slowly)
     pool = make(minimum=2)

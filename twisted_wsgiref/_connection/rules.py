@@ -59,6 +59,6 @@ def _affordable(connections: int, threads: int) -> int:
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return connections
-    # The interpreter, its reactor, logs, listening sockets: about 20. A bell for each of `threads`. A quarter more for
-    # the application's own.
+    # The interpreter, its reactor, logs, listening sockets: about 20. A wake signal for each of `threads`. A quarter
+    # more for the application.
     return max(1, min(connections, (soft - 20 - threads) * 3 // 4))

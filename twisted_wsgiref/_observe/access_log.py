@@ -127,8 +127,8 @@ class AccessLog:
         # Lines. Added to by any thread, emptied by the writer.
         self._waiting = bytearray()
         self._most_waiting = MOST_WAITING
-        self._bell = threading.Lock()  # held by the writer; released by who adds a record and finds it asleep
-        self._bell.acquire()
+        self._signal = threading.Lock()  # held by the writer; released by who adds a record and finds it asleep
+        self._signal.acquire()
         self._asleep = True  # or not begun
         # A second's start and end, and how it is written; whichever thread comes second writes the same.
         self._second = (0.0, 0.0, "")
@@ -206,7 +206,7 @@ class AccessLog:
                 return
             self._asleep = False
             if self._writer is not None:
-                self._bell.release()
+                self._signal.release()
                 return
             thread = threading.Thread(target=self._run, name="access-log", daemon=True)
             try:
@@ -242,8 +242,8 @@ class AccessLog:
 
         Locks may have been held by threads that are not here, so there are others.
         """
-        self._lock, self._bell, self._stop = threading.Lock(), threading.Lock(), threading.Event()
-        self._bell.acquire()
+        self._lock, self._signal, self._stop = threading.Lock(), threading.Lock(), threading.Event()
+        self._signal.acquire()
         self._writer, self._asleep = None, True
         self._making.clear()
         if not heir:
@@ -291,7 +291,7 @@ class AccessLog:
             self._asleep = True
             if self._records or self._waiting or self._stop.is_set():
                 self._wake()
-            self._bell.acquire()
+            self._signal.acquire()
         return True
 
     def _take(self) -> bytes:
