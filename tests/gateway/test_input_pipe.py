@@ -123,3 +123,11 @@ def test_the_end_wakes_all_who_read(how: str) -> None:
     for reader in readers:
         reader.join(PATIENCE)
     assert ended == [b"" if how == "finish" else "gone"] * 3
+
+
+def test_the_reactor_never_waits_for_what_only_it_can_put() -> None:
+    body, _ = pipe()
+    body.put(b"there already")
+    assert body.read(100) == b"there already"
+    with pytest.raises(RuntimeError, match="in the reactor's thread"):
+        body.read(100)

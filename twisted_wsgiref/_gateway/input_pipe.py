@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from io import RawIOBase
-from threading import Condition
+from threading import Condition, get_ident
 from typing import Any
 
 from .client_gone import ClientGone
@@ -30,6 +30,7 @@ class InputPipe(RawIOBase):
         self._held = 0
         self._lost = False
         self._changed = Condition()
+        self._reactor = get_ident()  # pipes are made there
         #: How long the body is: nobody knows before its end.
         self.size: int | None = None
         #: No more should be put now.
@@ -84,6 +85,11 @@ class InputPipe(RawIOBase):
                     raise ClientGone
                 if self.complete:
                     return 0
+                if get_ident() == self._reactor:
+                    raise RuntimeError(
+                        "wsgi.input was read in the reactor's thread, which would wait for itself: read it in the "
+                        "thread of the request"
+                    )
                 self._changed.wait()
             block = self._blocks.popleft()
             taken = min(len(view), len(block))
