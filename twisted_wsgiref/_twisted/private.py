@@ -25,6 +25,9 @@ from typing import Any
 
 from twisted.logger import Logger, globalLogBeginner, globalLogPublisher
 
+# Not late: it is asked for when a process may not be allowed any more to read what it has not imported.
+from twisted.python.logfile import BaseLogFile
+
 # ---- The log ---------------------------------------------------------------------------------------------------
 
 
@@ -44,9 +47,6 @@ def log_files_of(handler: Any) -> list[Any]:
 
     To be checked: twistd's handler is a function in a module of Twisted, and knows its ``LogFile`` by closure.
     """
-    # Late: only twistd has such files.
-    from twisted.python.logfile import BaseLogFile
-
     if not inspect.isfunction(handler) or not handler.__module__.startswith("twisted."):
         return []
     return [each for each in inspect.getclosurevars(handler).nonlocals.values() if isinstance(each, BaseLogFile)]
