@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import _thread
+import signal
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -76,6 +78,38 @@ def test_a_thread_that_was_first_runs_it_and_the_main_thread_waits() -> None:
     reactor.run()  # comes back once the other has
     assert reactor.stopped
     assert reactor.ran == [("theirs", False)]
+    thread.join(PATIENCE)
+
+
+def test_a_signal_that_did_not_wake_the_main_thread_is_heeded_all_the_same() -> None:
+    reactor = Reactor()
+    Runner(reactor)
+    thread = elsewhere(reactor)
+    assert reactor.runs.wait(PATIENCE)
+    heeded = threading.Event()
+
+    def heed(number: int, frame: object) -> None:
+        heeded.set()
+        reactor.stop()
+
+    before = signal.signal(signal.SIGUSR1, heed)
+    too_late = threading.Event()
+
+    def give_up() -> None:
+        too_late.set()
+        reactor.stop()
+
+    late = threading.Timer(PATIENCE, give_up)  # so that this test ends
+    try:
+        late.start()
+        # Marks the signal as one that has come, as a signal that another thread gets does, and wakes nobody.
+        threading.Timer(0.05, _thread.interrupt_main, (signal.SIGUSR1,)).start()
+        reactor.run()
+    finally:
+        late.cancel()
+        signal.signal(signal.SIGUSR1, before)
+    assert heeded.is_set()
+    assert not too_late.is_set()
     thread.join(PATIENCE)
 
 

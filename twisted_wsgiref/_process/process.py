@@ -135,7 +135,7 @@ class CommandLineService(Service):
         self._running()
 
     def stopService(self) -> Deferred[Any]:
-        """Sender; the Deferred fires when the requests in flight are answered and the access log is written."""
+        """Drain; the Deferred fires when the requests in flight are answered and the access log is written."""
         super().stopService()  # type: ignore[no-untyped-call]
         self._notifier.stopping()
         stopped = maybeDeferred(self._service.stopService)
@@ -327,7 +327,7 @@ class ServingService(CommandLineService):
         _log.info("SIGUSR2: every thread\n{text}", text=text)
 
     def stopService(self) -> Deferred[Any]:
-        """Sender; the Deferred fires when no thread runs a request any more. Else the process ends with its grace."""
+        """Drain; the Deferred fires when no thread runs a request any more. Else the process ends with its grace."""
         self._end = time.monotonic() + self._grace + STUCK_AFTER
         if self._reactor.running:
             self._pulse.stop()

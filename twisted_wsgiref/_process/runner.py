@@ -22,6 +22,9 @@ _T = TypeVar("_T")
 
 # Whether the reactor has ended is looked at this often while something is to be done by it, in seconds.
 _LOOK: Final = 0.1
+# A signal that another thread gets, or the main thread a moment before it waits, does not wake it: the handler runs at
+# the next wake. It comes this often, in seconds, which costs nothing and is soon enough for whoever stops a server.
+_HEED: Final = 1.0
 _ENDED: Final = (
     "the application ran the reactor when it was imported, and ended it: a reactor runs once. Leave that to this "
     "server: with crochet, call crochet.no_setup() instead of crochet.setup()"
@@ -56,8 +59,8 @@ class Runner:
             if self._owner is None:
                 self._owner = me
         if self._owner is not me:
-            # In the main thread too: a wait for a lock lets handlers of signals run.
-            self._ended.wait()
+            while not self._ended.wait(_HEED):
+                pass  # in the main thread, handlers of signals have run by now
             return
         if self.is_elsewhere:
             _part_logs()

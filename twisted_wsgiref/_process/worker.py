@@ -129,7 +129,7 @@ class WorkerService(ServingService):
         self._ending.stop()
 
     def stopService(self) -> Any:
-        """Sender."""
+        """Drain."""
         self._share.give_up()
         stopped = super().stopService()
         if self._is_hurried:
