@@ -360,19 +360,20 @@ def test_a_contradiction_is_refused(said: dict[str, str]) -> None:
 )
 @pytest.mark.parametrize("before", ["", "for=", 'for="', "\\"])
 @pytest.mark.parametrize("after", ["", "\x00", '"', "!"])
-def test_hostile_64_kib_cost_at_most_100_ms(name: str, value: str, before: str, after: str) -> None:
+def test_hostile_64_kib_do_not_cost_by_their_square(name: str, value: str, before: str, after: str) -> None:
     text = (before + value * (65536 // len(value)))[:65535] + after
-    best = 1.0
-    for _ in range(3):  # the best of three, of CPU time: the machine may be busy with something else
+    best = 1e9
+    # The best of three, of CPU time; a bound that a busy machine keeps: usual are 40 ms, by the square many seconds.
+    for _ in range(3):
         start = time.thread_time()
         try:
             read(**{name: text})
         except ProtocolError:
             pass
         best = min(best, time.thread_time() - start)
-        if best < 0.1:
+        if best < 1:
             break
-    assert best < 0.1
+    assert best < 1
 
 
 def test_the_answer_can_not_be_changed() -> None:

@@ -90,15 +90,15 @@ SIZE = 65536
     ],
     ids=["chunks", "extensions", "trailers", "fields", "spaces", "runs", "requests", "empty-lines"],
 )
-def test_no_64_kib_take_50_milliseconds(octets: bytes) -> None:
-    # The least of three by this thread's own clock: on a busy machine the others are about something else.
+def test_no_64_kib_cost_by_their_square(octets: bytes) -> None:
+    # By this thread's own clock; bounds that a busy machine keeps: usual are 20 ms, by the square many seconds.
     times = []
     for limits in (Limits(), Limits(), Limits(*[1 << 24] * 6)):
         start = time.thread_time()
         drive([octets], limits)
         times.append(time.thread_time() - start)
-    assert min(times[:2]) < 0.05
-    assert times[2] < 0.25  # Even without limits.
+    assert min(times[:2]) < 0.5
+    assert times[2] < 1  # Even without limits.
 
 
 def test_octets_one_at_a_time_cost_in_proportion() -> None:
