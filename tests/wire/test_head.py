@@ -220,7 +220,7 @@ def test_a_long_run_of_white_space_costs_no_more_than_its_length(padding: bytes,
     start = time.thread_time()
     with pytest.raises(ProtocolError):
         HeadParser(Limits()).parse(b"GET / HTTP/1.1\r\nHost: a\r\n" + lines)
-    assert time.thread_time() - start < 0.05
+    assert time.thread_time() - start < 0.5  # usual are 10 ms, by the square seconds
 
 
 # Fields that a connection sends again as it sent them before are not judged again.
