@@ -55,7 +55,7 @@ _MESSAGES = """
 ## Hostile messages
 
 {count} messages that RFC 9112 and RFC 9110 forbid, or that published advisories were about
-(`tests/wire/corpus.py`, with the clause for each). How many were refused: an error or a closed connection, with the
+(`tests/http/corpus.py`, with the clause for each). How many were refused: an error or a closed connection, with the
 application not called and nothing after the message served. Below it, what became of the others: *served*, the
 application was called, and read the body without an error; *served twice*, and called once more, for a request that
 was hidden in the message or put behind it; *open*, refused, but the connection went on; *waited*, neither answered nor

@@ -4,7 +4,7 @@
 
 Three things must hold, and the exit status is 1 if one does not: nothing is raised but `ProtocolError`, and every
 accepted message survives being written and read again; no input of up to 64 KiB takes over 50 ms; doubling an input
-takes at most 2.5 times as long. The corpus and the connection come from `tests/wire`, so it runs in a checkout.
+takes at most 2.5 times as long. The corpus and the connection come from `tests/http`, so it runs in a checkout.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from tests.wire.corpus import HOSTILE, VALID
-from tests.wire.drive import bytewise, cut_at, drive, whole
-from tests.wire.mutation import mutate, rewrite, settle
+from tests.http.corpus import HOSTILE, VALID
+from tests.http.drive import bytewise, cut_at, drive, whole
+from tests.http.mutation import mutate, rewrite, settle
 from twisted_wsgiref._http.limits import Limits
 
 KIB64 = 65536

@@ -17,7 +17,7 @@ from subject import Subject
 
 # The corpus is data of the tests; it imports nothing of the server.
 sys.path.insert(0, str(CHECKOUT))
-from tests.wire.corpus import HOSTILE, TRUNCATED, VALID, Hostile, Truncated, Valid
+from tests.http.corpus import HOSTILE, TRUNCATED, VALID, Hostile, Truncated, Valid
 
 #: What became of a message, from good to bad.
 REFUSED: Final = "refused"  # an error, or the connection closed; the application saw nothing

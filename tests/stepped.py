@@ -26,7 +26,7 @@ class SteppedPool:
     """The twin of `WorkerPool` that has no threads: `step` runs the next job, in the calling thread.
 
     ``threads`` counts those that there would be. What both have to do is held by the same tests, in
-    `tests.gateway.test_pool_twins`.
+    `tests.threads.test_pool_twins`.
     """
 
     def __init__(

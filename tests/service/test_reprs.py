@@ -84,9 +84,9 @@ def test_a_service_whose_making_failed_has_a_repr() -> None:
     ("application", "name"),
     [
         (hello, "tests.support:hello"),
-        (Shop(), "tests.server.test_reprs:Shop object"),
-        (Shop().__call__, "tests.server.test_reprs:Shop.__call__"),
-        (Shop, "tests.server.test_reprs:Shop"),
+        (Shop(), "tests.service.test_reprs:Shop object"),
+        (Shop().__call__, "tests.service.test_reprs:Shop.__call__"),
+        (Shop, "tests.service.test_reprs:Shop"),
         (partial(hello), "functools:partial object"),
     ],
     ids=["function", "object", "method", "class", "partial"],
@@ -100,7 +100,7 @@ def test_an_application_is_named_without_a_call_of_its_code(application: Any, na
 def test_another_application_is_named_once_it_serves() -> None:
     service = WSGIService(hello, "tcp:1")
     service.serve(Shop())
-    assert "tests.server.test_reprs:Shop object" in repr(service)
+    assert "tests.service.test_reprs:Shop object" in repr(service)
 
 
 @pytest.mark.parametrize(

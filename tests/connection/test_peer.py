@@ -16,8 +16,8 @@ from OpenSSL import SSL
 from twisted.internet.address import UNIXAddress
 
 from tests.authorities import Owner, family, make
-from tests.server.test_certificates import handshake
-from tests.server.test_secure import Visitor, fetch, listens_on
+from tests.connection.test_certificates import handshake
+from tests.connection.test_secure import Visitor, fetch, listens_on
 from tests.support import request, serving
 from twisted_wsgiref._connection import peer as peer_module
 from twisted_wsgiref._connection.certificates import read_secure

@@ -1,4 +1,4 @@
-"""A connection without a connection: octets in, messages out, the way that the protocol drives the wire room.
+"""A connection without a connection: octets in, messages out, the way that the protocol drives the HTTP room.
 
 Nothing is asserted here, and nothing of a server is in it; what a message means is the tests' business.
 """

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from tests.answers import SurplusError, read_answers
+from tests.connection.interleaving import Run, Switches, try_all
 from tests.gateway.exchanges import LIMITS
-from tests.gateway.interleaving import Run, Switches, try_all
 from twisted_wsgiref._connection import answer_queue, protocol, sender
 from twisted_wsgiref._connection.answer_queue import AnswerQueue
 from twisted_wsgiref._connection.protocol import WSGIProtocol

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.answers import read_answers
+from tests.http.corpus import HOSTILE, TRUNCATED, VALID, Hostile, Truncated, Valid
 from tests.support import Client, Server, serving
-from tests.wire.corpus import HOSTILE, TRUNCATED, VALID, Hostile, Truncated, Valid
 
 SPLITS = ("whole", "octets", "random")
 splits = pytest.mark.parametrize("split", SPLITS)
