@@ -14,7 +14,6 @@ from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.internet.task import LoopingCall
@@ -47,6 +46,7 @@ from ._observe.work import Work, application_name
 from ._threads.forks import tell
 from ._threads.pool import Pool, WorkerPool
 from ._threads.wake import Wake
+from ._twisted.typed import Service
 from .settings import SettingError, Settings
 from .util import FileWrapper
 
@@ -183,7 +183,7 @@ class WSGIService(Service):
 
     def startService(self) -> None:
         """Start the threads, and listen if that has not been done yet. A stop that is under way is taken back."""
-        super().startService()  # type: ignore[no-untyped-call]
+        super().startService()
         self._factory.resume()
         if self._end_stop is not None:
             self._end_stop()
@@ -196,7 +196,7 @@ class WSGIService(Service):
 
     def stopService(self) -> Deferred[None]:
         """Accept no more, answer what is in flight, and end; fires at the latest after the grace, or a new start."""
-        super().stopService()  # type: ignore[no-untyped-call]
+        super().stopService()
         stopped: Deferred[None] = Deferred()
         self._closed = closed = DeferredList([self._closed, *map(stop_accepting, self._ports)])
         self._ports, self._listens = [], False
@@ -332,7 +332,7 @@ class WSGIService(Service):
             if isinstance(failure.value, ListenError):
                 return failure
             error = ListenError(f"can not listen on {endpoint}: {explain(failure.value)}")
-            return Failure(error)  # type: ignore[no-untyped-call]
+            return Failure(error)
 
         return maybeDeferred(listen).addCallbacks(listens, fails)
 

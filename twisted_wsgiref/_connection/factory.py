@@ -50,7 +50,7 @@ _LOOK: Final = 0.002
 def log_failure(what: str, error: BaseException) -> None:
     """Log `what`, with the traceback of `error`, whatever formatting that does. Raises nothing. Any thread may call."""
     try:
-        _log.failure(what, Failure(error))  # type: ignore[no-untyped-call]
+        _log.failure(what, Failure(error))
     except BaseException:  # twisted.logger lets pass whatever is no Exception
         _log.critical("{text}", text=f"{what}\n{traceback_text(type(error), error, error.__traceback__)}")
 

@@ -40,7 +40,7 @@ class AdoptingReactor:
         found = next((each for each in self._left if each.key == key), None)
         if found is None:
             error = OSError("the parent has bound no such socket: restart it")
-            raise CannotListenError(None, key, error)  # type: ignore[no-untyped-call]
+            raise CannotListenError(None, key, error)
         self._left.remove(found)
         # What Twisted makes of a descriptor is a copy of it.
         try:

@@ -16,13 +16,13 @@ from typing import Any, ClassVar, NoReturn
 
 from twisted.application.reactors import getReactorTypes
 from twisted.internet import default
-from twisted.python.usage import Options as UsageOptions
 from twisted.python.usage import UsageError
 
 from twisted_wsgiref import __version__
 from twisted_wsgiref._connection.listening import ListenError, endpoint_of_address, parse_endpoint
 from twisted_wsgiref._observe.access_log import AccessLog
 from twisted_wsgiref._twisted.private import asks_for_completion, makes_reactor
+from twisted_wsgiref._twisted.typed import Options as UsageOptions
 from twisted_wsgiref.service import WSGIService
 from twisted_wsgiref.settings import SettingError, Settings
 
@@ -77,7 +77,7 @@ class Options(UsageOptions):
     environ: Mapping[str, str] = os.environ
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self["endpoints"] = []
 
     @property
@@ -151,7 +151,7 @@ class Options(UsageOptions):
         """Read the words, options before or after the application."""
         words = list(sys.argv[1:] if options is None else options)
         try:
-            super().parseOptions(words if asks_for_completion(words) else self._options_first(words))  # type: ignore[no-untyped-call]
+            super().parseOptions(words if asks_for_completion(words) else self._options_first(words))
         except UsageError as error:
             if self.parent is None:
                 raise

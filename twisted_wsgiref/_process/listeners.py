@@ -133,7 +133,7 @@ def _close(port: Any) -> Deferred[Any]:
     def close_all_the_same(failure: Failure) -> None:
         # A UNIX socket's path that this user may not remove is where Twisted gives up, before it closes the socket:
         # clients would still be let in, and wait for nobody.
-        failure.trap(OSError)  # type: ignore[no-untyped-call]
+        failure.trap(OSError)
         close_socket(port, failure)
 
     return maybeDeferred(port.stopListening).addErrback(close_all_the_same)

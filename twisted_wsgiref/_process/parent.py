@@ -20,7 +20,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final, Protocol
 
-from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.protocol import ProcessProtocol
@@ -29,6 +28,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twisted_wsgiref._twisted.private import is_reaped
+from twisted_wsgiref._twisted.typed import Service
 
 from .fairness import MOST_WORKERS, Table, nameless_page
 from .link import FIRST_SOCKET, LINE, TABLE, Line, Orders, beginning, connect
@@ -129,13 +129,13 @@ class ParentService(Service):
 
     def startService(self) -> None:
         """Start the workers once the reactor runs."""
-        super().startService()  # type: ignore[no-untyped-call]
+        super().startService()
         self._listen()
         self._reactor.callWhenRunning(self._begin)
 
     def stopService(self) -> Deferred[None]:
         """Have every worker drain; fires when the last is gone."""
-        super().stopService()  # type: ignore[no-untyped-call]
+        super().stopService()
         stopped = self._stopped = Deferred()
         if self._over:
             self._finish()

@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
 
-from twisted.application.service import Service
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
@@ -24,6 +23,7 @@ from twisted_wsgiref._connection.listening import open_proxies
 from twisted_wsgiref._connection.secure import tls_factory
 from twisted_wsgiref._observe.access_log import AccessLog
 from twisted_wsgiref._observe.stacks import describe_threads, requests_of
+from twisted_wsgiref._twisted.typed import Service
 from twisted_wsgiref.service import WSGIService
 from twisted_wsgiref.settings import Settings
 
@@ -115,12 +115,12 @@ class CommandLineService(Service):
 
     def privilegedStartService(self) -> None:
         """Bind the endpoints. Raises `CannotStart`."""
-        super().privilegedStartService()  # type: ignore[no-untyped-call]
+        super().privilegedStartService()
         self._start(self._service.privilegedStartService)
 
     def startService(self) -> None:
         """Serve. Raises `CannotStart`."""
-        super().startService()  # type: ignore[no-untyped-call]
+        super().startService()
         if self._beginning.is_elsewhere:
             self._take_signals()
             self._start(self._service.startService)
@@ -136,7 +136,7 @@ class CommandLineService(Service):
 
     def stopService(self) -> Deferred[Any]:
         """Drain; the Deferred fires when the requests in flight are answered and the access log is written."""
-        super().stopService()  # type: ignore[no-untyped-call]
+        super().stopService()
         self._notifier.stopping()
         stopped = maybeDeferred(self._service.stopService)
         return stopped.addBoth(self._close_access_log)

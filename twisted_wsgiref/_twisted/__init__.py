@@ -1,4 +1,5 @@
-"""Any thread: all that is known of Twisted's private parts, so that an upgrade has one file to be checked against.
+"""Any thread: all that is known of Twisted itself: its private parts, and the types that it leaves out.
 
-Nothing here knows anything of ours. Names that Twisted documents are used where they are needed, and not here.
+So an upgrade has one folder to be checked against. Nothing here knows anything of ours. Names that Twisted documents
+are used where they are needed, and not here.
 """

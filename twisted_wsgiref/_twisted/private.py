@@ -91,7 +91,7 @@ def close_socket(port: Any, reason: Any) -> None:
     """
     from twisted.internet import tcp
 
-    tcp.Port.connectionLost(port, reason)  # type: ignore[no-untyped-call]
+    tcp.Port.connectionLost(port, reason)
 
 
 def call_before_close(port: Any, call: Callable[[], None]) -> None:
@@ -198,7 +198,7 @@ def lose_connection(transport: Any, error: OSError) -> None:
     from twisted.internet.error import ConnectionLost
     from twisted.python.failure import Failure
 
-    transport.connectionLost(Failure(ConnectionLost(error)))  # type: ignore[no-untyped-call]
+    transport.connectionLost(Failure(ConnectionLost(error)))
 
 
 def transport_below_tls(transport: Any) -> Any:

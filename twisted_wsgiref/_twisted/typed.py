@@ -1,0 +1,41 @@
+"""Classes of Twisted's that this package subclasses, with the annotations that Twisted leaves out.
+
+Each is Twisted's own: only a type checker sees anything else. Twisted's functions without annotations need nothing
+here; ``untyped_calls_exclude`` in pyproject.toml lets them be called.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twisted.application import service
+from twisted.python import usage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from twisted.internet.defer import Deferred
+
+    class Service(service.Service):
+        """A part of an application, which is started and stopped with it."""
+
+        def privilegedStartService(self) -> None: ...
+
+        def startService(self) -> None: ...
+
+        def stopService(self) -> Deferred[None] | None: ...
+
+    class Options(usage.Options):
+        """A command line, and then the values that it gives by name."""
+
+        parent: Options | None
+        shortOpt: str
+        longOpt: list[str]
+
+        def __init__(self) -> None: ...
+
+        def parseOptions(self, options: Sequence[str] | None = None) -> None: ...
+
+else:
+    Service = service.Service
+    Options = usage.Options
