@@ -163,3 +163,32 @@ def test_faults_of_one_server_end_the_check_with_1(
 def test_a_server_is_checked_for_a_second(cross_talk: Any, capfd: pytest.CaptureFixture[str]) -> None:
     assert cross_talk.main(["--minutes", "0.02", "--servers", "streamed"]) == 0
     assert " 0 wrong answers, 0 unanswered, 0 wrong requests" in capfd.readouterr().out
+
+
+# ---- Calls ---------------------------------------------------------------------------------------------------------
+
+# Calls, changes of module and modules of one kept-alive GET: no change of the code may make them more.
+MOST = (42, 34, 19)
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module("calls")
+
+
+def test_the_path_of_a_request_grows_no_longer(calls: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert calls.main([]) == 0
+    plain, fields, *_ = capsys.readouterr().out.splitlines()[2:]
+    assert all(int(cell) <= most for cell, most in zip(plain.split("|")[3:6], MOST, strict=True))
+    assert plain.split("|")[3:6] == fields.split("|")[3:6]  # what was sent before is not judged again
+
+
+def test_changes_of_module_are_told_from_calls(calls: Any) -> None:
+    assert calls.changes([("a", "f"), ("a", "g"), ("b", "f"), ("a", "f")]) == 3
+    assert calls.changes([]) == 0
+
+
+def test_a_folder_without_the_package_is_named(calls: Any, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="no twisted_wsgiref in this folder"):
+        calls.main([str(tmp_path)])
