@@ -1,4 +1,4 @@
-"""Writes docs/settings.md from `twisted_wsgiref.settings`: the knobs, their defaults, and the reasons in its comments.
+"""Writes docs/settings.md from `twisted_wsgiref.settings`: the settings, their defaults, and the reasons.
 
 python docs/make_settings.py           writes the page
 python docs/make_settings.py --check   ends with status 1 if the page is not current
@@ -27,46 +27,46 @@ _HEAD = """\
 
 <!-- Made by docs/make_settings.py from twisted_wsgiref/settings.py. Change that, and run it. -->
 
-Each is an option of `twistd wsgiref`, `twist wsgiref` and `python -m twisted_wsgiref`. Each but those of the first
-table is also a field of `twisted_wsgiref.settings.Settings`, with `_` for `-`. An embedded `WSGIService` ignores
-`access_log`, `switch_interval` and all under "Processes": these are for a process of ours. Sizes are in octets and
-take `k`, `m` and `g`; times are in seconds, may be fractions, and are 31 days at most. What makes no sense is refused
-at the start, in one line that names the setting and the place that it came from.
+Each setting is an option of `twistd wsgiref`, `twist wsgiref` and `python -m twisted_wsgiref`. Each setting but those
+of the first table is also a field of `twisted_wsgiref.settings.Settings`, with `_` for `-`. An embedded `WSGIService`
+ignores `access_log`, `switch_interval` and every setting under "Processes": these are for a process of ours. Sizes
+are in bytes, and take `k`, `m` and `g`. Times are in seconds, may be fractions, and are at most 31 days. The server
+refuses a value that makes no sense at the start, in one line that names the setting and the source of the value.
 
 ## Where a setting may be given
 
-The first of these that says something counts:
+The server looks in these places, and takes the first value that it finds:
 
-1. the command line: `--max-body 10m`; what is on or off is `--stream-input` or `--no-stream-input`;
-2. a variable of the environment: `TWISTED_WSGIREF_MAX_BODY=10m`, with `yes` or `no` for what is on or off;
-3. a variable that other servers and platforms have made a habit: `WEB_CONCURRENCY` for `workers`, `PORT` for `port`
-   (every interface), `FORWARDED_ALLOW_IPS` for `trusted_proxy`;
-4. a TOML file, named by `--config FILE` or `TWISTED_WSGIREF_CONFIG`: `max_body = "10m"` (`-` may stand for `_`);
-   in a `pyproject.toml`, in its table `[tool.twisted_wsgiref]`;
+1. the command line: `--max-body 10m`; a setting that is on or off is `--stream-input` or `--no-stream-input`;
+2. a variable of the environment: `TWISTED_WSGIREF_MAX_BODY=10m`, with `yes` or `no` for a setting that is on or off;
+3. a variable that other servers and platforms use by habit: `WEB_CONCURRENCY` for `workers`, `PORT` for `port` (every
+   interface), `FORWARDED_ALLOW_IPS` for `trusted_proxy`;
+4. a TOML file, which `--config FILE` or `TWISTED_WSGIREF_CONFIG` names: `max_body = "10m"` (`-` may stand for `_`);
+   in a `pyproject.toml`, its table `[tool.twisted_wsgiref]`;
 5. the default.
 
 ```toml
 app = "shop.wsgi:application"
 listen = ["tcp:8000:interface=127.0.0.1", "unix:/run/shop/http.sock:mode=660"]
 workers = "auto"
-max_body = "10m"            # or the number of octets
+max_body = "10m"            # or the number of bytes
 keep_alive = 30             # or 30.5
 stream_input = true
 trusted_proxy = ["127.0.0.1", "unix"]
 ```
 
-`--check-config` prints what is in effect, a setting a line, with the place that it came from, and ends with 0; or with
-1 and one line for a mistake. The application is not imported. A name that is no setting, in the file or after
-`TWISTED_WSGIREF_`, is a mistake as well. Where to listen is one question: if the command line has a `--listen` or a
-`--port`, those of the environment and the file do not count. Paths in a file are relative to where the server is
-started.
+`--check-config` prints each setting in effect on a line, with its source, and ends with status 0. If it finds a
+mistake, it prints one line and ends with status 1. It does not import the application. A name that is no setting, in
+the file or after `TWISTED_WSGIREF_`, is a mistake as well. `--listen` and `--port` count as one setting: if the
+command line has either, those of the environment and the file do not count. Paths in a file are relative to the
+directory in which the server is started.
 
 ## What is served, where, and as whom
 
-| setting | what it is |
+| setting | meaning |
 | --- | --- |
 """
-_TABLE = "| option | default | what it is | why this default |\n| --- | --- | --- | --- |\n"
+_TABLE = "| option | default | meaning | reason for the default |\n| --- | --- | --- | --- |\n"
 
 
 class Reason(NamedTuple):
@@ -95,7 +95,7 @@ def written(value: object, unit: str) -> str:
         return "on" if value else "off"
     if value in ("", ()):
         return "none"
-    if unit == "octets" and isinstance(value, int):
+    if unit in ("bytes", "octets") and isinstance(value, int):
         for factor, letter in ((KIB * MIB, "g"), (MIB, "m"), (KIB, "k")):
             if value and value % factor == 0:
                 return f"`{value // factor}{letter}`"
@@ -123,9 +123,7 @@ def page() -> str:
         reason = found[name]
         if reason.section != section:
             section = reason.section
-            parts.append(
-                f"\n## {section}\n\n| option | default | what it is | why this default |\n| --- | --- | --- | --- |\n"
-            )
+            parts.append(f"\n## {section}\n\n{_TABLE}")
         default = f"{written(getattr(Settings(), name), knob.unit)} {knob.unit}".rstrip()
         if name == "access_log":
             default += "; `off` for a daemon"  # the command line decides that
