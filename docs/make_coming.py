@@ -1,4 +1,4 @@
-"""Writes docs/coming.md from `twisted_wsgiref._process.dictionary`: other servers' options, and what we have for each.
+"""Writes docs/coming.md from `twisted_wsgiref._process.dictionary`: other servers' options, and our answer to each.
 
 python docs/make_coming.py           writes the page
 python docs/make_coming.py --check   ends with status 1 if the page is not current
@@ -19,12 +19,13 @@ _HEAD = """\
 
 <!-- Made by docs/make_coming.py from twisted_wsgiref/_process/dictionary.py. Change that, and run it. -->
 
-What stands here for the options of gunicorn, uWSGI, waitress, granian, uvicorn, hypercorn, Django's `runserver` and
-Flask's `flask run`. Who types one of them gets the same answer. Options that are the same here are left out:
-`--bind`, `--workers` and `--config` of gunicorn, `--threads`, `--port`, `--reload`, `--backlog`, `--help`. From
-wsgiref's `make_server(host, port, app)` one comes by `python -m twisted_wsgiref --bind HOST:PORT MOD:APP`, or, with
-all names as they were, by `from twisted_wsgiref.simple_server import make_server`. All that there is to set is in
-[settings.md](settings.md).
+The options of gunicorn, uWSGI, waitress, granian, uvicorn, hypercorn, Django's `runserver` and Flask's `flask run`, and
+the option or the way that replaces each of them here. If you type one of theirs, the server gives the same answer.
+
+This page leaves out options that are the same here: `--bind`, `--workers` and `--config` of gunicorn, `--threads`,
+`--port`, `--reload`, `--backlog`, `--help`. If you come from wsgiref's `make_server(host, port, app)`, use
+`python -m twisted_wsgiref --bind HOST:PORT MOD:APP`. Or keep all names, and write
+`from twisted_wsgiref.simple_server import make_server`. [settings.md](settings.md) has every setting.
 """
 
 
