@@ -40,6 +40,7 @@ from ._gateway.error_stream import ErrorStream
 from ._gateway.exchange import Gateway
 from ._gateway.handler import WSGIHandler
 from ._http.response import ServerFields
+from ._observe.failures import log_exception, log_text
 from ._observe.log import logger
 from ._observe.record import FactsObserver, Record, told_facts
 from ._observe.work import Work, application_name
@@ -55,7 +56,6 @@ if TYPE_CHECKING:
     from .types import WSGIApplication
 
 _log = logger(__name__)
-_application_log = logger("wsgi.errors")
 _numbers: Final = count(1)
 
 
@@ -133,7 +133,7 @@ class WSGIService(Service):
         gateway = Gateway(
             application,
             handler_class,
-            ErrorStream(_log_errors),
+            ErrorStream(log_text, log_exception),
             ServerFields(settings.server_header),
             multiprocess,
             clock,
@@ -386,10 +386,6 @@ def _make_pools(make: Callable[..., Pool], name: str, settings: Settings) -> tup
 
 
 # In any thread: what these call is safe there.
-
-
-def _log_errors(text: str) -> None:
-    _application_log.error("{text}", text=text)
 
 
 def _log_bug(error: BaseException) -> None:

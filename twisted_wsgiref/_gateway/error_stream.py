@@ -1,10 +1,12 @@
-"""``wsgi.errors``: text from applications, line by line into the log, whichever thread writes."""
+"""``wsgi.errors``: text from applications, line by line into the log, whichever thread writes; and their exceptions."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Any, Final
+
+from twisted_wsgiref._wsgiref.tracebacks import traceback_text
 
 # In characters. What is longer and still has no end is logged as it is: no line that tells something is as long, and
 # each write looks at what was begun once more.
@@ -21,11 +23,17 @@ class ErrorStream:
     """A text stream whose whole lines go to `emit`, each thread's apart from the others'.
 
     A line that is still without an end at 64 Ki characters goes in pieces, so that it is not kept for a whole request.
+    Exceptions go to `fail`, with a format, its facts, the traceback and its text; without it they are text, too.
     One for a whole service. Called in any thread.
     """
 
-    def __init__(self, emit: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        emit: Callable[[str], None],
+        fail: Callable[[str, dict[str, Any], BaseException, Any, str], None] | None = None,
+    ) -> None:
         self._emit = emit
+        self._fail = fail
         self._begun = _Begun()
 
     def write(self, text: str) -> int:
@@ -54,3 +62,12 @@ class ErrorStream:
         if begun:
             self._begun.line = ""
             self._emit(begun)
+
+    def log_exception(self, what: str, error: BaseException, trace: Any, text: str = "", **facts: Any) -> None:
+        """Log `error` after the line that was begun; `what` is a format for `facts`, `text` its traceback if made."""
+        text = (text or traceback_text(type(error), error, trace)).rstrip()
+        self.flush()
+        if self._fail is None:
+            self._emit(f"{what.format(**facts)}\n{text}")
+        else:
+            self._fail(what, facts, error, trace, text)

@@ -15,7 +15,6 @@ from twisted_wsgiref._observe.record import Facts
 from twisted_wsgiref._observe.work import Work
 from twisted_wsgiref._threads.forks import leave
 from twisted_wsgiref._threads.once import Once, claim
-from twisted_wsgiref._wsgiref.tracebacks import traceback_text
 
 from .answer import Answer
 from .fields import format_fields
@@ -75,8 +74,13 @@ class Gateway:
 
     def log_observer(self) -> None:
         """Log what an observer has just raised."""
-        self.errors.write(f"an observer failed\n{traceback_text(*sys.exc_info())}")
-        self.errors.flush()
+        self.log_raised("an observer failed")
+
+    def log_raised(self, what: str) -> None:
+        """Log the exception that is being handled: it is somebody else's, and hurts nobody."""
+        error = sys.exc_info()[1]
+        if error is not None:
+            self.errors.log_exception(what, error, error.__traceback__)
 
 
 class Exchange(Answer):

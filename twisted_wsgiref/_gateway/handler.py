@@ -20,6 +20,7 @@ from twisted_wsgiref.handlers import SimpleHandler
 from twisted_wsgiref.util import FileWrapper
 
 from .client_gone import ClientGone
+from .error_stream import ErrorStream
 from .fields import Fields, check_status, format_fields
 from .file_span import FileSpan
 
@@ -275,13 +276,23 @@ class WSGIHandler(SimpleHandler):
         self.finish_response()
 
     def log_exception(self, exc_info: Any) -> None:
-        """Write the traceback and the request line to ``wsgi.errors``, as one message."""
+        """Log the exception and the request line, as one message.
+
+        The log gets a `Failure`, with the line as ``request`` and the client's address as ``client``; where
+        `get_stderr` is overridden, that stream gets the text.
+        """
         kind, value, trace = exc_info
         try:
-            text = traceback_text(kind, value, _below(trace, __file__), self.traceback_limit)
+            trace = _below(trace, __file__)
+            text = traceback_text(kind, value, trace, self.traceback_limit)
             stream: Any = self.get_stderr()
-            stream.write(f"{self.exchange.head.request_line} failed\n{text.rstrip()}\n")
-            stream.flush()
+            request = self.exchange.head.request_line
+            if type(stream) is ErrorStream:
+                client = self.exchange.environ.get("REMOTE_ADDR")
+                stream.log_exception("{request} failed", value, trace, text, request=request, client=client)
+            else:
+                stream.write(f"{request} failed\n{text.rstrip()}\n")
+                stream.flush()
         finally:
             del exc_info, value, trace
 
@@ -301,9 +312,7 @@ class WSGIHandler(SimpleHandler):
         try:
             self.log_exception(sys.exc_info())
         except BaseException:
-            errors = self.exchange.gateway.errors
-            errors.write(f"log_exception() failed\n{traceback_text(*sys.exc_info())}")
-            errors.flush()
+            self.exchange.gateway.log_raised("log_exception() failed")
 
 
 def _below(trace: TracebackType | None, file: str) -> TracebackType | None:
