@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import contextlib
-import importlib
+import importlib.util
 import random
+import re
 import socket
 from collections import Counter
 from collections.abc import Callable
@@ -14,29 +16,16 @@ from typing import Any
 
 import pytest
 
-BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
+from benchmarks.speed import calls, variants
+from benchmarks.stress import cross_talk, cross_talk_app, cross_talk_clients
 
 
-@pytest.fixture
-def variants(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return importlib.import_module("variants")
-
-
-@pytest.fixture
-def cross_talk(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return importlib.import_module("cross_talk")
-
-
-def test_two_versions_with_one_label_are_refused(variants: Any) -> None:
+def test_two_versions_with_one_label_are_refused() -> None:
     with pytest.raises(SystemExit, match="'now' is the label of 2 variants"):
         variants.main(["now=.", "before=HEAD", "now=. --threads 8"])
 
 
-def test_a_version_that_gives_no_answer_is_named(
-    variants: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_version_that_gives_no_answer_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     class Silent:
         port = 0
 
@@ -54,11 +43,41 @@ def test_a_version_that_gives_no_answer_is_named(
         variants._measure(None, workload, [variants.Variant("now", tmp_path, "")], options, tmp_path)
 
 
-def test_what_can_not_be_compared_has_no_ratio(variants: Any) -> None:
+def test_what_can_not_be_compared_has_no_ratio() -> None:
     (workload,) = variants.named(variants.WORKLOADS, "hello")
     starts = {label: [variants.Start([rate], round(rate), 0.0)] for label, rate in (("first", 0.0), ("second", 5.0))}
     rows = variants._table(workload, starts).splitlines()[-2:]
     assert rows == ["| first | 0 | nan | nan | nan | 0 |", "| second | 5 | 0.00 | nan | nan | 0 |"]
+
+
+# ---- The package ---------------------------------------------------------------------------------------------------
+
+ROOT = Path(__file__).resolve().parent.parent
+COMMANDS = {
+    (page.name, module)
+    for page in (ROOT / "benchmarks" / "README.md", *(ROOT / "docs").glob("*.md"))
+    for module in re.findall(r"-m\s+(benchmarks[\w.]*)", page.read_text("utf-8"))
+}
+
+
+@pytest.mark.parametrize(("page", "module"), sorted(COMMANDS))
+def test_every_script_that_a_page_names_can_be_run(page: str, module: str) -> None:
+    found = importlib.util.find_spec(module)
+    assert found is not None
+    if found.submodule_search_locations is not None:
+        found = importlib.util.find_spec(f"{module}.__main__")
+    assert "if __name__" in Path(str(found and found.origin)).read_text("utf-8")
+
+
+def test_no_script_looks_for_modules_anywhere_else() -> None:
+    scripts = [*(ROOT / "benchmarks").rglob("*.py"), *(ROOT / "tests").rglob("*.py")]
+    guilty = [
+        f"{script}:{node.lineno}"
+        for script in scripts
+        for node in ast.walk(ast.parse(script.read_text("utf-8")))
+        if isinstance(node, ast.Attribute) and ast.unparse(node) in ("sys.path.insert", "sys.path.append")
+    ]
+    assert guilty == []
 
 
 # ---- Cross-talk ----------------------------------------------------------------------------------------------------
@@ -66,17 +85,16 @@ def test_what_can_not_be_compared_has_no_ratio(variants: Any) -> None:
 
 def heard(octets: bytes, how: str, size: int) -> Counter[str]:
     """Return what a client counts whose request has the nonce "mine", and whose server sends `octets` and closes."""
-    clients: Any = importlib.import_module("cross_talk_clients")
-    tally = clients.Tally()
+    tally = cross_talk_clients.Tally()
     with (
         socket.create_server(("127.0.0.1", 0)) as listener,
-        clients.Client(listener.getsockname()[1]) as client,
+        cross_talk_clients.Client(listener.getsockname()[1]) as client,
     ):
         server, _ = listener.accept()
         with server:
             server.sendall(octets)
-        talk = clients.Talk(client, random.Random(1), str, tally, "test")
-        talk.check([clients.Ask("mine", how, "GET", "1.1", b"GET /mine HTTP/1.1\r\n\r\n", b"", size, False)])
+        talk = cross_talk_clients.Talk(client, random.Random(1), str, tally, "test")
+        talk.check([cross_talk_clients.Ask("mine", how, "GET", "1.1", b"GET /mine HTTP/1.1\r\n\r\n", b"", size, False)])
         talk.end("its answer")
     counts: Counter[str] = tally.counts
     return counts
@@ -84,8 +102,7 @@ def heard(octets: bytes, how: str, size: int) -> Counter[str]:
 
 def answer_of(nonce: str, size: int, body: bytes | None = None) -> bytes:
     """Return what the application answers to the request with this nonce; with another `body` if one is given."""
-    app: Any = importlib.import_module("cross_talk_app")
-    made = app.Asked({}, nonce, 0, size, "all")
+    made = cross_talk_app.Asked({}, nonce, 0, size, "all")
     lines = [f"{name}: {value}" for name, value in made.headers]
     body = made.body if body is None else body
     return "\r\n".join(["HTTP/1.1 200 OK", *lines, f"Content-Length: {len(body)}", "", ""]).encode() + body
@@ -94,14 +111,12 @@ def answer_of(nonce: str, size: int, body: bytes | None = None) -> bytes:
 HINT = b"HTTP/1.1 103 Early Hints\r\nLink: </%b>\r\n\r\n"
 
 
-@pytest.mark.usefixtures("cross_talk")
 def test_an_answer_with_all_that_is_its_own_is_right() -> None:
     assert heard(HINT % b"mine" + answer_of("mine", 50), "whole", 50) == {"requests": 1, "right answers": 1}
     late = answer_of("mine", 4, random.Random("mine").randbytes(4) + b"<late mine>")
     assert heard(late, "late-write", 4) == {"requests": 1, "right answers": 1}
 
 
-@pytest.mark.usefixtures("cross_talk")
 @pytest.mark.parametrize(
     ("octets", "fault"),
     [
@@ -119,7 +134,7 @@ def test_what_is_not_its_own_is_a_fault(octets: Callable[[], bytes], fault: str)
 
 
 def test_faults_of_one_server_end_the_check_with_1(
-    cross_talk: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Server:
         port = 0
@@ -160,7 +175,7 @@ def test_faults_of_one_server_end_the_check_with_1(
 
 
 @pytest.mark.slow
-def test_a_server_is_checked_for_a_second(cross_talk: Any, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_server_is_checked_for_a_second(capfd: pytest.CaptureFixture[str]) -> None:
     assert cross_talk.main(["--minutes", "0.02", "--servers", "streamed"]) == 0
     assert " 0 wrong answers, 0 unanswered, 0 wrong requests" in capfd.readouterr().out
 
@@ -171,24 +186,18 @@ def test_a_server_is_checked_for_a_second(cross_talk: Any, capfd: pytest.Capture
 MOST = (42, 34, 19)
 
 
-@pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return importlib.import_module("calls")
-
-
-def test_the_path_of_a_request_grows_no_longer(calls: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_path_of_a_request_grows_no_longer(capsys: pytest.CaptureFixture[str]) -> None:
     assert calls.main([]) == 0
     plain, fields, *_ = capsys.readouterr().out.splitlines()[2:]
     assert all(int(cell) <= most for cell, most in zip(plain.split("|")[3:6], MOST, strict=True))
     assert plain.split("|")[3:6] == fields.split("|")[3:6]  # what was sent before is not judged again
 
 
-def test_changes_of_module_are_told_from_calls(calls: Any) -> None:
+def test_changes_of_module_are_told_from_calls() -> None:
     assert calls.changes([("a", "f"), ("a", "g"), ("b", "f"), ("a", "f")]) == 3
     assert calls.changes([]) == 0
 
 
-def test_a_folder_without_the_package_is_named(calls: Any, tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match="no twisted_wsgiref in this folder"):
+def test_a_folder_without_the_package_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="there is no twisted_wsgiref in this folder"):
         calls.main([str(tmp_path)])

@@ -17,7 +17,7 @@ from .mutation import PIECES, mutate, rewrite, settle
 
 SEEDS = [entry.octets for entry in VALID] * 10 + [entry.octets for entry in HOSTILE if len(entry.octets) < 2000]
 
-# Each runs a second or two; `benchmarks/fuzz.py` runs as long as one likes.
+# Each runs a second or two; `benchmarks/stress/fuzz.py` runs as long as one likes.
 FUZZ = settings(max_examples=300)
 
 # So small that damage meets them.

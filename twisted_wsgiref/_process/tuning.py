@@ -1,6 +1,6 @@
 """What a process that is ours sets for all of itself, the application included: collections, freed memory, threads.
 
-Nothing here may cost an application more than it would elsewhere: `benchmarks/settled.py` measures that.
+Nothing here may cost an application more than it would elsewhere: `benchmarks/speed/settled.py` measures that.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""What must hold under hostile clients, killed processes, damaged messages and faulty applications."""

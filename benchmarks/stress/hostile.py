@@ -1,0 +1,75 @@
+"""Loads and faults against this server: ``python -m benchmarks.stress.hostile``.
+
+Each row starts ``python -m twisted_wsgiref`` as a child process, does something to it, and prints one line: what was
+done, what was measured, whether it holds. All is bounded, on the loopback interface, and the child is ended by its id.
+Needs Linux for what it reads in /proc. Ends with status 1 if a row does not hold.
+
+The command line only; the rows are in `hostile_clients` and `hostile_loads`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from benchmarks.stress.hostile_clients import CLIENTS, Times
+from benchmarks.stress.hostile_loads import LOADS
+from benchmarks.stress.hostile_server import Row
+
+ROWS = {function.__name__.replace("_", "-"): function for function in (*CLIENTS, *LOADS)}
+# 2,516 connections, and some for ourselves.
+_DESCRIPTORS = 4096
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Do the rows that `words` ask for; return 1 if one does not hold."""
+    options = _options(words)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < _DESCRIPTORS:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(_DESCRIPTORS, hard), hard))
+    all_hold = True
+    for name in options.rows or ROWS:
+        with tempfile.TemporaryDirectory(prefix="hostile-") as folder:
+            times = Times(
+                Path(folder),
+                tuple(options.server.split()),
+                options.head_timeout,
+                options.send_timeout,
+                options.overload,
+                options.integrity,
+            )
+            done = ROWS[name](times)
+            for row in [done] if isinstance(done, Row) else _each(done):
+                print(row.line(), flush=True)
+                all_hold &= row.holds
+    return 0 if all_hold else 1
+
+
+def _each(rows: Iterator[Row]) -> Iterator[Row]:
+    yield from rows
+
+
+def _options(words: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.stress.hostile", description="Loads and faults, each one line."
+    )
+    add = parser.add_argument
+    add("rows", nargs="*", metavar="ROW", help=f"which rows (default: all): {', '.join(ROWS)}")
+    add("--server", default="", metavar="OPTIONS", help="more for the server, as one word: --server=--stream-input")
+    add("--head-timeout", type=float, default=20.0, help="the server's, in seconds (default: 20, as the server's own)")
+    add("--send-timeout", type=float, default=5.0, help="the server's, in seconds (default: 5; its own is 60)")
+    add("--overload", type=float, default=10.0, help="seconds of overload (default: 10)")
+    add("--integrity", type=float, default=30.0, help="seconds of exchanges (default: 30)")
+    options = parser.parse_args(words)
+    unknown = [name for name in options.rows if name not in ROWS]
+    if unknown:
+        parser.error(f"{', '.join(unknown)}: not known; there are {', '.join(ROWS)}")
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(main())
