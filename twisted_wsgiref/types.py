@@ -46,13 +46,13 @@ class InputStream(Protocol):
     """``wsgi.input``. PEP 3333, "Input and Error Streams"."""
 
     def read(self, size: int = ..., /) -> bytes:
-        """Return at most `size` octets of the body; all that are left without it."""
+        """Return at most `size` bytes of the body; all that are left without it."""
 
     def readline(self, size: int = ..., /) -> bytes:
-        """Return one line, or its first `size` octets."""
+        """Return one line, or its first `size` bytes."""
 
     def readlines(self, hint: int = ..., /) -> list[bytes]:
-        """Return the lines that are left, or about `hint` octets of them."""
+        """Return the lines that are left, or about `hint` bytes of them."""
 
     def __iter__(self) -> Iterator[bytes]:
         """Iterate over the lines."""
@@ -73,7 +73,7 @@ class ErrorStream(Protocol):
 
 class _Readable(Protocol):
     def read(self, size: int = ..., /) -> bytes:
-        """Return at most `size` octets."""
+        """Return at most `size` bytes."""
 
     # An optional method, close(), is called when there is one.
 

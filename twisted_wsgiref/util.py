@@ -39,14 +39,14 @@ _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
 
 
 class FileWrapper:
-    """A file-like object as an iterable of blocks of `blksize` octets, ended by the first empty one.
+    """A file-like object as an iterable of blocks of `blksize` bytes, ended by the first empty one.
 
     ``close`` is there if the file-like object has one, and calls it. PEP 3333, "Optional Platform-Specific File
     Handling". So are ``seekable``, ``seek`` and ``tell``, for which Werkzeug asks to answer with a range of a file, and
     ``app_iter_range``, for which WebOb asks: without them both read the file from its start.
     """
 
-    #: How many octets at most are still to come, None for all of the file: those of a range.
+    #: How many bytes at most are still to come, None for all of the file: those of a range.
     remaining: int | None = None
 
     def __init__(self, filelike: Any, blksize: int = 8192) -> None:
@@ -92,7 +92,7 @@ class FileWrapper:
         return block
 
     def _range(self, start: int, stop: int | None) -> FileWrapper:
-        """Return a wrapper of the octets from `start` to before `stop`, counted from where the file stands."""
+        """Return a wrapper of the bytes from `start` to before `stop`, counted from where the file stands."""
         self.filelike.seek(self.filelike.tell() + start)
         part = type(self)(self.filelike, self.blksize)
         if stop is not None:
@@ -108,7 +108,7 @@ def guess_scheme(environ: dict[str, Any]) -> str:
 def application_uri(environ: dict[str, Any]) -> str:
     """Return the URI under which the application is mounted. PEP 3333, "URL Reconstruction".
 
-    The path is quoted as the latin-1 octets that it stands for; an empty one gives a slash.
+    The path is quoted as the latin-1 bytes that it stands for; an empty one gives a slash.
     """
     scheme = environ["wsgi.url_scheme"]
     host = environ.get("HTTP_HOST")

@@ -370,7 +370,7 @@ def test_an_upload_that_ends_too_early_leaves_a_line(kind: str) -> None:
         server.settle_while(worker)
         assert "refused with 400: the body ended too early" in server.logged()
         assert [(each.status, each.body) for each in client.answers()] == [(400, b"The request is malformed.\n")]
-        assert [record.octets for record in server.records] == [26]
+        assert [record.size for record in server.records] == [26]
 
 
 @kinds
@@ -387,7 +387,7 @@ def test_an_upload_that_is_too_slow_frees_the_worker(kind: str) -> None:
         server.settle_while(worker)
         assert client.ended
         assert "refused with 408: the request body came too slowly" in server.logged()
-        assert [(record.status, record.octets) for record in server.records] == [(408, len(client.answers()[0].body))]
+        assert [(record.status, record.size) for record in server.records] == [(408, len(client.answers()[0].body))]
         assert server.factory.connections == set() or client.transport.half_closed
 
 

@@ -298,7 +298,7 @@ def test_an_answer_of_which_nothing_could_be_sent_is_recorded_as_none() -> None:
         client = server.connect("socket").send(GET)
         server.settle()
         (record,) = server.records
-        assert (record.status, record.octets) == (0, 0)
+        assert (record.status, record.size) == (0, 0)
         assert server.factory.connections == set()
 
 
@@ -317,4 +317,4 @@ def test_an_answer_whose_client_leaves_within_its_first_block_is_recorded_as_beg
         client.leave()
         server.settle_while(worker)
         (record,) = server.records
-        assert (record.status, record.octets) == (200, 10_000_000)
+        assert (record.status, record.size) == (200, 10_000_000)

@@ -61,7 +61,7 @@ def test_what_is_wrong_is_refused_and_the_connection_ends(kind: str, octets: byt
         assert len(answer.body) < 100
         assert client.ended
         assert not client.aborted
-        assert [(record.status, record.octets) for record in server.records] == [(status, len(answer.body))]
+        assert [(record.status, record.size) for record in server.records] == [(status, len(answer.body))]
 
 
 @wrong
@@ -167,7 +167,7 @@ def test_a_full_queue_is_answered_503(kind: str) -> None:
         assert [client.answers()[0].status for client in clients] == [200, 200, 503, 503]
         assert sorted(record.status for record in server.records) == [200, 200, 503, 503]
         sizes = {len(client.answers()[0].body) for client in clients[2:]}
-        assert {record.octets for record in server.records if record.status == 503} == sizes
+        assert {record.size for record in server.records if record.status == 503} == sizes
 
 
 @kinds

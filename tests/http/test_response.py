@@ -83,7 +83,7 @@ def test_how_the_end_of_an_answer_is_told(
 @pytest.mark.parametrize("known", [4, 6, 0])
 def test_a_body_that_is_not_as_long_as_its_length_is_refused_each_time(known: int) -> None:
     for _ in range(2):
-        with pytest.raises(ValueError, match=f"the body has {known} octets, its Content-Length says 5"):
+        with pytest.raises(ValueError, match=f"the body has {known} bytes, its Content-Length says 5"):
             decide_framing("200 OK", False, 1, 5, known, True)
 
 

@@ -23,7 +23,7 @@ RECORD = Record(
     peer="127.0.0.1",
     request_line="GET /apache_pb.gif HTTP/1.0",
     status=200,
-    octets=2326,
+    size=2326,
     finished=971211336.7,
     seconds=0.01,
     referer="http://www.example.com/start.html",
@@ -110,7 +110,7 @@ def test_the_zone_is_written_with_its_sign_and_minutes(zone: pytest.MonkeyPatch,
 
 
 def test_what_is_not_there_is_a_dash() -> None:
-    line = format_line(RECORD._replace(peer=None, user="", referer="", user_agent="", octets=0, status=0), "t")
+    line = format_line(RECORD._replace(peer=None, user="", referer="", user_agent="", size=0, status=0), "t")
     assert line == '- - - [t] "GET /apache_pb.gif HTTP/1.0" 499 - "-" "-"\n'
     assert format_line(RECORD._replace(request_line=""), "t").startswith('127.0.0.1 - frank [t] "-" 200 ')
 
@@ -189,7 +189,7 @@ def test_many_records_are_one_write(monkeypatch: pytest.MonkeyPatch) -> None:
     disk = Disk()
     log = AccessLog(disk)
     for number in range(100):
-        log.observe_facts(RECORD._replace(octets=number + 1))
+        log.observe_facts(RECORD._replace(size=number + 1))
     assert log.close()
     assert len(disk.writes) == 1
     assert [int(line.split()[9]) for line in disk.writes[0].splitlines()] == list(range(1, 101))
@@ -201,7 +201,7 @@ def test_close_writes_all_that_came_before(quick: None) -> None:
     log = AccessLog(disk)
     total = 3007
     for number in range(total):
-        log.observe_facts(RECORD._replace(octets=number + 1))
+        log.observe_facts(RECORD._replace(size=number + 1))
     assert log.close()
     numbers = sorted(int(line.split()[9]) for line in b"".join(disk.writes).splitlines())
     assert numbers == list(range(1, total + 1))

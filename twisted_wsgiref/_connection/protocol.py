@@ -28,7 +28,7 @@ from twisted_wsgiref._gateway.input_pipe import InputPipe
 from twisted_wsgiref._http.errors import ProtocolError
 from twisted_wsgiref._http.forwarded import apply as read_forwarded
 from twisted_wsgiref._http.head import RequestHead
-from twisted_wsgiref._http.response import CONTINUE, NOT_TLS, error_answer, error_octets
+from twisted_wsgiref._http.response import CONTINUE, NOT_TLS, error_answer, error_size
 from twisted_wsgiref._observe.record import Record
 
 from .answer_queue import AnswerQueue
@@ -334,7 +334,7 @@ class WSGIProtocol(Protocol):
 
     def _report_refused(self, exchange: Exchange, status: int) -> None:
         exchange.status = status
-        exchange.octets = error_octets(status, exchange.head.method)
+        exchange.octets = error_size(status, exchange.head.method)
         exchange.report()
 
     # ---- WORKER ------------------------------------------------------------------------------------------------
@@ -421,7 +421,7 @@ class WSGIProtocol(Protocol):
         self._incoming.close()
         self.factory.note_refusal(status, reason)
         peer = host_and_port(self.transport.getPeer())
-        self.factory.gateway.tell(Record.refused(peer and peer[0], status, error_octets(status), time()))
+        self.factory.gateway.tell(Record.refused(peer and peer[0], status, error_size(status), time()))
         self._answer_and_close(status)
 
     def refuse_plain(self, reason: str, below: Any, method: str) -> None:

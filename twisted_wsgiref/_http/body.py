@@ -1,7 +1,7 @@
 """A request's body on the wire: where it ends, and what in it is content. Where content is kept is not decided here.
 
-Both kinds share one interface: ``feed`` takes octets and returns the content in them, and how many of them are the
-body's; ``complete`` becomes true with the body's last octet.
+Both kinds share one interface: ``feed`` takes bytes and returns the content in them, and how many of them are the
+body's; ``complete`` becomes true with the body's last byte.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .limits import Limits
 
 
 class LengthBody:
-    """A body of a known number of octets. RFC 9112, section 6.2."""
+    """A body of a known number of bytes. RFC 9112, section 6.2."""
 
     __slots__ = ("_remaining", "complete")
 
@@ -23,12 +23,12 @@ class LengthBody:
         self._remaining = length
         self.complete = length == 0
 
-    def feed(self, octets: bytes | bytearray) -> tuple[bytes, int]:
-        """Return the content in `octets`, and how many of them are the body's."""
-        taken = min(len(octets), self._remaining)
+    def feed(self, data: bytes | bytearray) -> tuple[bytes, int]:
+        """Return the content in `data`, and how many of them are the body's."""
+        taken = min(len(data), self._remaining)
         self._remaining -= taken
         self.complete = self._remaining == 0
-        return bytes(octets if taken == len(octets) else octets[:taken]), taken
+        return bytes(data if taken == len(data) else data[:taken]), taken
 
 
 # RFC 9112, section 7.1: the size, then extensions, each of which is a name and perhaps a token or a quoted string.
@@ -60,32 +60,32 @@ class ChunkedBody:
         self._state = _SIZE
         self.complete = False
 
-    def feed(self, octets: bytes | bytearray) -> tuple[bytes, int]:
-        """Return the content in `octets`, and how many of them are the body's. Raises `ProtocolError` (400 or 431)."""
+    def feed(self, data: bytes | bytearray) -> tuple[bytes, int]:
+        """Return the content in `data`, and how many of them are the body's. Raises `ProtocolError` (400 or 431)."""
         before = len(self._held)  # of what is looked at now, so much was fed before
         if before:
-            size = len(octets)
-            self._held += octets
+            size = len(data)
+            self._held += data
             if not self._may_go_on(before):
                 return b"", size
-            octets, self._held = self._held, bytearray()
+            data, self._held = self._held, bytearray()
         content: list[bytes | bytearray] = []
         position = 0
-        end = len(octets)
+        end = len(data)
         while not self.complete:
             if self._state is _DATA:
                 if position == end:
                     return b"".join(content), end - before
-                piece = octets[position : position + self._remaining]
+                piece = data[position : position + self._remaining]
                 content.append(piece)
                 position += len(piece)
                 self._remaining -= len(piece)
                 if not self._remaining:
                     self._state = _DATA_END
                 continue
-            taken = self._take_line(octets, position)
+            taken = self._take_line(data, position)
             if taken < 0:
-                self._held += octets[position:]
+                self._held += data[position:]
                 return b"".join(content), end - before
             position = taken
         return b"".join(content), position - before
@@ -93,7 +93,7 @@ class ChunkedBody:
     def _may_go_on(self, searched: int) -> bool:
         """Return whether what is held is worth a look; what is before `searched` has been looked at.
 
-        Asked so that octets that come one at a time cost no more than all at once.
+        Asked so that bytes that come one at a time cost no more than all at once.
         """
         held = self._held
         if self._state is _SIZE:
@@ -102,46 +102,46 @@ class ChunkedBody:
             return len(held) >= self._trailer_room or b"\n" in held[searched:]
         return True
 
-    def _take_line(self, octets: bytes | bytearray, start: int) -> int:
+    def _take_line(self, data: bytes | bytearray, start: int) -> int:
         """Take what is not content; return where it ends, or -1 if its end has not come."""
         if self._state is _SIZE:
-            return self._take_size(octets, start)
+            return self._take_size(data, start)
         if self._state is _DATA_END:
-            have = octets[start : start + 2]
+            have = data[start : start + 2]
             if have == _LINE_BREAK:
                 self._state = _SIZE
                 return start + 2
             if _LINE_BREAK.startswith(have):
                 return -1
             raise ProtocolError(400, "a chunk is longer than its size")
-        return self._take_trailer(octets, start)
+        return self._take_trailer(data, start)
 
-    def _take_size(self, octets: bytes | bytearray, start: int) -> int:
-        end = octets.find(b"\n", start, start + self._limits.chunk_line)
+    def _take_size(self, data: bytes | bytearray, start: int) -> int:
+        end = data.find(b"\n", start, start + self._limits.chunk_line)
         if end < 0:
-            if len(octets) - start >= self._limits.chunk_line:
+            if len(data) - start >= self._limits.chunk_line:
                 raise ProtocolError(400, "the line of a chunk's size is too long")
             return -1
-        line = _CHUNK_LINE.fullmatch(octets, start, end + 1)
+        line = _CHUNK_LINE.fullmatch(data, start, end + 1)
         if line is None:
             raise ProtocolError(400, "the line of a chunk's size is malformed")
         self._remaining = int(line[1], 16)
         self._state = _DATA if self._remaining else _TRAILER
         return end + 1
 
-    def _take_trailer(self, octets: bytes | bytearray, start: int) -> int:
-        have = octets[start : start + 2]
+    def _take_trailer(self, data: bytes | bytearray, start: int) -> int:
+        have = data[start : start + 2]
         if have == _LINE_BREAK:
             self.complete = True
             return start + 2
         if _LINE_BREAK.startswith(have):
             return -1
-        end = octets.find(b"\n", start, start + self._trailer_room)
+        end = data.find(b"\n", start, start + self._trailer_room)
         if end < 0:
-            if len(octets) - start >= self._trailer_room:
+            if len(data) - start >= self._trailer_room:
                 raise ProtocolError(431, "the trailers are too long")
             return -1
-        if _TRAILER_LINE.fullmatch(octets, start, end + 1) is None:
+        if _TRAILER_LINE.fullmatch(data, start, end + 1) is None:
             raise ProtocolError(400, "a trailer field is malformed")
         self._trailer_room -= end + 1 - start
         return end + 1
@@ -164,5 +164,5 @@ _TRAILER: Final = _State("a trailer, or the empty line")
 
 
 def body_of(length: int, limits: Limits) -> LengthBody | ChunkedBody:
-    """Return what reads the body of a request whose head told `length`, in octets or `CHUNKED`."""
+    """Return what reads the body of a request whose head told `length`, in bytes or `CHUNKED`."""
     return ChunkedBody(limits) if length == CHUNKED else LengthBody(length)

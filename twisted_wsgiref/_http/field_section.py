@@ -27,7 +27,7 @@ class FieldSection:
     """The fields of one head, or of several that are alike. Nothing in it is changed.
 
     ``fields`` maps RFC 3875 names (HTTP_ACCEPT, CONTENT_TYPE) to values, repeated fields joined. ``length`` is the
-    body's length in octets, `CHUNKED` where only its end will tell. ``persistent`` says that the client would use the
+    body's length in bytes, `CHUNKED` where only its end will tell. ``persistent`` says that the client would use the
     connection again, ``expects_continue`` that it waits for 100 before the body. All of that is for HTTP/1.``minor``.
     """
 
@@ -42,12 +42,12 @@ class FieldSection:
         self.expects_continue = "HTTP_EXPECT" in fields and expects_continue(minor, fields)
 
 
-def read_field_section(octets: bytes, minor: int, limits: Limits) -> FieldSection:
-    """Return what `octets` say: field lines, without the last one's CR LF.
+def read_field_section(data: bytes, minor: int, limits: Limits) -> FieldSection:
+    """Return what `data` says: field lines, without the last one's CR LF.
 
     Raises `ProtocolError`: 400, 417, 431 or 501. Source: RFC 9112, sections 5 to 7.
     """
-    lines = octets.decode("latin-1").split("\r\n") if octets else []
+    lines = data.decode("latin-1").split("\r\n") if data else []
     if len(lines) > limits.fields:
         raise ProtocolError(431, "too many header fields")
     fields = dict(map(read_field_line, lines))

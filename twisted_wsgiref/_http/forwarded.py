@@ -55,7 +55,7 @@ _NODE: Final = re.compile(
 )
 # RFC 7239, section 4: a pair, or nothing, and what ends it. Colons and brackets are tolerated without quotes, since
 # many proxies write them so and they mean nothing else; an empty value is, where it is not read. No two parts can match
-# the same octet, so time is linear.
+# the same byte, so time is linear.
 _PAIR: Final = re.compile(
     r"[ \t]*(?:([A-Za-z0-9!#$%&'*+.^_`|~-]+)="
     r'(?:([A-Za-z0-9!#$%&\'*+.^_`|~:\[\]-]*)|"([^"\\\x00-\x1f\x7f]*(?:\\[\x20-\x7e][^"\\\x00-\x1f\x7f]*)*)")[ \t]*)?'

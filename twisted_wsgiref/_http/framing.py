@@ -17,7 +17,7 @@ _LENGTH: Final = re.compile(r"[0-9]{1,19}")
 
 
 def decide_length(minor: int, fields: Mapping[str, str]) -> int:
-    """Return the length of a request's body in octets, or `CHUNKED`. Raises `ProtocolError`.
+    """Return the length of a request's body in bytes, or `CHUNKED`. Raises `ProtocolError`.
 
     RFC 9112, section 6.3, without its leniency: where two parties could read two lengths, the request is refused.
     """

@@ -1,4 +1,4 @@
-"""A request's head: octets to one checked value.
+"""A request's head: bytes to one checked value.
 
 The grammar is RFC 9112's and RFC 9110's, written as two regular expressions: one for the request line
 (`request_line`), and one for each of the field lines (`field_line`). What follows from the fields for this connection
@@ -62,13 +62,13 @@ class HeadParser:
     """Parses the heads of one connection, one after the other.
 
     A client that keeps its connection often sends the same fields with the next request, and who polls sends all of it
-    again: octets that are the same are not judged again. They stay in this object, and with them what may be a secret
+    again: bytes that are the same are not judged again. They stay in this object, and with them what may be a secret
     of whoever holds the connection.
     """
 
     __slots__ = ("_head", "_limits", "_line", "_lines", "_section", "_short")
 
-    # An idle connection may keep this much, in octets: browsers send about 500, some thousand with large cookies.
+    # An idle connection may keep this much, in bytes: browsers send about 500, some thousand with large cookies.
     _longest = 2048
     _longest_line = 200
 
@@ -80,14 +80,14 @@ class HeadParser:
         self._line: RequestLine | None = None  # what `_head` was made of, beside `_section`
         self._head: RequestHead | None = None
 
-    def parse(self, octets: bytes) -> RequestHead:
-        """Return the head that `octets` are: a request line and field lines, without the last one's CR LF.
+    def parse(self, data: bytes) -> RequestHead:
+        """Return the head that `data` is: a request line and field lines, without the last one's CR LF.
 
         Raises `ProtocolError`: 400, 414, 417, 431, 501 or 505. Source: RFC 9112, sections 2 to 7.
         """
-        if len(octets) > self._short:
-            check_lines(octets + b"\r\n", self._limits)
-        sent, _, lines = octets.partition(b"\r\n")
+        if len(data) > self._short:
+            check_lines(data + b"\r\n", self._limits)
+        sent, _, lines = data.partition(b"\r\n")
         line = read_request_line(sent)
         section = self._section
         if section is None or lines != self._lines or section.minor != line.minor:
@@ -103,15 +103,15 @@ class HeadParser:
         return head
 
 
-def check_lines(octets: bytes | bytearray, limits: Limits, start: int = 0) -> None:
-    """Refuse the head that starts `octets` if a complete line of it, from `start` on, is longer than its limit."""
-    while (end := octets.find(b"\r\n", start)) >= 0:
+def check_lines(data: bytes | bytearray, limits: Limits, start: int = 0) -> None:
+    """Refuse the head that starts `data` if a complete line of it, from `start` on, is longer than its limit."""
+    while (end := data.find(b"\r\n", start)) >= 0:
         check_line(end - start, start, limits)
         start = end + 2
 
 
 def check_line(size: int, start: int, limits: Limits) -> None:
-    """Refuse a line of a head that starts at `start` and has, or has so far, `size` octets without its line end."""
+    """Refuse a line of a head that starts at `start` and has, or has so far, `size` bytes without its line end."""
     if start == 0:
         if size > limits.request_line:
             raise ProtocolError(414, "the request line is too long")

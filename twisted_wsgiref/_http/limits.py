@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The bounds of one request's syntax, in octets, except ``fields``, which counts field lines."""
+    """The bounds of one request's syntax, in bytes, except ``fields``, which counts field lines."""
 
     request_line: int = 8190
     field: int = 8190

@@ -1,8 +1,8 @@
-"""Where a head ends: the octets of one connection, kept until they are a whole head, and what came after it.
+"""Where a head ends: the bytes of one connection, kept until they are a whole head, and what came after it.
 
-A head is parsed once, when its last octet is there: that every split of the same octets gives the same message is
+A head is parsed once, when its last byte is there: that every split of the same bytes gives the same message is
 true by construction; what is wrong in two ways is refused for the one or the other. Of an incomplete head only its
-limits are watched, and mistakes that no further octet could mend, so that a client that will never finish is not waited
+limits are watched, and mistakes that no further byte could mend, so that a client that will never finish is not waited
 for.
 """
 
@@ -26,7 +26,7 @@ _CR: Final = 0x0D
 
 
 class HeadReader:
-    """The octets of a connection that are not understood yet, and the next head in them."""
+    """The bytes of a connection that are not understood yet, and the next head in them."""
 
     __slots__ = ("_forgiven", "_limits", "_line_start", "_longest", "_parse", "_searched", "buffer")
 
@@ -34,7 +34,7 @@ class HeadReader:
         self._limits = limits
         self._longest = limits.head - len("\r\n")
         self._parse = HeadParser(limits).parse
-        #: The octets that are not understood yet.
+        #: The bytes that are not understood yet.
         self.buffer: bytes | bytearray = b""
         self._searched = 0  # before this there is no end of a head, and nothing forbidden
         self._line_start = 0  # where the line that is still incomplete starts; 0: the request line
@@ -43,33 +43,33 @@ class HeadReader:
     def __len__(self) -> int:
         return len(self.buffer)
 
-    def feed(self, octets: bytes) -> None:
-        """Keep `octets` behind what is there."""
+    def feed(self, data: bytes) -> None:
+        """Keep `data` behind what is there."""
         if not self.buffer:
-            self.buffer = octets
+            self.buffer = data
         else:
             if type(self.buffer) is bytes:
-                # Appended to in place: one octet at a time costs no more than all at once.
+                # Appended to in place: one byte at a time costs no more than all at once.
                 self.buffer = bytearray(self.buffer)
-            self.buffer += octets
+            self.buffer += data
 
     def take_head(self) -> RequestHead | None:
         """Return the next head, once it is complete. Raises `ProtocolError`; nothing may be asked after that."""
         buffer = self.buffer
         rest = b""
         if type(buffer) is bytes:
-            octets, end, rest = buffer.partition(_END)
+            data, end, rest = buffer.partition(_END)
             if not end:
                 return self._take_slowly(-1)
         else:
             at = buffer.find(_END, self._searched)
             if at < 0:
                 return self._take_slowly(-1)
-            octets = bytes(buffer[:at])
-        size = len(octets)
-        if size > self._longest or not octets or octets[0] == _CR:
+            data = bytes(buffer[:at])
+        size = len(data)
+        if size > self._longest or not data or data[0] == _CR:
             return self._take_slowly(size)
-        head = self._parse(octets)
+        head = self._parse(data)
         if type(buffer) is not bytes:
             self._drop(size + 4)
         elif rest and not head.length:

@@ -1,4 +1,4 @@
-"""Judgements on octets that clients send again and again: made once, and then remembered for a while."""
+"""Judgements on bytes that clients send again and again: made once, and then remembered for a while."""
 
 from __future__ import annotations
 

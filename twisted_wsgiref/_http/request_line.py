@@ -15,9 +15,9 @@ from .remembered import Remembered
 from .target import split_target
 
 # RFC 9110, section 2.5: who speaks a later HTTP/1 is served as one who speaks the latest that is known here, 1.1.
-# RFC 9112, section 3: single spaces, no white space at either end. Octets over 0x7F have no place in a target.
+# RFC 9112, section 3: single spaces, no white space at either end. Bytes over 0x7F have no place in a target.
 _REQUEST_LINE: Final = re.compile(rf"({TOKEN}) ([\x21-\x7e]+) HTTP/1\.([0-9])")
-# An octet: with bytes on the left, `in` costs twenty times as much.
+# A byte: with bytes on the left, `in` costs twenty times as much.
 _QUESTION_MARK: Final = 0x3F
 _ANY_VERSION: Final = re.compile(rf"{TOKEN} [\x21-\x7e]+ HTTP/[0-9]\.[0-9]")
 

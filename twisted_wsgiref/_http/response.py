@@ -44,7 +44,7 @@ class Framing:
     """How the end of an answer's body is told.
 
     ``code`` is the status as a number, ``lines`` are the field lines that tell the end. ``bodyless`` answers end with
-    their head. ``length`` is what a Content-Length promises in octets, None where none does. If the answer is neither
+    their head. ``length`` is what a Content-Length promises in bytes, None where none does. If the answer is neither
     chunked nor of a known length, the connection's end ends it, and ``persistent`` is false.
     """
 
@@ -95,7 +95,7 @@ def decide_framing(status: str, head: bool, minor: int, given: int | None, known
     elif given is not None:
         length = given
         if known is not None and known != given:
-            raise ValueError(f"the body has {known} octets, its Content-Length says {given}")
+            raise ValueError(f"the body has {known} bytes, its Content-Length says {given}")
     elif known is not None:
         length = known
         lines = f"Content-Length: {known}\r\n"
@@ -116,9 +116,9 @@ def forbids_length(status: str) -> bool:
     return status[0] == "1" or status[:3] == "204"
 
 
-def chunk(octets: bytes) -> bytes:
-    """Return `octets`, of which there must be some, as one chunk. RFC 9112, section 7.1."""
-    return b"%x\r\n%b\r\n" % (len(octets), octets)
+def chunk(data: bytes) -> bytes:
+    """Return `data`, of which there must be some, as one chunk. RFC 9112, section 7.1."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
 
 
 def error_answer(status: int, end: bytes, extra: str = "", *, head: bool = False, body: bytes = b"") -> bytes:
@@ -137,8 +137,8 @@ def error_answer(status: int, end: bytes, extra: str = "", *, head: bool = False
     return text.encode("latin-1") + end + (b"" if head else body)
 
 
-def error_octets(status: int, method: str = "") -> int:
-    """Return how many octets of content the `error_answer` to a request of `method` has."""
+def error_size(status: int, method: str = "") -> int:
+    """Return how many bytes of content the `error_answer` to a request of `method` has."""
     return 0 if method == "HEAD" else len(_ERROR_BODIES[status])
 
 

@@ -2,11 +2,11 @@
 
 Decided here, since RFC 9112 leaves it open or clients disagree:
 
-* ``%2F`` is decoded to a slash like every other octet (RFC 3875 knows no other way); the target as sent is in
+* ``%2F`` is decoded to a slash like every other byte (RFC 3875 knows no other way); the target as sent is in
   ``REQUEST_URI`` for those who must tell them apart.
 * ``%00`` and a ``%`` without two hexadecimal digits are refused in the path, as nginx does; the query is passed as
   sent.
-* A fragment, a space, a control character, an octet over 0x7F are refused: they can not be in a URI.
+* A fragment, a space, a control character, a byte over 0x7F are refused: they can not be in a URI.
 * The scheme of an absolute target is not believed, it is the client's word (RFC 9112, section 3.3, would take it): an
   application must not think a connection secure because a client says so. Its authority is Host's equal, for both are.
 * ``//`` stays as it is: merging slashes is the application's or the proxy's decision.

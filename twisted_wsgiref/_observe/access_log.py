@@ -33,9 +33,9 @@ from .record import Facts
 GATHER_SECONDS = 0.05
 # So many lines are made together; from 8 on the gain is the same.
 TOGETHER = 16
-# One write, in octets: a thousand lines and more. Beyond it the next follows at once.
+# One write, in bytes: a thousand lines and more. Beyond it the next follows at once.
 PIECE = 256 * 1024
-# What a disk or pipe that takes nothing may pile up, in octets: some seconds of a very busy server.
+# What a disk or pipe that takes nothing may pile up, in bytes: some seconds of a very busy server.
 MOST_WAITING = 32 * 1024 * 1024
 # A disk that is full again and again is told of once in this time.
 QUIET_SECONDS = 10.0
@@ -50,7 +50,7 @@ _UNSAFE_WORD = re.compile(r"[^!#-\[\]-~]")  # Outside of quotes a space would be
 
 
 class Sink(Protocol):
-    """What takes the lines: an unbuffered binary stream. `write` returns how many octets it took, None for none."""
+    """What takes the lines: an unbuffered binary stream. `write` returns how many bytes it took, None for none."""
 
     def write(self, data: bytes, /) -> int | None: ...
 
@@ -60,7 +60,7 @@ class Sink(Protocol):
 def _escaped(found: re.Match[str]) -> str:
     character = found.group()
     data = character.encode("latin-1" if character <= "\xff" else "utf-8", "surrogatepass")
-    return "".join(f"\\x{octet:02x}" for octet in data)
+    return "".join(f"\\x{byte:02x}" for byte in data)
 
 
 def _quoted(text: str) -> str:
@@ -100,11 +100,11 @@ def format_line(facts: Facts, when: str) -> str:
     Format: ``%h - %u [%t] "%r" %>s %b "%{Referer}i" "%{User-Agent}i"`` of Apache's mod_log_config. A client that
     left before its answer began has status 499, nginx's number for it, because tools expect three digits.
     """
-    peer, line, status, octets, _, _, referer, agent, user = facts
+    peer, line, status, size, _, _, referer, agent, user = facts
     # A call of `_quoted` less for most lines.
     if not (line and line.isascii() and line.isprintable() and '"' not in line and "\\" not in line):
         line = _quoted(line)
-    return f'{_start_of_line(peer, user, when)}{line}" {status or 499} {octets or "-"}{_end_of_line(referer, agent)}'
+    return f'{_start_of_line(peer, user, when)}{line}" {status or 499} {size or "-"}{_end_of_line(referer, agent)}'
 
 
 class AccessLog:
@@ -348,7 +348,7 @@ def _open(path: str) -> Sink:
 
 
 def _most_at_once(sink: Sink) -> int:
-    """Return how many octets `sink` takes as a whole, whoever else writes to it: a pipe, few."""
+    """Return how many bytes `sink` takes as a whole, whoever else writes to it: a pipe, few."""
     try:
         is_pipe = stat.S_ISFIFO(os.fstat(sink.fileno()).st_mode)  # type: ignore[attr-defined]
     except (AttributeError, OSError, ValueError):

@@ -1,4 +1,4 @@
-"""What is told of a finished exchange: one plain value, made by the thread that sent the last octet."""
+"""What is told of a finished exchange: one plain value, made by the thread that sent the last byte."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ class Record(NamedTuple):
     """One request and its answer, for logs and metrics.
 
     ``peer`` is the client's address or None (UNIX sockets), ``finished`` seconds since the epoch, ``seconds`` how long
-    it took from the head's arrival to the last octet handed to the kernel, ``octets`` the body octets of the answer.
+    it took from the head's arrival to the last byte handed to the kernel, ``size`` the bytes of the answer's body.
     ``status`` is 0 when the client left before an answer began. Text fields are as the client sent them, latin-1.
     """
 
     peer: str | None
     request_line: str
     status: int
-    octets: int
+    size: int
     finished: float
     seconds: float
     referer: str
@@ -28,9 +28,9 @@ class Record(NamedTuple):
     user: str
 
     @classmethod
-    def refused(cls, peer: str | None, status: int, octets: int, now: float) -> Record:
-        """Return the record of what never became a request; the body of its answer has so many `octets`."""
-        return cls(peer, "-", status, octets, now, 0.0, "", "", "")
+    def refused(cls, peer: str | None, status: int, size: int, now: float) -> Record:
+        """Return the record of what never became a request; the body of its answer has `size` bytes."""
+        return cls(peer, "-", status, size, now, 0.0, "", "", "")
 
 
 class FactsObserver(Protocol):
