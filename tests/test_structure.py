@@ -28,7 +28,7 @@ ROOMS: dict[str, set[str]] = {
     "_gateway": {"names", "_wsgiref", "_http", "_threads", "_observe"},
     "_connection": {"_wsgiref", "settings", "_http", "_threads", "_twisted", "_observe", "_gateway"},
     "service": {"names", "settings", "_http", "_threads", "_twisted", "_observe", "_gateway", "_connection"},
-    "_process": {"_wsgiref", "settings", "_threads", "_twisted", "_observe", "_connection", "service"},
+    "_process": {"names", "_wsgiref", "settings", "_threads", "_twisted", "_observe", "_connection", "service"},
     "main": {"_process", "settings", "_twisted"},
     "front door": {"settings", "_observe", "_gateway", "_connection", "service"},
 }

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 from twisted.application.reactors import NoSuchReactor, getReactorTypes, installReactor
 from twisted.logger import globalLogBeginner, textFileLogObserver
@@ -15,6 +14,7 @@ from twisted.python.usage import UsageError
 
 from ._process import command_line
 from ._process.command_line import SCRIPT
+from ._twisted.reactor import the_reactor
 
 
 class Options(command_line.Options):
@@ -44,16 +44,13 @@ def main(words: Sequence[str] | None = None) -> None:
     except UsageError as error:
         command_line.refuse(options, str(error))
     service = command_line.makeService(options)
-    # Late: --reactor has to come before it.
-    from twisted.internet import reactor
-
-    running: Any = reactor
+    reactor = the_reactor()
     # Standard output belongs to the access log and to the application's own prints.
     globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)], redirectStandardIO=False)
     service.privilegedStartService()
-    running.addSystemEventTrigger("before", "shutdown", service.stopService)
+    reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
     service.startService()
-    running.run()
+    reactor.run()
     sys.exit(service.status)
 
 

@@ -48,7 +48,7 @@ class Reactor:
     def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Port:
         return self._port(f"tcp {port} {interface}")
 
-    def listenUNIX(self, address: Any, factory: Any, mode: int = 0o666, wantPID: int = 0) -> Port:
+    def listenUNIX(self, address: Any, factory: Any, backlog: int = 50, mode: int = 0o666, wantPID: int = 0) -> Port:
         return self._port(f"unix {address} {mode} {wantPID}")
 
     def adoptStreamPort(self, descriptor: int, family: int, factory: Any) -> Port:

@@ -18,7 +18,7 @@ from twisted.scripts.twistd import ServerOptions
 
 from twisted_wsgiref._process import command_line as tap
 from twisted_wsgiref._process.command_line import Options
-from twisted_wsgiref._process.process import CannotStart, CommandLineService, address
+from twisted_wsgiref._process.process import CannotStart, CommandLineService, ThisProcess, address
 from twisted_wsgiref._process.signals import Ending
 from twisted_wsgiref.settings import Settings, knobs
 
@@ -306,8 +306,10 @@ def logged() -> Any:
 
 def make(*words: str) -> tuple[CommandLineService, FakeService, FakeReactor]:
     reactor, service = FakeReactor(), FakeService()
-    ending = Ending(reactor, register=lambda call: None)
-    return CommandLineService(service, parse(*words), None, ending, reactor), service, reactor  # type: ignore[arg-type]
+    ending = Ending(reactor, register=lambda call: None)  # type: ignore[arg-type]
+    options = parse(*words)
+    process = ThisProcess(options["app"], options["settings"], options.command, reactor, ending)  # type: ignore[arg-type]
+    return CommandLineService(service, process, None), service, reactor
 
 
 def test_the_log_says_what_is_served_where(logged: list[LogEvent]) -> None:

@@ -178,11 +178,11 @@ def _meant(description: str) -> str:
 
 def _unactivated() -> str:
     given = inherited_sockets()
-    count = 0 if given is None else len(given.inheritedDescriptors())
-    if not count:
+    if given is None or not given.inheritedDescriptors():
         return "systemd has handed over no socket: it does so to what its .socket unit starts (LISTEN_FDS)"
     names = ", ".join(sorted(given.inheritedNamedDescriptors())) or "none"
-    return f"systemd has handed over sockets 0 to {count - 1}, of the names {names}"
+    last = len(given.inheritedDescriptors()) - 1
+    return f"systemd has handed over sockets 0 to {last}, of the names {names}"
 
 
 def open_proxies(ports: Iterable[Any], trusted_proxy: Iterable[str]) -> str:

@@ -10,15 +10,22 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import cast
 
 from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IProtocolFactory
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from zope.interface import directlyProvides, providedBy
 
 from twisted_wsgiref._twisted.private import adopt_unix_port
+from twisted_wsgiref._twisted.reactor import ContextFactory, Port, Reactor
 
 from .listeners import Bound, adopted_key, tcp_key, unix_key
+
+
+def adopting(reactor: Reactor, bound: Sequence[Bound], adopted: Callable[[Port], None]) -> Reactor:
+    """Return an `AdoptingReactor`, which is a reactor to whoever asks it for anything."""
+    return cast(Reactor, AdoptingReactor(reactor, bound, adopted))
 
 
 class AdoptingReactor:
@@ -27,16 +34,16 @@ class AdoptingReactor:
     Two endpoints of the same words get the two sockets in their order. Everything else is `reactor`'s.
     """
 
-    def __init__(self, reactor: Any, bound: Sequence[Bound], adopted: Callable[[Any], None]) -> None:
+    def __init__(self, reactor: Reactor, bound: Sequence[Bound], adopted: Callable[[Port], None]) -> None:
         self._reactor = reactor
         self._adopted = adopted
         self._left = list(bound)
         directlyProvides(self, providedBy(reactor))
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         return getattr(self._reactor, name)
 
-    def _adopt(self, key: str, factory: Any) -> Any:
+    def _adopt(self, key: str, factory: IProtocolFactory) -> Port:
         found = next((each for each in self._left if each.key == key), None)
         if found is None:
             error = OSError("the parent has bound no such socket: restart it")
@@ -53,18 +60,27 @@ class AdoptingReactor:
         self._adopted(port)
         return port
 
-    def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Any:
+    def listenTCP(self, port: int, factory: IProtocolFactory, backlog: int = 50, interface: str = "") -> Port:
         """Accept on the parent's TCP port. Raises `CannotListenError`."""
         return self._adopt(tcp_key(port, interface), factory)
 
-    def listenSSL(self, port: int, factory: Any, contextFactory: Any, backlog: int = 50, interface: str = "") -> Any:
+    def listenSSL(
+        self,
+        port: int,
+        factory: IProtocolFactory,
+        contextFactory: ContextFactory,
+        backlog: int = 50,
+        interface: str = "",
+    ) -> Port:
         """Accept on the parent's TCP port, and speak TLS. Raises `CannotListenError`."""
         return self._adopt(tcp_key(port, interface), TLSMemoryBIOFactory(contextFactory, False, factory))
 
-    def listenUNIX(self, address: Any, factory: Any, *args: Any, **named: Any) -> Any:
+    def listenUNIX(
+        self, address: str, factory: IProtocolFactory, backlog: int = 50, mode: int = 0o666, wantPID: int = 0
+    ) -> Port:
         """Accept on the parent's UNIX socket. Raises `CannotListenError`."""
         return self._adopt(unix_key(address), factory)
 
-    def adoptStreamPort(self, descriptor: int, family: int, factory: Any) -> Any:
+    def adoptStreamPort(self, fileDescriptor: int, addressFamily: int, factory: IProtocolFactory) -> Port:
         """Accept on what the parent has inherited in its turn. Raises `CannotListenError`."""
-        return self._adopt(adopted_key(descriptor), factory)
+        return self._adopt(adopted_key(fileDescriptor), factory)

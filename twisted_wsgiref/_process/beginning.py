@@ -10,9 +10,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from .runner import Runner
+
+if TYPE_CHECKING:
+    from twisted_wsgiref.types import WSGIApplication
 
 _T = TypeVar("_T")
 
@@ -52,7 +55,7 @@ class Beginning:
 
     runner: Runner | None = None
     terminal: Terminal | None = None
-    load: Callable[[], Any] | None = None
+    load: Callable[[], WSGIApplication] | None = None
 
     @property
     def is_elsewhere(self) -> bool:
@@ -63,7 +66,7 @@ class Beginning:
         """Return what `function` returns, called in the reactor's thread. Raises what it raises, and `LoadError`."""
         return function() if self.runner is None else self.runner.call(function)
 
-    def import_late(self, take: Callable[[Any], None]) -> None:
+    def import_late(self, take: Callable[[WSGIApplication], None]) -> None:
         """Give the application to `take`. Raises `LoadError`."""
         if self.load is not None:
             take(self.load())

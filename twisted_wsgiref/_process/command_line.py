@@ -10,9 +10,9 @@ import getopt
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
-from typing import Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, ClassVar, NoReturn
 
 from twisted.application.reactors import getReactorTypes
 from twisted.internet import default
@@ -22,6 +22,7 @@ from twisted_wsgiref import __version__
 from twisted_wsgiref._connection.listening import ListenError, endpoint_of_address, parse_endpoint
 from twisted_wsgiref._observe.access_log import AccessLog
 from twisted_wsgiref._twisted.private import asks_for_completion, makes_reactor
+from twisted_wsgiref._twisted.reactor import Reactor, the_reactor
 from twisted_wsgiref._twisted.typed import Options as UsageOptions
 from twisted_wsgiref.service import WSGIService
 from twisted_wsgiref.settings import SettingError, Settings
@@ -34,13 +35,16 @@ from .listeners import Listeners, activated, has_descriptors
 from .loading import LoadError, check_module, load_application
 from .notify import Notifier
 from .parent import ParentService
-from .process import CommandLineService, ParentProcess, ServingService
+from .process import CommandLineService, ParentProcess, ServingService, ThisProcess
 from .runner import Runner
 from .signals import Ending
 from .supervisor import Patience
 from .terminal import Modes, can_prompt, pass_over_breakpoints
 from .watching import Watch, check_installed
-from .words import FLAGS, PARAMETERS, joined, mistake, option
+from .words import FLAGS, PARAMETERS, Row, joined, mistake, option
+
+if TYPE_CHECKING:
+    from twisted_wsgiref.types import WSGIApplication
 
 # gunicorn's default, and the port of Django's and of most tutorials; only this machine, until somebody says otherwise.
 DEFAULT_ENDPOINT = "tcp:8000:interface=127.0.0.1"
@@ -63,11 +67,11 @@ class Options(UsageOptions):
         "factory returns, MOD alone its application or app. Modules in the current directory can be named. Without an "
         f"application a demo page is served; without --listen and --port, on {DEFAULT_ENDPOINT}."
     )
-    optFlags: ClassVar[list[list[Any]]] = [
+    optFlags: ClassVar[list[Row]] = [
         ["check-config", None, "print the settings in effect and where each came from, and exit"],
         *FLAGS,
     ]
-    optParameters: ClassVar[list[list[Any]]] = [
+    optParameters: ClassVar[list[Row]] = [
         ["app", "a", None, "the application: MOD:APP, MOD:FACTORY() or MOD (default: a demo page)"],
         ["config", "c", None, "a TOML file with settings, or a pyproject.toml with [tool.twisted_wsgiref]"],
         *PARAMETERS,
@@ -89,31 +93,34 @@ class Options(UsageOptions):
         return f"{os.path.basename(sys.argv[0])} {self.parent.subCommand or 'wsgiref'}"
 
     @property
+    def _twistd(self) -> Mapping[str, object]:
+        """The options of the twistd or twist that this is a part of; none for ``python -m``."""
+        return self.parent or {}
+
+    @property
     def daemonises(self) -> bool:
         """Whether this is a twistd that will leave its terminal. twist and ``python -m`` never do."""
-        parent: dict[str, Any] = self.parent or {}
+        parent = self._twistd
         return "nodaemon" in parent and not parent["nodaemon"] and not parent.get("debug")
 
     @property
     def leaves(self) -> bool:
         """Whether this is a twistd that will be another process before it serves, with the files that are here now."""
-        parent: dict[str, Any] = self.parent or {}
-        return self.daemonises and not parent.get("chroot")
+        return self.daemonises and not self._twistd.get("chroot")
 
     @property
     def relayed(self) -> frozenset[int]:
         """Which descriptors of workers have to be read and put into twistd's log, since it is not in the terminal."""
-        parent: dict[str, Any] = self.parent or {}
         if self.daemonises:
             return frozenset({1, 2})
+        parent = self._twistd
         elsewhere = bool(parent.get("syslog")) or parent.get("logfile") not in (None, "-")
         return frozenset({2}) if elsewhere else frozenset()
 
     @property
     def told_another(self) -> bool:
         """Whether this is a twistd that was told itself who to become."""
-        parent: dict[str, Any] = self.parent or {}
-        return any(parent.get(each) is not None for each in ("uid", "gid"))
+        return any(self._twistd.get(each) is not None for each in ("uid", "gid"))
 
     def opt_listen(self, endpoint: str) -> None:
         """Listen on this endpoint, as tcp:8000, unix:/run/app.sock or ssl:443:privateKey=key.pem; may be repeated."""
@@ -219,8 +226,7 @@ class Options(UsageOptions):
     def _check(self) -> NoReturn:
         """Print what is in effect, and end the process; raises `UsageError` for what could never be served."""
         # Late: twistd's --reactor has to come before it; and here no other one can any more.
-        from twisted.internet import reactor
-
+        reactor = the_reactor()
         for endpoint in self["endpoints"]:
             try:
                 parse_endpoint(reactor, endpoint)
@@ -259,27 +265,33 @@ def makeService(options: Options) -> CommandLineService:
     twistd is to become a daemon first: threads that the import starts would not come with it.
     """
     # Late: twistd's --reactor has to come before it.
-    from twisted.internet import reactor
-
-    ending = Ending(reactor)
+    reactor = the_reactor()
     settings: Settings = options["settings"]
+    process = ThisProcess(
+        options["app"],
+        settings,
+        options.command,
+        reactor,
+        Ending(reactor),
+        Notifier.taken_from(os.environ),
+        daemonises=options.daemonises,
+    )
     for endpoint in options["endpoints"]:
         try:
             parse_endpoint(reactor, endpoint)
         except ListenError as error:
             refuse(options, str(error))
     found: configuration.Configuration = options["configuration"]
-    notifier = Notifier.taken_from(os.environ)
     apart = found.user or found.group or found.reload  # The application is not to be imported here and now.
     if apart or settings.workers > 1 or settings.max_requests or settings.max_rss:
-        return _make_parent(options, ending, reactor, notifier)
+        return _make_parent(options, process)
     runner = Runner(reactor)
     spec, directory = options["app"] or DEMO, os.getcwd()
     beginning = Beginning(runner)
-    application = _not_imported
+    application: WSGIApplication = _not_imported
     if options.daemonises or not can_prompt():
         pass_over_breakpoints()
-    ending.call_last(Modes().restore)
+    process.ending.call_last(Modes().restore)
     try:
         if options.leaves:
             check_module(spec, directory)
@@ -297,7 +309,7 @@ def makeService(options: Options) -> CommandLineService:
         reactor=reactor,
         observers=() if access_log is None else (access_log,),
     )
-    return ServingService(service, options, access_log, ending, reactor, notifier, beginning)
+    return ServingService(service, replace(process, beginning=beginning), access_log)
 
 
 def _not_imported(environ: object, start_response: object) -> NoReturn:
@@ -305,9 +317,9 @@ def _not_imported(environ: object, start_response: object) -> NoReturn:
     raise RuntimeError("the application is not imported")
 
 
-def _make_parent(options: Options, ending: Ending, reactor: Any, notifier: Notifier) -> CommandLineService:
+def _make_parent(options: Options, process: ThisProcess) -> CommandLineService:
     """Return the parent of worker processes. No application is imported: each worker does that for itself."""
-    settings: Settings = options["settings"]
+    settings, reactor = process.settings, process.reactor
     if not has_descriptors():
         refuse(options, "--workers: this system can not hand sockets to other processes; leave it at 1")
     found: configuration.Configuration = options["configuration"]
@@ -329,13 +341,13 @@ def _make_parent(options: Options, ending: Ending, reactor: Any, notifier: Notif
         # Somebody may sit at a prompt for as long as it takes, also in the reactor's thread, and at import.
         settings = replace(settings, request_timeout=0.0)
         patience = replace(patience, start=0.0, beat=0.0)
-        ending.call_last(modes.restore)
+        process.ending.call_last(modes.restore)
     orders = Orders(
         number=0,
         slot=0,
         app=options["app"],
         endpoints=list(options["endpoints"]),
-        settings=asdict(settings),
+        settings=settings,
         reactor=_reactor_name(reactor),
         sockets=[],
         path=None,
@@ -359,7 +371,7 @@ def _make_parent(options: Options, ending: Ending, reactor: Any, notifier: Notif
         reactor.addSystemEventTrigger("before", "shutdown", watch.stop)
         reactor.addSystemEventTrigger("after", "shutdown", watch.join)
     beginning = Beginning(terminal=Terminal() if options.daemonises else None)
-    return ParentProcess(service, options, ending, reactor, notifier, identity, beginning)
+    return ParentProcess(service, replace(process, beginning=beginning), identity)
 
 
 def _modes_of_terminal(options: Options, found: configuration.Configuration) -> Modes | None:
@@ -368,12 +380,12 @@ def _modes_of_terminal(options: Options, found: configuration.Configuration) -> 
     return Modes() if attended else None
 
 
-def _reactor_name(reactor: Any) -> str:
+def _reactor_name(reactor: Reactor) -> str:
     """Return the word for ``--reactor`` that makes such a reactor, "" for the default and for one that has none."""
     if default.install.__module__ == type(reactor).__module__:
         return ""
-    found: list[Any] = [each for each in getReactorTypes() if makes_reactor(each, reactor)]
-    return found[0].shortName if found else ""
+    found = (each.shortName for each in getReactorTypes() if makes_reactor(each, reactor))
+    return next(found, "")
 
 
 def _open_access_log(options: Options, target: str) -> AccessLog | None:

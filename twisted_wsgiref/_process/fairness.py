@@ -13,9 +13,10 @@ import mmap
 import os
 import tempfile
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from twisted_wsgiref._twisted.private import accept_by
+from twisted_wsgiref._twisted.reactor import Port
 
 #: One page, one number each: more workers than any machine has use for.
 MOST_WORKERS: Final = mmap.PAGESIZE // 4 - 1
@@ -100,7 +101,7 @@ class Turn:
         return 1
 
 
-def pace(port: Any, turn: Turn, call_later: Callable[..., Any]) -> None:
+def pace(port: Port, turn: Turn, call_later: Callable[[float, Callable[[], None]], object]) -> None:
     """Make `port`, a Twisted one, accept by `turn`. Called in the reactor's thread."""
 
     def go_on() -> None:

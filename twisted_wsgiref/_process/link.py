@@ -12,14 +12,19 @@ import json
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from twisted.internet.protocol import Factory
 from twisted.protocols.basic import LineOnlyReceiver
 
 from twisted_wsgiref._threads.forks import drop, tell
+from twisted_wsgiref._twisted.reactor import Reactor
+from twisted_wsgiref.settings import Settings
 
 from .listeners import Bound
+
+if TYPE_CHECKING:
+    from twisted.internet.tcp import Connection
 
 # A child's numbers of what it inherits, after the three standard ones.
 LINE: Final = 3
@@ -33,7 +38,7 @@ LONGEST_MESSAGE: Final = 4096
 class Orders:
     """What a child has to know.
 
-    `settings` are the fields of `Settings`; `path` is PYTHONPATH as it was, or None; `born` is when the child was
+    `path` is PYTHONPATH as it was, or None; `born` is when the child was
     started, by the monotonic clock that all processes of a system share; `parent` is the pid of who gives them;
     `at_terminal` is whether it may read the parent's standard input;
     `activated` is what systemd gave.
@@ -43,7 +48,7 @@ class Orders:
     slot: int
     app: str | None
     endpoints: list[str]
-    settings: dict[str, Any]
+    settings: Settings
     reactor: str
     sockets: list[Bound]
     path: str | None
@@ -66,6 +71,7 @@ def read_orders(sock: socket.socket) -> Orders:
             raise EOFError("the parent is gone")
         data += more
     words = json.loads(data)
+    words["settings"] = Settings(**words["settings"])
     words["sockets"] = [Bound(*each) for each in words["sockets"]]
     return Orders(**words)
 
@@ -92,6 +98,7 @@ def beginning(number: int) -> str:
 class Line(LineOnlyReceiver):
     """One end: `heard` is told of each line, `gone` of the end."""
 
+    transport: Connection | None
     delimiter = b"\n"
     MAX_LENGTH = 65536  # of what is heard: far above LONGEST_MESSAGE, so no child of ours can reach it
 
@@ -114,10 +121,9 @@ class Line(LineOnlyReceiver):
 
     def say_last(self, *words: str) -> None:
         """Send a child's message at once: its reactor will not turn again."""
-        transport: Any = self.transport
-        if transport is not None:
+        if self.transport is not None:
             try:
-                transport.getHandle().send(message(*words))
+                self.transport.getHandle().send(message(*words))
             except OSError:
                 pass  # the parent is gone, or reads nothing: what is said on standard error has to do
 
@@ -129,7 +135,7 @@ class Line(LineOnlyReceiver):
     def forked(self, heir: bool) -> None:
         """Let go of this end: the other is to hear the last of us when we end, not when our children do."""
         if self.transport is not None and not heir:
-            drop([self.transport.fileno()])  # type: ignore[attr-defined]
+            drop([self.transport.fileno()])
 
     def hang_up(self) -> None:
         """Close this end."""
@@ -137,7 +143,7 @@ class Line(LineOnlyReceiver):
             self.transport.loseConnection()
 
 
-def connect(reactor: Any, sock: socket.socket, line: Line) -> None:
+def connect(reactor: Reactor, sock: socket.socket, line: Line) -> None:
     """Make `sock` the reactor's, and `line` what speaks on it."""
     factory = Factory.forProtocol(lambda: line)
     factory.noisy = False

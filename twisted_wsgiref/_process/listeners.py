@@ -9,14 +9,16 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 from zope.interface import directlyProvides, providedBy
 
 from twisted_wsgiref._twisted.private import close_socket, inherited_sockets, keep_socket_open
+from twisted_wsgiref._twisted.reactor import ContextFactory, Listening, Port, Reactor
 
 
 class Bound(NamedTuple):
@@ -49,38 +51,48 @@ class BindingReactor:
     and while none is there, clients wait instead of being refused. Everything else is `reactor`'s.
     """
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: Reactor) -> None:
         self._reactor = reactor
-        self.bound: list[tuple[str, Any]] = []
+        self.bound: list[tuple[str, Port]] = []
         directlyProvides(self, providedBy(reactor))
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         return getattr(self._reactor, name)
 
-    def _keep(self, key: str, port: Any) -> Any:
+    def _keep(self, key: str, port: Port) -> Port:
         port.stopReading()
         # Closing must not shut the socket down, which would be for all who share it: what waits there is still theirs.
         keep_socket_open(port)
         self.bound.append((key, port))
         return port
 
-    def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Any:
+    def listenTCP(self, port: int, factory: IProtocolFactory, backlog: int = 50, interface: str = "") -> Port:
         """Bind a TCP port. Raises `CannotListenError`."""
         made = self._reactor.listenTCP(port, factory, backlog=backlog, interface=interface)
         return self._keep(tcp_key(port, interface), made)
 
-    def listenSSL(self, port: int, factory: Any, contextFactory: Any, backlog: int = 50, interface: str = "") -> Any:
+    def listenSSL(
+        self,
+        port: int,
+        factory: IProtocolFactory,
+        contextFactory: ContextFactory,
+        backlog: int = 50,
+        interface: str = "",
+    ) -> Port:
         """Bind a TCP port; the children will speak TLS on it. Raises `CannotListenError`."""
         made = self._reactor.listenSSL(port, factory, contextFactory, backlog=backlog, interface=interface)
         return self._keep(tcp_key(port, interface), made)
 
-    def listenUNIX(self, address: Any, factory: Any, *args: Any, **named: Any) -> Any:
+    def listenUNIX(
+        self, address: str, factory: IProtocolFactory, backlog: int = 50, mode: int = 0o666, wantPID: int = 0
+    ) -> Port:
         """Bind a UNIX socket. Raises `CannotListenError`."""
-        return self._keep(unix_key(address), self._reactor.listenUNIX(address, factory, *args, **named))
+        return self._keep(unix_key(address), self._reactor.listenUNIX(address, factory, backlog, mode, wantPID))
 
-    def adoptStreamPort(self, descriptor: int, family: int, factory: Any) -> Any:
+    def adoptStreamPort(self, fileDescriptor: int, addressFamily: int, factory: IProtocolFactory) -> Port:
         """Take over a listening socket that was inherited."""
-        return self._keep(adopted_key(descriptor), self._reactor.adoptStreamPort(descriptor, family, factory))
+        made = self._reactor.adoptStreamPort(fileDescriptor, addressFamily, factory)
+        return self._keep(adopted_key(fileDescriptor), made)
 
 
 def activated() -> tuple[list[int], list[str]]:
@@ -94,24 +106,30 @@ def activated() -> tuple[list[int], list[str]]:
 class Listeners:
     """The sockets of the endpoints that `parse` makes of their descriptions `texts`, for a reactor."""
 
-    def __init__(self, reactor: Any, texts: Sequence[str], parse: Callable[[Any, str], Any], backlog: int) -> None:
+    def __init__(
+        self,
+        reactor: Reactor,
+        texts: Sequence[str],
+        parse: Callable[[Listening, str], IStreamServerEndpoint],
+        backlog: int,
+    ) -> None:
         self._reactor = BindingReactor(reactor)
         self._texts = texts
         self._parse = parse
         self._backlog = backlog
 
-    def listen(self) -> Deferred[list[Any]]:
+    def listen(self) -> Deferred[list[IListeningPort]]:
         """Bind all; fires with the ports, or fails with the exception of the first that could not be bound."""
         factory = Factory()
         factory.noisy = False
 
-        def listen_on(text: str) -> Any:
+        def listen_on(text: str) -> Deferred[IListeningPort]:
             return self._parse(self._reactor, text).listen(factory)
 
         each = [maybeDeferred(listen_on, text) for text in self._texts]
         made = DeferredList(each, fireOnOneErrback=True, consumeErrors=True)
 
-        def listens(results: Any) -> list[Any]:
+        def listens(results: list[tuple[bool, IListeningPort]]) -> list[IListeningPort]:
             for _, port in self._reactor.bound:
                 # As many as the settings say: Twisted's endpoints ask for 50.
                 port.socket.listen(self._backlog)
@@ -123,20 +141,20 @@ class Listeners:
         """Return what there is to hand to a child."""
         return [Bound(key, port.fileno(), port.socket.family) for key, port in self._reactor.bound]
 
-    def close(self) -> Deferred[Any]:
+    def close(self) -> Deferred[list[tuple[bool, None]]]:
         """Close all: from now on clients are refused, and the paths of UNIX sockets are gone."""
         ports, self._reactor.bound = self._reactor.bound, []
         return DeferredList([_close(port) for _, port in ports], consumeErrors=True)
 
 
-def _close(port: Any) -> Deferred[Any]:
+def _close(port: Port) -> Deferred[None]:
     def close_all_the_same(failure: Failure) -> None:
         # A UNIX socket's path that this user may not remove is where Twisted gives up, before it closes the socket:
         # clients would still be let in, and wait for nobody.
         failure.trap(OSError)
         close_socket(port, failure)
 
-    return maybeDeferred(port.stopListening).addErrback(close_all_the_same)
+    return maybeDeferred(lambda: port.stopListening() or succeed(None)).addErrback(close_all_the_same)
 
 
 def has_descriptors() -> bool:

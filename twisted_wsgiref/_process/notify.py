@@ -10,10 +10,10 @@ import os
 import socket
 import time
 from collections.abc import MutableMapping
-from typing import Any
 
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
+
+from twisted_wsgiref._twisted.reactor import Reactor, repeating
 
 _log = Logger()
 
@@ -66,13 +66,11 @@ class Notifier:
         """Say that the end has begun."""
         self._send(message("STOPPING=1", status="answering the requests in flight"))
 
-    def keep_alive(self, reactor: Any) -> None:
+    def keep_alive(self, reactor: Reactor) -> None:
         """Say that we are alive twice in each time of the watchdog, by the turns of `reactor`, from now to its end."""
         if self._address is None or self._watchdog <= 0 or self._pid not in (None, os.getpid()):
             return
-        beat = LoopingCall(self._send, message("WATCHDOG=1"))
-        beat.clock = reactor
-        beat.start(self._watchdog / 2)
+        repeating(lambda: self._send(message("WATCHDOG=1")), reactor).start(self._watchdog / 2)
 
     def _send(self, data: bytes) -> None:
         if self._address is None:

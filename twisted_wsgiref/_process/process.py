@@ -9,13 +9,16 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
+from typing import TYPE_CHECKING, Final, NoReturn, Protocol
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
+from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -23,6 +26,7 @@ from twisted_wsgiref._connection.listening import open_proxies
 from twisted_wsgiref._connection.secure import tls_factory
 from twisted_wsgiref._observe.access_log import AccessLog
 from twisted_wsgiref._observe.stacks import describe_threads, requests_of
+from twisted_wsgiref._twisted.reactor import Reactor
 from twisted_wsgiref._twisted.typed import Service
 from twisted_wsgiref.service import WSGIService
 from twisted_wsgiref.settings import Settings
@@ -51,16 +55,36 @@ LAST_RESORT: Final = 0.4
 _LOOK: Final = 0.05
 
 
-class ProcessOptions(Protocol):
-    """What a process was told: ``["app"]``, ``["settings"]``, what it calls itself, whether it leaves its terminal."""
+@dataclass(frozen=True)
+class ThisProcess:
+    """The process that serves: what it was told, who runs its reactor, and how it begins and ends.
 
-    def __getitem__(self, name: str, /) -> Any: ...
+    `app` names the application, None: the demo page. `command` begins each line of ours on standard error. `ending`
+    is asked for the end, `notifier` is told when the process is ready and when it stops. A process that `daemonises`
+    leaves its terminal.
+    """
+
+    app: str | None
+    settings: Settings
+    command: str
+    reactor: Reactor
+    ending: Ending
+    notifier: Notifier = field(default_factory=Notifier)
+    beginning: Beginning = AT_ONCE
+    daemonises: bool = False
+
+
+class Served(Protocol):
+    """The service that a process is there for: a `WSGIService`, or the `ParentService` of workers."""
 
     @property
-    def command(self) -> str: ...
+    def whenListening(self) -> Deferred[list[IListeningPort]]: ...
 
-    @property
-    def daemonises(self) -> bool: ...
+    def privilegedStartService(self) -> None: ...
+
+    def startService(self) -> None: ...
+
+    def stopService(self) -> Deferred[None]: ...
 
 
 class CannotStart(SystemExit, Exception):
@@ -80,32 +104,22 @@ class CannotStart(SystemExit, Exception):
 class CommandLineService(Service):
     """`service` as a process of its own: signals, exit status, access log, and the first line of the log.
 
-    `service` is an `IService` with ``whenListening``; `notifier` is told when it is ready and when it stops. Called in
-    the reactor's thread, but for the two that start it: they are called in the main thread, which is mostly the same.
+    Called in the reactor's thread, except the two methods that start it: the main thread calls those, which is mostly
+    the same thread.
     """
 
-    def __init__(
-        self,
-        service: Any,
-        options: ProcessOptions,
-        access_log: AccessLog | None,
-        ending: Ending,
-        reactor: Any,
-        notifier: Notifier | None = None,
-        beginning: Beginning = AT_ONCE,
-    ) -> None:
+    def __init__(self, service: Served, process: ThisProcess, access_log: AccessLog | None) -> None:
         self._service = service
-        self._beginning = beginning
-        self._options = options
+        self._process = process
+        self._reactor = process.reactor
+        self._ending = process.ending
+        self._beginning = process.beginning
         self._access_log = access_log
-        self._ending = ending
-        self._reactor = reactor
-        self._notifier = notifier or Notifier()
         self._said = ""
         self._takes_signals = False
         self._problem: str | None = None
         self._starting = False
-        ending.grace = options["settings"].grace
+        self._ending.grace = process.settings.grace
         service.whenListening.addCallbacks(self._listening, self._not_listening)
 
     @property
@@ -134,10 +148,10 @@ class CommandLineService(Service):
         self._take_signals()
         self._running()
 
-    def stopService(self) -> Deferred[Any]:
+    def stopService(self) -> Deferred[None]:
         """Drain; the Deferred fires when the requests in flight are answered and the access log is written."""
         super().stopService()
-        self._notifier.stopping()
+        self._process.notifier.stopping()
         stopped = maybeDeferred(self._service.stopService)
         return stopped.addBoth(self._close_access_log)
 
@@ -154,11 +168,12 @@ class CommandLineService(Service):
 
     def _refuse(self, line: str, traceback: str = "") -> NoReturn:
         """Say it where somebody looks: twistd has made the log of `sys.stderr`, and a daemon has closed that."""
-        if self._options.daemonises:
+        command = self._process.command
+        if self._process.daemonises:
             _log.critical("{traceback}{line}", traceback=traceback, line=line)
-            self._beginning.say(f"{traceback}{self._options.command}: {line}\n")
+            self._beginning.say(f"{traceback}{command}: {line}\n")
         elif sys.__stderr__ is not None:
-            print(f"{self._options.command}: {line}", file=sys.__stderr__, flush=True)
+            print(f"{command}: {line}", file=sys.__stderr__, flush=True)
         raise CannotStart(line)
 
     def _take_signals(self) -> None:
@@ -168,30 +183,29 @@ class CommandLineService(Service):
         call_on_rotation(self._reopen_logs, self._reactor)
 
     def _running(self) -> None:
-        if not self._options.daemonises:
+        if not self._process.daemonises:
             take_stdout_back()
         self._takes_signals = True
         self._tell_ready()
-        self._notifier.keep_alive(self._reactor)
+        self._process.notifier.keep_alive(self._reactor)
 
     def _reopen_logs(self) -> None:
         """Open anew what somebody has moved, twistd's own log aside. Called by a signal's handler."""
         if self._access_log is not None:
             self._access_log.reopen()
 
-    def _listening(self, ports: Sequence[Any]) -> None:
-        settings: Settings = self._options["settings"]
-        what = self._options["app"] or "the demo page"
+    def _listening(self, ports: Sequence[IListeningPort]) -> None:
+        served = f"serving {self._process.app or 'the demo page'} on"
+        threads = describe_threading(self._process.settings)
         for port in ports:
-            line = f"serving {what} on {address(port)}, {describe_threading(settings)}"
-            _log.info("{line}", line=line)
-        self._said = f"serving {what} on {', '.join(address(port) for port in ports)}, {describe_threading(settings)}"
+            _log.info("{line}", line=f"{served} {address(port)}, {threads}")
+        self._said = f"{served} {', '.join(map(address, ports))}, {threads}"
         self._tell_ready()
 
     def _tell_ready(self) -> None:
         # Not before signals do what they should: whoever hears it may stop us at once.
         if self._said and self._takes_signals:
-            self._notifier.ready(self._said)
+            self._process.notifier.ready(self._said)
 
     def _not_listening(self, failure: Failure) -> None:
         line = failure.getErrorMessage()
@@ -200,35 +214,28 @@ class CommandLineService(Service):
         else:
             self._ending.fail(line)
 
-    def _close_access_log(self, result: Any) -> Any:
+    def _close_access_log(self, result: Failure | None) -> Deferred[None]:
         if self._access_log is not None:
             self._access_log.close()
-        return result
+        return succeed(None) if result is None else fail(result)
 
 
 class ParentProcess(CommandLineService):
     """A `ParentService` as a process of its own, which becomes `identity` as soon as the endpoints are bound."""
 
-    def __init__(
-        self,
-        service: ParentService,
-        options: ProcessOptions,
-        ending: Ending,
-        reactor: Any,
-        notifier: Notifier,
-        identity: Identity | None,
-        beginning: Beginning = AT_ONCE,
-    ) -> None:
-        super().__init__(service, options, None, ending, reactor, notifier, beginning)
+    _service: ParentService
+
+    def __init__(self, service: ParentService, process: ThisProcess, identity: Identity | None) -> None:
+        super().__init__(service, process, None)
         self._identity = identity
         service.host = self
-        ending.call_last(service.kill_all)
+        process.ending.call_last(service.kill_all)
 
     def _reopen_logs(self) -> None:
         self._service.reopen_logs()
 
-    def _listening(self, ports: Sequence[Any]) -> None:
-        warning = open_proxies(ports, self._options["settings"].trusted_proxy)
+    def _listening(self, ports: Sequence[IListeningPort]) -> None:
+        warning = open_proxies(ports, self._process.settings.trusted_proxy)
         if warning:
             _log.warn("{line}", line=warning)
         super()._listening(ports)
@@ -241,7 +248,7 @@ class ParentProcess(CommandLineService):
     def reloading(self, now: bool) -> None:
         """Tell the service manager that a reload begins, or is over, well or not."""
         if now:
-            self._notifier.reloading()
+            self._process.notifier.reloading()
         else:
             self._tell_ready()
 
@@ -260,23 +267,13 @@ class ServingService(CommandLineService):
     _service: WSGIService
     _is_alone = True  # nobody kills this process if it does not end
 
-    def __init__(
-        self,
-        service: WSGIService,
-        options: ProcessOptions,
-        access_log: AccessLog | None,
-        ending: Ending,
-        reactor: Any,
-        notifier: Notifier | None = None,
-        beginning: Beginning = AT_ONCE,
-    ) -> None:
-        self._imported = beginning.load is None
-        self._bound: Sequence[Any] | None = None
-        super().__init__(service, options, access_log, ending, reactor, notifier, beginning)
-        settings: Settings = options["settings"]
-        self._grace = settings.grace
-        self._switch_interval = settings.switch_interval
-        self._pulse = Pulse(reactor, time.monotonic, settings.stall, self._beats(), self._requests)
+    def __init__(self, service: WSGIService, process: ThisProcess, access_log: AccessLog | None) -> None:
+        self._imported = process.beginning.load is None
+        self._bound: Sequence[IListeningPort] | None = None
+        super().__init__(service, process, access_log)
+        self._grace = process.settings.grace
+        stall = process.settings.stall
+        self._pulse = Pulse(process.reactor, time.monotonic, stall, self._beats(), self._requests)
 
     def _beats(self) -> Sequence[Callable[[], object]]:
         """Return what is called about twice a second."""
@@ -300,7 +297,7 @@ class ServingService(CommandLineService):
             super()._listening(self._bound)
         super().startService()
 
-    def _listening(self, ports: Sequence[Any]) -> None:
+    def _listening(self, ports: Sequence[IListeningPort]) -> None:
         if self._imported:
             super()._listening(ports)
         else:
@@ -319,14 +316,14 @@ class ServingService(CommandLineService):
 
     def _tune(self) -> None:
         """Set what belongs to a whole process: this one is ours, an embedding program's is not."""
-        settle(self._switch_interval)
+        settle(self._process.settings.switch_interval)
 
     def _show_threads(self, number: int, frame: FrameType | None) -> None:
         # In the handler itself, not in the reactor, which may be what is stuck.
         text = describe_threads(self._requests())
         _log.info("SIGUSR2: every thread\n{text}", text=text)
 
-    def stopService(self) -> Deferred[Any]:
+    def stopService(self) -> Deferred[None]:
         """Drain; the Deferred fires when no thread runs a request any more. Else the process ends with its grace."""
         self._end = time.monotonic() + self._grace + STUCK_AFTER
         if self._reactor.running:
@@ -341,17 +338,17 @@ class ServingService(CommandLineService):
         why = f"the process has not ended at the end of the grace, after {grace:g} s"
         end_within(grace + LAST_RESORT, self._ending.status or CUT_SHORT, why, even_in_c=self._is_alone)
 
-    def _close_access_log(self, result: Any) -> Any:
+    def _close_access_log(self, result: Failure | None) -> Deferred[None]:
         if self._service.cut_off:
             self._ending.end_with(CUT_SHORT)
         if not self._service.running_exchanges():
             return super()._close_access_log(result)
         # A client has left whose request still runs: what it does is not to be broken off either.
-        free: Deferred[Any] = Deferred()
+        free: Deferred[None] = Deferred()
         self._wait_for_threads(free)
-        return free.addCallback(super()._close_access_log)
+        return free.addCallback(lambda _: super(ServingService, self)._close_access_log(result))
 
-    def _wait_for_threads(self, free: Deferred[Any]) -> None:
+    def _wait_for_threads(self, free: Deferred[None]) -> None:
         stuck = self._service.running_exchanges()
         if not stuck:
             free.callback(None)
@@ -360,7 +357,7 @@ class ServingService(CommandLineService):
         else:
             self._cut_short(stuck)
 
-    def _cut_short(self, stuck: Sequence[Any]) -> None:
+    def _cut_short(self, stuck: Sequence[tuple[threading.Thread, object]]) -> None:
         """End the process though threads run: nothing else would, and one that is stuck would keep it for ever."""
         if stuck:
             text = describe_threads(requests_of(stuck), only=True)
@@ -382,7 +379,7 @@ def describe_threading(settings: Settings) -> str:
     return threads if settings.workers == 1 else f"{settings.workers} workers of {threads}"
 
 
-def address(port: Any) -> str:
+def address(port: IListeningPort) -> str:
     """Return where a listening `port` can be reached: a URL, or ``unix:PATH``."""
     host = port.getHost()
     if isinstance(host, UNIXAddress):

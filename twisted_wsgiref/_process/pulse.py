@@ -13,12 +13,12 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from twisted_wsgiref._observe.stacks import describe_threads
+from twisted_wsgiref._twisted.reactor import Reactor, repeating
 
 from .lookout import Lookout
 
@@ -49,7 +49,7 @@ class Pulse:
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: Reactor,
         clock: Callable[[], float],
         stall: float,
         calls: Sequence[Callable[[], object]] = (),
@@ -64,8 +64,7 @@ class Pulse:
         self._interval = INTERVAL if calls else min(SPARING, stall)
         self._last = 0.0
         self._shown = False
-        self._loop = LoopingCall(self._beat)
-        self._loop.clock = reactor
+        self._loop = repeating(self._beat, reactor)
 
     def start(self) -> None:
         """Begin, if there is anything to do."""

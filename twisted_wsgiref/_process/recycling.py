@@ -7,16 +7,12 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 from collections.abc import Callable
 from itertools import count
 from typing import Final
 
 from twisted_wsgiref._observe.record import Facts
-
-try:
-    import resource
-except ImportError:  # Windows
-    resource = None  # type: ignore[assignment]
 
 # Processes that began together shall not end together: a limit is drawn from this part below to this part above.
 JITTER: Final = 0.1

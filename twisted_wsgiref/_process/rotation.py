@@ -11,16 +11,17 @@ import signal
 import stat
 from collections.abc import Callable
 from types import FrameType
-from typing import Any
 
 from twisted.logger import Logger
+from twisted.python.logfile import LogFile
 
 from twisted_wsgiref._twisted.private import descriptor_of_log, log_files_of
+from twisted_wsgiref._twisted.reactor import Reactor
 
 _log = Logger()
 
 
-def call_on_rotation(reopen: Callable[[], None], reactor: Any) -> None:
+def call_on_rotation(reopen: Callable[[], None], reactor: Reactor) -> None:
     """Make SIGUSR1 call `reopen`, whatever it did before, and open twistd's own log file anew.
 
     A handler of twistd's rotates its log file, which is wrong if logrotate has moved it: with ``create`` the fresh file
@@ -43,7 +44,7 @@ def call_on_rotation(reopen: Callable[[], None], reactor: Any) -> None:
     signal.signal(number, rotate)
 
 
-def renew(file: Any) -> None:
+def renew(file: LogFile) -> None:
     """Open `file` anew if somebody has moved or removed it since; else rotate it, as twistd does when it is asked to.
 
     If it can not be opened, what is open stays so, and the log says why.
@@ -68,7 +69,7 @@ def renew(file: Any) -> None:
         file.defaultMode, file.size = stat.S_IMODE(status.st_mode), status.st_size
 
 
-def _is_moved(file: Any) -> bool:
+def _is_moved(file: LogFile) -> bool:
     try:
         return not os.path.samestat(os.stat(file.path), os.fstat(descriptor_of_log(file)))
     except OSError:

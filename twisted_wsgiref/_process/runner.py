@@ -12,9 +12,10 @@ import logging
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from twisted_wsgiref._twisted.private import stand_in_for_run
+from twisted_wsgiref._twisted.reactor import Reactor
 
 from .loading import LoadError
 
@@ -45,7 +46,7 @@ def _part_logs() -> None:
 class Runner:
     """Stands in the place of ``reactor.run``. Make it before the application is imported, in the main thread."""
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: Reactor) -> None:
         self._reactor = reactor
         self._owner: threading.Thread | None = None
         self._lock = threading.Lock()

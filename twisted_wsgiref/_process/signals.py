@@ -14,12 +14,13 @@ import sys
 import time
 from collections.abc import Callable
 from types import FrameType
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from twisted.internet.error import ReactorNotRunning
 from twisted.logger import Logger
 
 from twisted_wsgiref._twisted.private import is_reactors_handler
+from twisted_wsgiref._twisted.reactor import Reactor
 
 _log = Logger()
 
@@ -38,7 +39,7 @@ class Ending:
     asks for it. Called in the main thread, which is the reactor's.
     """
 
-    def __init__(self, reactor: Any, *, register: Callable[[Callable[[], None]], object] = atexit.register) -> None:
+    def __init__(self, reactor: Reactor, *, register: Callable[[Callable[[], None]], object] = atexit.register) -> None:
         self.grace: float | None = None
         self._last_calls: list[Callable[[], object]] = []
         self._reactor = reactor

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import getopt
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final, TypeAlias
 
 from twisted_wsgiref.settings import knobs
 
@@ -36,17 +36,20 @@ def _written(value: object, unit: str) -> str:
     return f"{text} {unit}".rstrip()
 
 
+# An option as `twisted.python.usage` reads it: its name, its letter, a default if it has a value, and its help.
+Row: TypeAlias = list[str | None]
+
 # The letters that gunicorn's users type; more would have to be learnt.
 _SHORT: Final = {"workers": "w"}
 
 
-def table() -> tuple[list[list[Any]], list[list[Any]]]:
+def table() -> tuple[list[Row], list[Row]]:
     """Return optFlags and optParameters for what can be set: what is off by default is a flag, all else has a value.
 
     Where to listen is not among them: that has methods.
     """
-    flags: list[list[Any]] = []
-    parameters: list[list[Any]] = []
+    flags: list[Row] = []
+    parameters: list[Row] = []
     for name, usual in defaults().items():
         text = place(name).text
         if usual is False:

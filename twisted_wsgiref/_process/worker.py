@@ -13,9 +13,11 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
 
 from twisted.application.reactors import installReactor
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IListeningPort
 from twisted.logger import FileLogObserver, LogEvent, Logger, formatEventAsClassicLogText, globalLogBeginner
 from twisted.python.failure import Failure
 
@@ -23,17 +25,17 @@ from twisted_wsgiref._observe.access_log import AccessLog
 from twisted_wsgiref._observe.record import FactsObserver
 from twisted_wsgiref._threads import forks
 from twisted_wsgiref._twisted.private import inherit_sockets
+from twisted_wsgiref._twisted.reactor import Port, Reactor, the_reactor
 from twisted_wsgiref.service import WSGIService
-from twisted_wsgiref.settings import Settings
 
-from .adoption import AdoptingReactor
+from .adoption import adopting
 from .beginning import Beginning
 from .fairness import Table, Turn, pace
 from .lifeline import ORPHAN_GRACE, Lifeline
 from .link import LINE, TABLE, Line, Orders, beginning, connect, message, read_orders
 from .listeners import Bound
 from .loading import LoadError, load_application
-from .process import ServingService
+from .process import ServingService, ThisProcess
 from .pulse import disarm, end_within, show_on_dump
 from .recycling import Recycling
 from .runner import Runner
@@ -41,22 +43,15 @@ from .signals import Ending, heed_not
 from .supervisor import FAILED
 from .terminal import pass_over_breakpoints
 
+if TYPE_CHECKING:
+    from twisted_wsgiref.types import WSGIApplication
+
 _log = Logger()
+_T = TypeVar("_T")
 
 DEMO: Final = "twisted_wsgiref.simple_server:demo_app"
 # What is inherited moves to these numbers, out of the way of whoever counts from 3, as systemd's protocol does.
 _OUT_OF_THE_WAY: Final = 64
-
-
-class ProcessOptions(dict[str, Any]):
-    """The orders, as `ServingService` reads them."""
-
-    daemonises = False
-
-    @property
-    def command(self) -> str:
-        """What begins a line of ours on standard error."""
-        return f"worker {self['number']}"
 
 
 class WorkerService(ServingService):
@@ -65,14 +60,11 @@ class WorkerService(ServingService):
     def __init__(
         self,
         service: WSGIService,
-        told: ProcessOptions,
+        process: ThisProcess,
         access_log: AccessLog | None,
-        ending: Ending,
-        reactor: Any,
         *,
         recycling: Recycling,
         share: Share,
-        runner: Runner | None = None,
     ) -> None:
         self.line = Line(lambda text: None, self.orphaned)
         self._recycling = recycling
@@ -82,7 +74,7 @@ class WorkerService(ServingService):
         self._is_over = False  # all is answered
         self._is_hurried = False  # the service's own grace is longer than an orphan's
         service.call_when_unfit(self._unfit)
-        super().__init__(service, told, access_log, ending, reactor, beginning=Beginning(runner))
+        super().__init__(service, process, access_log)
 
     def _beats(self) -> Sequence[Callable[[], object]]:
         return (self._beat,)
@@ -104,7 +96,7 @@ class WorkerService(ServingService):
         self._share.hold_back()
         self.ask("every thread of it is stuck", word="unfit")
 
-    def _listening(self, ports: Sequence[Any]) -> None:
+    def _listening(self, ports: Sequence[IListeningPort]) -> None:
         disarm()
         self.line.say("ready")
 
@@ -128,7 +120,7 @@ class WorkerService(ServingService):
                 self._hurry(max(0.0, left))
         self._ending.stop()
 
-    def stopService(self) -> Any:
+    def stopService(self) -> Deferred[None]:
         """Drain."""
         self._share.give_up()
         stopped = super().stopService()
@@ -136,7 +128,7 @@ class WorkerService(ServingService):
             self._hurry(ORPHAN_GRACE)
         return stopped.addBoth(self._ends)
 
-    def _ends(self, result: Any) -> Any:
+    def _ends(self, result: _T) -> _T:
         self._is_over = True
         return result
 
@@ -152,7 +144,7 @@ class Share:
     def __init__(self, table: Table, slot: int) -> None:
         self._table = table
         self._slot = slot
-        self._ports: list[Any] = []
+        self._ports: list[Port] = []
         self._count: Callable[[], int] = lambda: 0
         self._turn = Turn(lambda: table.fewest(slot), self.update, time.monotonic)
 
@@ -160,7 +152,7 @@ class Share:
         """Learn who knows how many connections there are."""
         self._count = count
 
-    def adopted(self, reactor: Any, port: Any) -> None:
+    def adopted(self, reactor: Reactor, port: Port) -> None:
         """Have `port` accept in turn with the other workers."""
         self._ports.append(port)
         pace(port, self._turn, reactor.callLater)
@@ -208,61 +200,57 @@ def main() -> None:
             signal.signal(number, signal.SIG_DFL)
     else:
         pass_over_breakpoints()
-    values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in orders.settings.items()}
-    settings = Settings(**values)
+    settings = orders.settings
     if settings.start_timeout:
         # Before the parent ends it: this way the log shows where it hangs.
         left = max(0.1, orders.born + settings.start_timeout - time.monotonic())
         end_within(left, FAILED, f"worker {orders.number} did not begin to serve within {settings.start_timeout:g} s")
     if orders.reactor:
         installReactor(orders.reactor)
-    from twisted.internet import reactor
-
+    reactor = the_reactor()
     # Standard output belongs to the access log and to the application's own prints.
     globalLogBeginner.beginLoggingTo([_log_of(orders.number)], redirectStandardIO=False)
     ending, runner = Ending(reactor), Runner(reactor)
     lifeline = Lifeline(sock, orders.parent)
-    application, access_log = _load(orders, settings, sock, runner)
+    application, access_log = _load(orders, sock, runner)
     del inherited
-    service = _make_service(
-        application, orders, settings, access_log, (ending, reactor, runner), Share(table, orders.slot), bound
-    )
-    running: Any = reactor
-    running.addSystemEventTrigger("before", "shutdown", service.stopService)
+    process = ThisProcess(orders.app, settings, f"worker {orders.number}", reactor, ending, beginning=Beginning(runner))
+    service = _make_service(application, orders, process, access_log, Share(table, orders.slot), bound)
+    reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
     runner.call(lambda: connect(reactor, sock, service.line))
     lifeline.serves = True
     if runner.is_elsewhere:
         service.startService()
     else:
-        running.callWhenRunning(service.startService)
-    running.run()
+        reactor.callWhenRunning(service.startService)
+    reactor.run()
     sys.exit(service.status)
 
 
-def _load(orders: Orders, settings: Settings, sock: socket.socket, runner: Runner) -> tuple[Any, AccessLog | None]:
+def _load(orders: Orders, sock: socket.socket, runner: Runner) -> tuple[WSGIApplication, AccessLog | None]:
     """Return the application and the access log, or end the process after telling the parent why."""
+    target = orders.settings.access_log
     try:
         application = load_application(orders.app or DEMO)
         runner.settle()
-        access_log = None if settings.access_log in ("off", "") else AccessLog(settings.access_log)
+        access_log = None if target in ("off", "") else AccessLog(target)
     except LoadError as error:
         # Words that name nothing are wrong for every worker; code that fails may be mended.
         _end_with(sock, "failed" if error.traceback else "hopeless", str(error), error.traceback)
     except OSError as error:
-        _end_with(sock, "hopeless", f"--access-log is {settings.access_log!r}: {error.strerror or error}")
+        _end_with(sock, "hopeless", f"--access-log is {target!r}: {error.strerror or error}")
     return application, access_log
 
 
 def _make_service(
-    application: Any,
+    application: WSGIApplication,
     orders: Orders,
-    settings: Settings,
+    process: ThisProcess,
     access_log: AccessLog | None,
-    process: tuple[Ending, Any, Runner],
     share: Share,
     bound: Sequence[Bound],
 ) -> WorkerService:
-    ending, reactor, runner = process
+    settings, reactor = process.settings, process.reactor
     recycling = Recycling(settings.max_requests, settings.max_rss)
     observers: list[FactsObserver] = [recycling] if settings.max_requests else []
     if access_log is not None:
@@ -271,14 +259,13 @@ def _make_service(
         application,
         orders.endpoints,
         settings,
-        reactor=AdoptingReactor(reactor, bound, lambda port: share.adopted(reactor, port)),
+        reactor=adopting(reactor, bound, lambda port: share.adopted(reactor, port)),
         observers=observers,
         name=f"worker-{orders.number}",
         multiprocess=True,
     )
     share.count_by(lambda: wsgi.connections)
-    told = ProcessOptions(number=orders.number, app=orders.app, settings=settings)
-    return WorkerService(wsgi, told, access_log, ending, reactor, recycling=recycling, share=share, runner=runner)
+    return WorkerService(wsgi, process, access_log, recycling=recycling, share=share)
 
 
 def _log_of(number: int) -> FileLogObserver:

@@ -21,12 +21,30 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Protocol, cast
 
-from twisted.logger import Logger, globalLogBeginner, globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent, Logger, globalLogBeginner, globalLogPublisher
 
 # Not late: it is asked for when a process may not be allowed any more to read what it has not imported.
-from twisted.python.logfile import BaseLogFile
+from twisted.python.logfile import LogFile
+
+from .reactor import Port, Reactor
+
+if TYPE_CHECKING:
+    import socket
+
+    from twisted.internet import tcp
+    from twisted.internet.interfaces import IProtocolFactory, ITransport
+    from twisted.python.systemd import ListenFDs
+
+
+class _Insides(Port, Protocol):
+    """A port, with the private names that are used below."""
+
+    _logger: Logger
+    _shouldShutdown: bool
+    _preexistingSocket: socket.socket | None
+
 
 # ---- The log ---------------------------------------------------------------------------------------------------
 
@@ -37,22 +55,22 @@ def is_log_unheard() -> bool:
     To be checked: ``globalLogBeginner._temporaryObserver`` is that buffer, and None once logging has begun;
     ``globalLogPublisher._observers`` is the list of all observers. Without them the log is taken to be heard.
     """
-    buffer: Any = getattr(globalLogBeginner, "_temporaryObserver", None)
-    observers: Any = getattr(globalLogPublisher, "_observers", None)
+    buffer = getattr(globalLogBeginner, "_temporaryObserver", None)
+    observers = getattr(globalLogPublisher, "_observers", None)
     return buffer is not None and bool(observers == [buffer])
 
 
-def log_files_of(handler: Any) -> list[Any]:
+def log_files_of(handler: object) -> list[LogFile]:
     """Return the log files that `handler`, of SIGUSR1, would rotate if it is twistd's. Called in the main thread.
 
     To be checked: twistd's handler is a function in a module of Twisted, and knows its ``LogFile`` by closure.
     """
     if not inspect.isfunction(handler) or not handler.__module__.startswith("twisted."):
         return []
-    return [each for each in inspect.getclosurevars(handler).nonlocals.values() if isinstance(each, BaseLogFile)]
+    return [each for each in inspect.getclosurevars(handler).nonlocals.values() if isinstance(each, LogFile)]
 
 
-def descriptor_of_log(file: Any) -> int:
+def descriptor_of_log(file: LogFile) -> int:
     """Return the descriptor that `file`, a ``LogFile``, writes to.
 
     To be checked: ``BaseLogFile._file`` is a file of Python's.
@@ -63,7 +81,7 @@ def descriptor_of_log(file: Any) -> int:
 # ---- Listening ports -------------------------------------------------------------------------------------------
 
 
-def tell_of_accepting(port: Any, note: Callable[[Any], None]) -> None:
+def tell_of_accepting(port: object, note: Callable[[LogEvent], None]) -> None:
     """Give the log events that `port` makes while it accepts to `note`, and not to the log.
 
     To be checked: ``tcp.Port._logger`` gives its namespace and observer to what ``doRead`` logs; the event has
@@ -72,37 +90,37 @@ def tell_of_accepting(port: Any, note: Callable[[Any], None]) -> None:
     """
     logger = getattr(port, "_logger", None)
     if logger is not None:
-        observer: Any = note
-        port._logger = Logger(namespace=logger.namespace, observer=observer)
+        cast(_Insides, port)._logger = Logger(namespace=logger.namespace, observer=cast(ILogObserver, note))
 
 
-def keep_socket_open(port: Any) -> None:
+def keep_socket_open(port: Port) -> None:
     """Have `port` close its descriptor when it closes, and not shut the socket down, which others share.
 
     To be checked: ``tcp._SocketCloser._shouldShutdown`` is asked by ``_closeSocket``.
     """
-    port._shouldShutdown = False
+    cast(_Insides, port)._shouldShutdown = False
 
 
-def close_socket(port: Any, reason: Any) -> None:
+def close_socket(port: Port, reason: object) -> None:
     """Close the socket of `port`, a TCP or UNIX one, and touch no path of it.
 
     To be checked: ``tcp.Port.connectionLost`` is all that ``unix.Port.connectionLost`` does, but for path and lock.
     """
     from twisted.internet import tcp
 
-    tcp.Port.connectionLost(port, reason)
+    tcp.Port.connectionLost(cast(tcp.Port, port), reason)
 
 
-def call_before_close(port: Any, call: Callable[[], None]) -> None:
-    """Have `call` called in the moment before `port`, which will be told to stop, closes its socket; it may accept.
+def call_before_close(tcp_port: tcp.Port, call: Callable[[], None]) -> None:
+    """Have `call` called in the moment before `tcp_port`, which will be told to stop, closes its socket; it may accept.
 
     To be checked: ``stopListening`` calls ``connectionLost`` a turn of the reactor later, found on the object itself,
     and nothing but ``disconnecting`` is changed meanwhile.
     """
-    lose: Any = port.connectionLost
+    port = cast(Port, tcp_port)
+    lose = port.connectionLost
 
-    def call_and_lose(reason: Any) -> None:
+    def call_and_lose(reason: object) -> None:
         port.disconnecting = False
         call()
         port.disconnecting = True
@@ -111,14 +129,14 @@ def call_before_close(port: Any, call: Callable[[], None]) -> None:
     port.connectionLost = call_and_lose
 
 
-def accept_by(port: Any, may_accept: Callable[[], int]) -> None:
+def accept_by(port: Port, may_accept: Callable[[], int]) -> None:
     """Have `port` accept, whenever it could, as many connections as `may_accept` returns.
 
     To be checked: reactors look ``doRead`` up on the object each time, and it accepts ``numberAccepts`` at the most.
     """
     accept = port.doRead
 
-    def accept_some() -> Any:
+    def accept_some() -> object:
         number = may_accept()
         if not number:
             return None
@@ -129,7 +147,7 @@ def accept_by(port: Any, may_accept: Callable[[], int]) -> None:
     port.doRead = accept_some
 
 
-def adopt_unix_port(reactor: Any, descriptor: int, factory: Any) -> Any:
+def adopt_unix_port(reactor: Reactor, descriptor: int, factory: IProtocolFactory) -> Port:
     """Return a port that accepts on a copy of `descriptor`, a UNIX socket whose path is another process's.
 
     Neither is the path's mode set here, nor is it ever removed. To be checked: ``unix.Port._fromListeningDescriptor``
@@ -138,12 +156,12 @@ def adopt_unix_port(reactor: Any, descriptor: int, factory: Any) -> Any:
     # Late: there are no UNIX sockets on Windows.
     from twisted.internet import unix
 
-    make: Any = unix.Port._fromListeningDescriptor
-    port = make(reactor, descriptor, factory)
+    port = cast(_Insides, unix.Port._fromListeningDescriptor(reactor, descriptor, factory))
     # Closing means that this process accepts no more, not that nobody does. (Twisted sets it for TCP by itself.)
     keep_socket_open(port)
     port.connectionLost = lambda reason: close_socket(port, reason)
-    sock, port._preexistingSocket = port._preexistingSocket, None
+    sock = cast("socket.socket", port._preexistingSocket)
+    port._preexistingSocket = None
     factory.doStart()
     port.socket = sock
     port.connected = True
@@ -156,7 +174,7 @@ def adopt_unix_port(reactor: Any, descriptor: int, factory: Any) -> Any:
 # ---- Sockets that systemd hands over ---------------------------------------------------------------------------
 
 
-def inherited_sockets() -> Any:
+def inherited_sockets() -> ListenFDs | None:
     """Return the `ListenFDs` of ``systemd:`` endpoints, or None.
 
     Twisted reads them from the environment, once, and then removes them there; so it has to be asked. To be checked:
@@ -172,7 +190,7 @@ def inherit_sockets(descriptors: Sequence[int], names: Sequence[str]) -> None:
     from twisted.internet import endpoints
     from twisted.python.systemd import ListenFDs
 
-    parser: Any = getattr(endpoints, "_SystemdParser", None)
+    parser = getattr(endpoints, "_SystemdParser", None)
     if parser is not None and descriptors:
         parser._sddaemon = ListenFDs(descriptors, names)
 
@@ -180,7 +198,7 @@ def inherit_sockets(descriptors: Sequence[int], names: Sequence[str]) -> None:
 # ---- Connections -----------------------------------------------------------------------------------------------
 
 
-def stop_transport_reading(transport: Any) -> None:
+def stop_transport_reading(transport: tcp.Connection) -> None:
     """Have `transport`, a ``tcp.Connection``, read nothing by itself; called within ``connectionMade``.
 
     To be checked: ``stopReading`` ends the watch that ``startReading`` begins before ``connectionMade``, and nothing
@@ -189,7 +207,7 @@ def stop_transport_reading(transport: Any) -> None:
     transport.stopReading()
 
 
-def lose_connection(transport: Any, error: OSError) -> None:
+def lose_connection(transport: tcp.Connection, error: OSError) -> None:
     """Have `transport`, a ``tcp.Connection``, end as if it had met `error` itself while it read.
 
     To be checked: a failed read ends in ``connectionLost`` of the transport, which takes it from the reactor, closes
@@ -201,7 +219,7 @@ def lose_connection(transport: Any, error: OSError) -> None:
     transport.connectionLost(Failure(ConnectionLost(error)))
 
 
-def transport_below_tls(transport: Any) -> Any:
+def transport_below_tls(transport: object) -> ITransport | None:
     """Return the transport that carries the TLS of `transport`, below wrappers; None if there is none (any more).
 
     To be checked: ``TLSMemoryBIOProtocol.transport`` is that transport until it is lost, and closing it sends what TLS
@@ -228,12 +246,12 @@ def is_reactors_handler(handler: object, reactor: object) -> bool:
     return getattr(handler, "__self__", None) is reactor
 
 
-def stand_in_for_run(reactor: Any, run: Callable[..., None]) -> Callable[..., None]:
+def stand_in_for_run(reactor: Reactor, run: Callable[..., None]) -> Callable[..., None]:
     """Put `run` into the place of ``reactor.run``, and return what was there. Called before the reactor runs.
 
     To be checked: twistd, twist and crochet look ``run`` up on the reactor when they call it.
     """
-    really: Callable[..., None] = reactor.run
+    really = reactor.run
     reactor.run = run
     return really
 

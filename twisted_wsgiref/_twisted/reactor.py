@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from typing import ParamSpec, Protocol, cast
+from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeAlias, cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
@@ -24,7 +24,14 @@ from twisted.internet.interfaces import (
 )
 from twisted.internet.task import LoopingCall
 
+if TYPE_CHECKING:
+    # Twisted without pyOpenSSL has neither.
+    from twisted.internet.interfaces import IOpenSSLContextFactory, IOpenSSLServerConnectionCreator
+
 _P = ParamSpec("_P")
+
+#: How TLS is spoken on a port.
+ContextFactory: TypeAlias = "IOpenSSLContextFactory | IOpenSSLServerConnectionCreator"
 
 
 class Port(Protocol):
@@ -76,7 +83,12 @@ class Listening(Protocol):
         """Listen on a TCP port."""
 
     def listenSSL(
-        self, port: int, factory: IProtocolFactory, contextFactory: object, backlog: int = 50, interface: str = ""
+        self,
+        port: int,
+        factory: IProtocolFactory,
+        contextFactory: ContextFactory,
+        backlog: int = 50,
+        interface: str = "",
     ) -> Port:
         """Listen on a TCP port, and speak TLS."""
 
@@ -93,6 +105,8 @@ class Reactor(Listening, Protocol):
     """All that this package asks of a reactor. Twisted's interfaces say what each method does."""
 
     running: bool
+    #: Twisted's commands look it up when they call it, so it may be set before.
+    run: Callable[..., None]
 
     # ---- Calls and time: IReactorTime, IReactorCore, IReactorFromThreads -------------------------------------------
 
@@ -109,8 +123,6 @@ class Reactor(Listening, Protocol):
     def addSystemEventTrigger(
         self, phase: str, event: str, call: Callable[_P, object], /, *args: _P.args, **named: _P.kwargs
     ) -> object: ...
-
-    def run(self, installSignalHandlers: bool = True) -> None: ...
 
     def stop(self) -> None: ...
 
