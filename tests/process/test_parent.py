@@ -12,17 +12,18 @@ from twisted.python.failure import Failure
 
 from twisted_wsgiref._process import parent as parent_module
 from twisted_wsgiref._process.parent import LAST_WORDS, LONGEST_LINE, _Process
+from twisted_wsgiref._process.supervisor import End
 
 
 class Parent:
     """What a child's process tells its parent."""
 
     def __init__(self) -> None:
-        self._reactor = Clock()
-        self.ends: list[tuple[str, bool, bool]] = []
+        self.reactor = Clock()
+        self.ends: list[End] = []
 
-    def gone(self, child: Any, how: str, *, well: bool, by_itself: bool) -> None:
-        self.ends.append((how, well, by_itself))
+    def gone(self, child: Any, end: End) -> None:
+        self.ends.append(end)
 
 
 @pytest.fixture
@@ -38,8 +39,8 @@ def test_every_signal_is_an_end(number: int, how: str) -> None:
     parent: Any = Parent()
     child = _Process(parent, 1, 0)
     child.processExited(Failure(ProcessTerminated(signal=number)))
-    parent._reactor.advance(LAST_WORDS)
-    assert parent.ends == [(how, False, False)]
+    parent.reactor.advance(LAST_WORDS)
+    assert parent.ends == [End(how)]
 
 
 def test_last_words_without_an_end_of_line_are_logged(logged: list[str]) -> None:

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from twisted_wsgiref._process.supervisor import Patience, Supervisor
+from twisted_wsgiref._process.supervisor import End, Patience, Supervisor
 
 KILL, TERM = signal.SIGKILL, signal.SIGTERM
 
@@ -23,21 +23,27 @@ class House:
         self.started: list[int] = []
         self.signals: list[tuple[int, int]] = []
         self.said: list[str] = []
-        self.done: list[int] = []
+        self.statuses: list[int] = []
+        self.reloads: list[bool] = []
         self.announced = 0
         self.supervisor = Supervisor(
             target,
             self,
-            Patience(start=start, beat=beat, grace=grace),
+            Patience(start=start, beat=beat, grace=grace, until_reload=patient),
             clock=lambda: self.now,
-            say=self.said.append,
-            done=self.done.append,
-            ready=self.announce,
-            patient=patient,
         )
 
-    def announce(self) -> None:
+    def say(self, line: str) -> None:
+        self.said.append(line)
+
+    def done(self, status: int) -> None:
+        self.statuses.append(status)
+
+    def ready(self) -> None:
         self.announced += 1
+
+    def reloading(self, now: bool) -> None:
+        self.reloads.append(now)
 
     def start(self, number: int) -> None:
         self.started.append(number)
@@ -52,7 +58,7 @@ class House:
             self.supervisor.ready(number)
 
     def die(self, number: int, how: str = "SIGKILL") -> None:
-        self.supervisor.exited(number, how, well=how == "status 0", by_itself=how.startswith("status"))
+        self.supervisor.exited(number, End(how, well=how == "status 0", by_itself=how.startswith("status")))
 
     def wait(self, seconds: float, *, beating: bool = True) -> None:
         for _ in range(round(seconds / 0.25)):
@@ -129,7 +135,7 @@ def test_a_crash_loop_is_slowed_to_one_start_a_second_after_five(serves_first: b
     assert min(later - earlier for earlier, later in itertools.pairwise(slowed)) >= 1.0
     assert 5 + 15 <= len(when) <= 8 + 20
     assert house.heard("from now on one is started a second")
-    assert house.done == []
+    assert house.statuses == []
 
 
 def test_a_loop_that_is_over_is_forgiven() -> None:
@@ -152,7 +158,7 @@ def test_a_mistake_in_the_command_line_ends_it_all_with_status_1() -> None:
     assert house.signals == [(1, TERM), (2, TERM)]
     house.die(1, "status 1")
     house.die(2, "SIGTERM")
-    assert house.done == [1]
+    assert house.statuses == [1]
     assert house.said.count("there is no module demon") == 1
 
 
@@ -161,7 +167,7 @@ def test_the_same_mistake_later_is_only_told() -> None:
     house.die(1)
     house.supervisor.failed(2, "there is no module demon", hopeless=True)
     house.die(2, "status 1")
-    assert house.done == []
+    assert house.statuses == []
     assert house.started == [1, 2, 3]
 
 
@@ -171,10 +177,10 @@ def test_stopping_drains_all_and_is_done_when_the_last_is_gone() -> None:
     house.supervisor.stop()
     assert house.signals == [(1, TERM), (2, TERM)]
     house.die(1, "status 0")
-    assert house.done == []
+    assert house.statuses == []
     house.die(2, "status 0")
     house.supervisor.tick()
-    assert house.done == [0]
+    assert house.statuses == [0]
     assert house.started == [1, 2]
 
 
@@ -184,7 +190,7 @@ def test_stopping_before_anybody_serves_is_no_failure() -> None:
     house.supervisor.stop()
     house.die(1, "SIGTERM")
     house.die(2, "SIGTERM")
-    assert house.done == [0]
+    assert house.statuses == [0]
 
 
 def test_a_child_that_outlives_the_grace_is_killed_and_the_status_says_so() -> None:
@@ -198,7 +204,7 @@ def test_a_child_that_outlives_the_grace_is_killed_and_the_status_says_so() -> N
     house.wait(1)
     assert house.signals.count((1, KILL)) == 1
     house.die(1)
-    assert house.done == [3]
+    assert house.statuses == [3]
 
 
 def test_a_child_that_had_to_cut_a_thread_short_is_in_the_status() -> None:
@@ -206,7 +212,7 @@ def test_a_child_that_had_to_cut_a_thread_short_is_in_the_status() -> None:
     house.supervisor.stop()
     house.die(1, "status 3")
     house.die(2, "status 0")
-    assert house.done == [3]
+    assert house.statuses == [3]
 
 
 def test_a_reload_drains_the_old_only_when_all_new_serve() -> None:
@@ -416,7 +422,7 @@ def test_an_interpreter_that_can_not_begin_ends_it_with_status_1() -> None:
     house.supervisor.start()
     house.die(1, "status 1")
     house.die(2, "status 1")
-    assert house.done == [1]
+    assert house.statuses == [1]
     assert house.started == [1, 2]
     assert house.heard("worker 1 could not begin (status 1): can this user run ")
 
@@ -426,7 +432,7 @@ def test_one_that_is_killed_before_it_begins_is_tried_again() -> None:
     house.begins = False
     house.supervisor.start()
     house.die(1, "SIGKILL")
-    assert (house.done, house.started) == ([], [1, 2])
+    assert (house.statuses, house.started) == ([], [1, 2])
 
 
 def test_once_an_interpreter_has_begun_another_is_tried_again() -> None:
@@ -436,7 +442,7 @@ def test_once_an_interpreter_has_begun_another_is_tried_again() -> None:
     house.supervisor.begun(1)
     house.die(1, "status 7")
     house.die(2, "status 1")
-    assert (house.done, house.started) == ([], [1, 2, 3])
+    assert (house.statuses, house.started) == ([], [1, 2, 3])
 
 
 def broken(house: House, number: int) -> None:
@@ -459,7 +465,7 @@ def test_code_that_fails_while_it_is_written_waits_for_the_next_change() -> None
     assert house.started == [1, 2]
     house.supervisor.reload()
     house.serving(3)
-    assert (house.announced, house.done) == (1, [])
+    assert (house.announced, house.statuses) == (1, [])
     house.die(3)
     assert house.started == [1, 2, 3, 4]  # that one had served: it is a crash, and no code that fails
 

@@ -335,7 +335,7 @@ def _make_parent(options: Options, process: ThisProcess) -> CommandLineService:
         access_log = _open_access_log(options, settings.access_log)
         if access_log is not None:
             access_log.close()  # Each worker opens its own; this one was to find a mistake before it is a daemon.
-    patience = Patience(start=settings.start_timeout, beat=settings.watchdog, grace=settings.grace)
+    patience = Patience(settings.start_timeout, settings.watchdog, settings.grace, until_reload=found.reload)
     modes = _modes_of_terminal(options, found)
     if modes is not None:
         # Somebody may sit at a prompt for as long as it takes, also in the reactor's thread, and at import.
@@ -361,7 +361,6 @@ def _make_parent(options: Options, process: ThisProcess) -> CommandLineService:
         workers=settings.workers,
         patience=patience,
         relay=options.relayed,
-        patient=bool(found.reload),
         terminal=modes,
     )
     if found.reload:

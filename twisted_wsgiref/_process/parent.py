@@ -18,16 +18,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ProcessExitedAlready
+from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import ProcessProtocol
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twisted_wsgiref._twisted.private import is_reaped
+from twisted_wsgiref._twisted.reactor import ChildProcess, Reactor, repeating
 from twisted_wsgiref._twisted.typed import Service
 
 from .fairness import MOST_WORKERS, Table, nameless_page
@@ -35,7 +36,7 @@ from .link import FIRST_SOCKET, LINE, TABLE, Line, Orders, beginning, connect
 from .listeners import Bound, Listeners
 from .orphans import reap_strangers
 from .pulse import DUMP
-from .supervisor import Patience, Supervisor
+from .supervisor import End, Patience, Supervisor
 from .terminal import Modes
 
 _log = Logger()
@@ -83,43 +84,31 @@ class ParentService(Service):
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: Reactor,
         listeners: Listeners,
         orders: Orders,
         *,
         workers: int,
         patience: Patience,
         relay: frozenset[int],
-        patient: bool = False,
         terminal: Modes | None = None,
     ) -> None:
-        self.whenListening: Deferred[list[Any]] = Deferred()
-        self._reactor = reactor
+        self.whenListening: Deferred[list[IListeningPort]] = Deferred()
+        self.reactor = reactor
         self._listeners = listeners
         self._orders = orders
         self._relay = relay
         self._terminal = terminal
         self._bound = False
         self._children: dict[int, _Process] = {}
-        self._ports: list[Any] | None = None
+        self._ports: list[IListeningPort] | None = None
         self._stopped: Deferred[None] | None = None
         self._running = False
         self._over = False
         self._table_descriptor = nameless_page()
         self._table = Table(self._table_descriptor)
-        self._tick = LoopingCall(self._look)
-        self._tick.clock = reactor
-        self.supervisor = Supervisor(
-            workers,
-            self,
-            patience,
-            clock=time.monotonic,
-            say=_say,
-            done=self._done,
-            ready=lambda: self.whenListening.callback(self._ports or []),
-            reloading=self._reloading,
-            patient=patient,
-        )
+        self._tick = repeating(self._look, reactor)
+        self.supervisor = Supervisor(workers, self, patience, clock=time.monotonic)
 
     # ---- IService ----------------------------------------------------------------------------------------------
 
@@ -131,7 +120,7 @@ class ParentService(Service):
         """Start the workers once the reactor runs."""
         super().startService()
         self._listen()
-        self._reactor.callWhenRunning(self._begin)
+        self.reactor.callWhenRunning(self._begin)
 
     def stopService(self) -> Deferred[None]:
         """Have every worker drain; fires when the last is gone."""
@@ -149,7 +138,7 @@ class ParentService(Service):
             return
         self._ports = []
 
-        def listens(ports: list[Any]) -> None:
+        def listens(ports: list[IListeningPort]) -> None:
             self._ports = ports
             self.host.bound()
             self._bound = True
@@ -163,7 +152,7 @@ class ParentService(Service):
 
     def _begin(self) -> None:
         # An endpoint that fails later ends the process by `whenListening`. One that binds later is waited for.
-        if self._bound and self._reactor.running and not (self._running or self._over) and self._stopped is None:
+        if self._bound and self.reactor.running and not (self._running or self._over) and self._stopped is None:
             self._running = True
             self._take_signals()
             self._tick.start(TICK, now=False).addErrback(lambda failure: _log.failure("in the supervisor", failure))
@@ -174,7 +163,8 @@ class ParentService(Service):
         if os.getpid() == 1:
             reap_strangers(is_reaped)  # Twisted waits for those that it started itself
 
-    def _done(self, status: int) -> None:
+    def done(self, status: int) -> None:
+        """Take the end: no worker is left."""
         self._over = True
         if status:
             self.host.ended(status)
@@ -183,7 +173,12 @@ class ParentService(Service):
         else:
             self.host.leave()
 
-    def _reloading(self, now: bool) -> None:
+    def ready(self) -> None:
+        """Take that all workers serve, for the first time."""
+        self.whenListening.callback(self._ports or [])
+
+    def reloading(self, now: bool) -> None:
+        """Pass on that a reload begins, or is over."""
         self.host.reloading(now)
 
     def _finish(self) -> None:
@@ -213,13 +208,13 @@ class ParentService(Service):
 
     def _on_signal(self, name: str, call: Callable[[], None]) -> None:
         def take(number: int, frame: FrameType | None) -> None:
-            self._reactor.callFromThread(call)
+            self.reactor.callFromThread(call)
 
         signal.signal(getattr(signal, name), take)
 
     def reopen_logs(self) -> None:
         """Have every worker open its access log anew. Called by a signal's handler."""
-        self._reactor.callFromThread(self._pass_on, signal.SIGUSR1)
+        self.reactor.callFromThread(self._pass_on, signal.SIGUSR1)
 
     def _pass_on(self, number: int) -> None:
         for child in self.supervisor.children.values():
@@ -238,9 +233,8 @@ class ParentService(Service):
         try:
             self._spawn(child)
         except Exception as error:
-            how = f"it could not be started: {error}"
             passing = getattr(error, "errno", None) in _PASSING
-            self._reactor.callLater(0, self.gone, child, how, well=False, by_itself=not passing)
+            self.reactor.callLater(0, self.gone, child, End(f"it could not be started: {error}", by_itself=not passing))
 
     def _spawn(self, child: _Process) -> None:
         if not os.access(sys.executable, os.X_OK):
@@ -251,25 +245,29 @@ class ParentService(Service):
         ours, theirs = socket.socketpair()
         with ours, theirs, open(os.devnull, "rb") as nothing:
             stdin = nothing.fileno() if self._terminal is None else 0
-            inherited: dict[int, Any] = {0: stdin, 1: 1, 2: 2}
+            inherited: dict[int, int | str] = {0: stdin, 1: 1, 2: 2}
             inherited |= dict.fromkeys(self._relay, "r")
             inherited |= {LINE: theirs.fileno(), TABLE: self._table_descriptor}
             inherited |= {FIRST_SOCKET + index: each.descriptor for index, each in enumerate(bound)}
             path, environ = _environment()
-            child.process = self._reactor.spawnProcess(
+            child.process = self.reactor.spawnProcess(
                 child, sys.executable, _command(orders.app), environ, childFDs=inherited
             )
-            connect(self._reactor, ours.dup(), child.line)
-        _say(f"worker {child.number} starts: pid {child.process.pid}")
+            connect(self.reactor, ours.dup(), child.line)
+        self.say(f"worker {child.number} starts: pid {child.process.pid}")
         child.line.order(replace(orders, path=path, born=time.monotonic(), parent=os.getpid()))
 
     def signal(self, number: int, signum: int) -> None:
         """Send a signal to the child `number`, if it is still there; who is killed shows where it hangs first."""
         if signum == signal.SIGKILL and DUMP is not None:
             self._send(number, DUMP)
-            self._reactor.callLater(TO_DUMP, self._send, number, signum)
+            self.reactor.callLater(TO_DUMP, self._send, number, signum)
         else:
             self._send(number, signum)
+
+    def say(self, line: str) -> None:
+        """Log `line`."""
+        _log.info("{line}", line=line)
 
     def kill_all(self) -> None:
         """End every child at once. Called by a signal's handler, before this process ends in the same way."""
@@ -301,14 +299,14 @@ class ParentService(Service):
         elif word in {"failed", "hopeless"}:
             supervisor.failed(child.number, rest, hopeless=word == "hopeless")
 
-    def gone(self, child: _Process, how: str, *, well: bool, by_itself: bool) -> None:
+    def gone(self, child: _Process, end: End) -> None:
         """Forget a child that has ended."""
         if self._terminal is not None:
             self._terminal.restore()
         if self._children.pop(child.number, None) is not None:
             self._table.clear(child.slot)
             child.line.hang_up()
-            self.supervisor.exited(child.number, how, well=well, by_itself=by_itself)
+            self.supervisor.exited(child.number, end)
 
 
 class _Process(ProcessProtocol):
@@ -317,10 +315,10 @@ class _Process(ProcessProtocol):
     def __init__(self, parent: ParentService, number: int, slot: int) -> None:
         self.number = number
         self.slot = slot
-        self.process: Any = None
+        self.process: ChildProcess | None = None
         self.line = Line(lambda line: parent.heard(self, line), self._line_ended)
         self._parent = parent
-        self._end: dict[str, Any] | None = None
+        self._end: End | None = None
         self._line_open = True
         self._texts = {1: b"", 2: b""}
 
@@ -345,13 +343,12 @@ class _Process(ProcessProtocol):
 
     def processExited(self, reason: Failure) -> None:
         """Note how the child ended; it counts when its last words have been read."""
-        value: Any = reason.value
-        number = getattr(value, "signal", None)
-        status = getattr(value, "exitCode", None)
+        number = getattr(reason.value, "signal", None)
+        status = getattr(reason.value, "exitCode", None)
         how = _name_of_signal(number) if number else f"status {status or 0}"
-        self._end = {"how": how, "well": not number and not status, "by_itself": not number}
+        self._end = End(how, well=not number and not status, by_itself=not number)
         if self._line_open:
-            self._parent._reactor.callLater(LAST_WORDS, self._is_gone)
+            self._parent.reactor.callLater(LAST_WORDS, self._is_gone)
         else:
             self._is_gone()
 
@@ -362,7 +359,7 @@ class _Process(ProcessProtocol):
 
     def _is_gone(self) -> None:
         if self._end is not None:
-            self._parent.gone(self, **self._end)
+            self._parent.gone(self, self._end)
 
 
 def _name_of_signal(number: int) -> str:
@@ -386,7 +383,3 @@ def _environment() -> tuple[str | None, dict[str, str]]:
     if root not in site.getsitepackages() and root != site.getusersitepackages():
         environ["PYTHONPATH"] = os.pathsep.join([root, path] if path else [root])
     return path, environ
-
-
-def _say(line: str) -> None:
-    _log.info("{line}", line=line)

@@ -55,61 +55,70 @@ class Child:
     killed: bool = False
 
 
-class Processes(Protocol):
-    """What starts and signals the children that a `Supervisor` thinks of by number."""
+@dataclass(frozen=True)
+class End:
+    """How a child ended: `how` as ``SIGKILL`` or ``status 1``, and whether `well`, with status 0.
+
+    `by_itself`: neither a signal ended it nor a lack of memory or processes, which may be over the next time.
+    """
+
+    how: str
+    well: bool = False
+    by_itself: bool = False
+
+
+class Parent(Protocol):
+    """The process that does what a `Supervisor` decides, and tells the world how it goes."""
 
     def start(self, number: int) -> None:
-        """Start the child `number`; its end is told by `Supervisor.exited`, also where it could not begin."""
+        """Start the child `number`. `Supervisor.exited` is told of its end, also if it could not begin."""
 
     def signal(self, number: int, signum: int) -> None:
         """Send a signal to the child `number`, if it is still there."""
 
+    def say(self, line: str) -> None:
+        """Tell the operator."""
+
+    def ready(self) -> None:
+        """Learn that all children serve, for the first time."""
+
+    def reloading(self, now: bool) -> None:
+        """Learn that a reload begins, or is over, well or not."""
+
+    def done(self, status: int) -> None:
+        """Learn that the last child is gone, and with which status to end."""
+
 
 @dataclass(frozen=True)
 class Patience:
-    """For how long what is waited for, in seconds; 0: for ever, except the grace."""
+    """How long each wait may take, in seconds; 0: for ever, except the grace.
+
+    With `until_reload` a child that does not come to serve is not tried again before the next reload: somebody is at
+    work on the code, and knows already that it fails.
+    """
 
     start: float
     beat: float
     grace: float
+    until_reload: bool = False
 
 
 class Supervisor:
-    """Keeps `target` children serving. `say` is told what an operator wants to know, `done` the status at the end.
+    """Keeps `target` children of `parent` serving. `clock` gives seconds that never go back."""
 
-    `ready` is called once all serve for the first time, `reloading` when a reload begins and when it is over. If it is
-    `patient`, a child that does not come to serve is not tried again before the next `reload`: somebody is at work on
-    the code, and that it fails has been said.
-    """
-
-    def __init__(
-        self,
-        target: int,
-        processes: Processes,
-        patience: Patience,
-        *,
-        clock: Callable[[], float],
-        say: Callable[[str], None],
-        done: Callable[[int], None],
-        ready: Callable[[], None] = lambda: None,
-        reloading: Callable[[bool], None] = lambda now: None,
-        patient: bool = False,
-    ) -> None:
+    def __init__(self, target: int, parent: Parent, patience: Patience, *, clock: Callable[[], float]) -> None:
         self.target = target
         self.children: dict[int, Child] = {}
         self.stopping = False
         self.status = 0
-        self._processes = processes
+        self._parent = parent
         self._patience = patience
         self._clock = clock
-        self._say = say
-        self._done = done
-        self._ready: Callable[[], None] | None = ready
-        self._reloading = reloading
+        self._say = parent.say
+        self._was_ready = False  # all children have served at once
         self._numbers = 0
         self._generation = self._newest = 1
         self._before: int | None = None  # the generation that serves while a new one is started
-        self._patient = patient
         self._held = False  # nothing is started before the next reload
         self._ever_served = self._ever_begun = False
         self._deaths = 0
@@ -143,7 +152,7 @@ class Supervisor:
                 self._drain(child)
             self._settle()
             return
-        self._reloading(True)
+        self._parent.reloading(True)
         self._say(f"reloading: starting {_count(self.target)} with the new code")
         if self._before is None:
             self._before = self._generation
@@ -228,30 +237,28 @@ class Supervisor:
             if hopeless and not self._ever_served and self._before is None:
                 self.fail(line)
 
-    def exited(self, number: int, how: str, *, well: bool, by_itself: bool = False) -> None:
-        """Note that the child `number` is gone: `how`, as ``SIGKILL`` or ``status 1``; `well` for status 0.
-
-        `by_itself`: neither a signal nor a lack of memory or processes ended it, which may be over the next time.
-        """
+    def exited(self, number: int, end: End) -> None:
+        """Note that the child `number` is gone."""
         child = self.children.pop(number, None)
         if child is None:
             return
-        patience = self._patience.start
-        if patience and child.state is State.STARTING and self._clock() - child.born >= patience and not child.killed:
+        patience = self._patience
+        waited = self._clock() - child.born
+        if child.state is State.STARTING and 0 < patience.start <= waited and not child.killed:
             # It has ended itself in time, with its stacks on standard error: they say where it hung.
-            child.problem = f"it did not begin to serve within {patience:g} s"
-        reason = f"{how}: {child.problem}" if child.problem else how
+            child.problem = f"it did not begin to serve within {patience.start:g} s"
+        reason = f"{end.how}: {child.problem}" if child.problem else end.how
         if child.state is State.DRAINING:
-            if not well and child.served:
+            if not end.well and child.served:
                 self.status = self.status or (CUT_SHORT if self.stopping else 0)
                 self._say(f"worker {number} did not end well ({reason})")
         elif self._before is not None and child.generation == self._generation and not child.served:
             self._say(f"worker {number} with the new code did not start ({reason})")
             self._abort_reload()
-        elif by_itself and not (child.begun or self._ever_begun):
+        elif end.by_itself and not (child.begun or self._ever_begun):
             hint = f"can this user run {sys.executable}, and read the packages that it needs?"
             self.fail(f"worker {number} could not begin ({reason}): {hint}")
-        elif self._patient and not child.served:
+        elif patience.until_reload and not child.served:
             self._held = True
             self._say(f"worker {number} did not start ({reason}): waiting for a file to change")
         else:
@@ -290,7 +297,7 @@ class Supervisor:
         child.killed = True
         child.problem = why
         self._say(f"worker {child.number} is killed: {why}")
-        self._processes.signal(child.number, signal.SIGKILL)
+        self._parent.signal(child.number, signal.SIGKILL)
 
     # ---- Decisions ---------------------------------------------------------------------------------------------
 
@@ -299,7 +306,7 @@ class Supervisor:
         if self.stopping:
             if not self.children and not self._ended:
                 self._ended = True
-                self._done(self.status)
+                self._parent.done(self.status)
             return
         staying = self._staying()
         for child in staying[self.target :]:
@@ -324,14 +331,14 @@ class Supervisor:
             for child in serving:
                 if child.generation != self._generation:
                     self._drain(child)
-            if self._ready is not None:
-                ready, self._ready = self._ready, None
-                ready()
+            if not self._was_ready:
+                self._was_ready = True
+                self._parent.ready()
             if self._before is not None:
                 self._before = None
                 self._drain_strangers()
                 self._say(f"reloaded: {_count(self.target)} with the new code")
-                self._reloading(False)
+                self._parent.reloading(False)
         leaving = [each for each in serving if each.leaving and each.generation == self._generation]
         for child in leaving[: max(0, new + len(leaving) - self.target)]:
             self._drain(child)
@@ -348,20 +355,20 @@ class Supervisor:
             return
         self._generation, self._before = self._before, None
         self._say("the reload is given up: the workers with the old code go on")
-        self._reloading(False)
+        self._parent.reloading(False)
         self._drain_strangers()
 
     def _drain(self, child: Child) -> None:
         if child.state is not State.DRAINING:
             child.state = State.DRAINING
             child.deadline = self._clock() + self._patience.grace + MARGIN
-            self._processes.signal(child.number, signal.SIGTERM)
+            self._parent.signal(child.number, signal.SIGTERM)
 
     def _start(self) -> None:
         self._numbers += 1
         now = self._last_start = self._clock()
         self.children[self._numbers] = Child(self._numbers, self._generation, now, now)
-        self._processes.start(self._numbers)
+        self._parent.start(self._numbers)
 
     # ---- Crash loops -------------------------------------------------------------------------------------------
 
