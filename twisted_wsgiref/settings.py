@@ -7,12 +7,11 @@ values.
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from importlib.util import find_spec
-from typing import Any, Final
+from typing import Final, TypeVar
 
 from ._process.knobs import (
     KIB,
@@ -20,6 +19,7 @@ from ._process.knobs import (
     LONGEST,
     MIB,
     Knob,
+    Value,
     one_of,
     parse_number,
     parse_seconds,
@@ -44,9 +44,12 @@ class SettingError(ValueError):
     __module__ = "twisted_wsgiref"
 
 
+_T = TypeVar("_T", bound=Value)
+
+
 def _knob(
-    default: Any, text: str, parse: Callable[[str], Any], unit: str = "", *, least: float = 0, most: float | None = None
-) -> Any:
+    default: _T, text: str, parse: Callable[[str], _T], unit: str = "", *, least: float = 0, most: float | None = None
+) -> _T:
     """Return a field of `Settings`; the type of its `default` is the type of its values."""
     if most is None:
         most = LONGEST if isinstance(default, float) else LARGEST
@@ -252,7 +255,7 @@ def from_words(words: dict[str, str]) -> Settings:
     Raises `SettingError`, naming the setting, for an unknown name or a value that can not be read.
     """
     known = knobs()
-    values: dict[str, Any] = {}
+    values: dict[str, Value] = {}
     for name, word in words.items():
         if name not in known:
             raise SettingError(f"there is no setting {name}")
@@ -260,4 +263,5 @@ def from_words(words: dict[str, str]) -> Settings:
             values[name] = known[name].parse(word)
         except ValueError as error:
             raise SettingError(f"{name} is {shown(word)}: {error}") from None
-    return dataclasses.replace(Settings(), **values)
+    make: Callable[..., Settings] = Settings
+    return make(**values)

@@ -13,12 +13,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from twisted_wsgiref.settings import SettingError, Settings, from_words, knobs
 
 from .hints import hint
-from .knobs import KIB, Knob, parse_truth, parse_words
+from .knobs import KIB, Knob, Value, parse_truth, parse_words
 
 PREFIX: Final = "TWISTED_WSGIREF_"
 # Names the file, so it can not stand in it.
@@ -51,6 +51,7 @@ class Given(NamedTuple):
 
 
 Layer = Mapping[str, Given]
+_T = TypeVar("_T", bound=Value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ class Configuration:
     def text(self) -> str:
         """Return what ``--check-config`` prints: a setting a line, as TOML, its source as the comment."""
         lines = []
-        values: dict[str, Any] = {"app": self.app, "listen": self.endpoints, "user": self.user, "group": self.group}
+        values: dict[str, object] = {"app": self.app, "listen": self.endpoints, "user": self.user, "group": self.group}
         values |= {"reload": self.reload, "reload_include": self.reload_include}
         values |= {name: getattr(self.settings, name) for name in knobs()}
         for name, value in values.items():
@@ -80,9 +81,10 @@ class Configuration:
         return "\n".join(lines)
 
 
-def defaults() -> dict[str, Any]:
+def defaults() -> dict[str, Value]:
     """Return what can be set, and the default of each; its type says what may be given."""
-    extras: dict[str, Any] = dict.fromkeys(EXTRAS, "") | {"listen": (), "reload": False, "reload_include": ()}
+    extras: dict[str, Value] = dict.fromkeys(EXTRAS, "")
+    extras |= {"listen": (), "reload": False, "reload_include": ()}
     return extras | {name: getattr(Settings(), name) for name in knobs()}
 
 
@@ -111,19 +113,18 @@ def configure(
             chosen.pop("listen", None)
             chosen.pop("port", None)
         chosen.update(layer)
-    extras = {name: _read(name, given) for name, given in chosen.items() if name in EXTRAS}
     sources = dict.fromkeys((*EXTRAS, *knobs()), DEFAULT) | {name: given.source for name, given in chosen.items()}
-    endpoints = [*extras.get("listen", ()), *extras.get("port", ())]
+    endpoints = [*_listened(chosen.get("listen")), *_ports(chosen.get("port"))]
     where = dict.fromkeys(chosen[each].source for each in ("listen", "port") if each in chosen)
     sources["listen"] = " and ".join(where) or DEFAULT
     return Configuration(
         settings=_settings({name: given for name, given in chosen.items() if name not in EXTRAS}),
-        app=extras.get("app") or None,
+        app=_extra(chosen, "app", "") or None,
         endpoints=endpoints or [endpoint],
-        user=extras.get("user", ""),
-        group=extras.get("group", ""),
-        reload=extras.get("reload", False),
-        reload_include=extras.get("reload_include", ()),
+        user=_extra(chosen, "user", ""),
+        group=_extra(chosen, "group", ""),
+        reload=_extra(chosen, "reload", False),
+        reload_include=_extra(chosen, "reload_include", ()),
         sources=sources,
     )
 
@@ -142,14 +143,24 @@ def _relabelled(text: str, chosen: Layer) -> str:
     return text if found is None or given is None else given.named + text[found.end() :]
 
 
-def _read(name: str, given: Given) -> Any:
-    if name == "listen":
-        return tuple(each for each in (given.word.split("\n") if "\n" in given.word else given.word.split()) if each)
-    if name == "port":
-        return tuple(endpoint_of(word, given.named) for word in given.word.split())
+def _listened(given: Given | None) -> list[str]:
+    if given is None:
+        return []
+    return [each for each in given.word.split("\n" if "\n" in given.word else None) if each]
+
+
+def _ports(given: Given | None) -> list[str]:
+    return [] if given is None else [endpoint_of(word, given.named) for word in given.word.split()]
+
+
+def _extra(chosen: Layer, name: str, usual: _T) -> _T:
+    """Return the value of the setting `name`, one of `EXTRAS`; `usual`, its default, if nobody has given it."""
+    given = chosen.get(name)
+    if given is None:
+        return usual
     knob = EXTRAS[name]
     try:
-        return knob.judged(knob.parse(given.word), defaults()[name])
+        return knob.judged(knob.parse(given.word), usual)
     except ValueError as error:
         raise SettingError(f"{given.named} is {given.word!r}: {error}") from None
 
@@ -214,14 +225,13 @@ def from_file(path: str, content: bytes) -> dict[str, Given]:
 
     Raises `SettingError` for what is no TOML, names no setting, or has a value of the wrong type.
     """
-    table = _parsed(path, content)
-    prefix = ""
+    table, prefix = _parsed(path, content), ""
     if PurePath(path).name == "pyproject.toml":
         tool = table.get("tool")
-        table = tool.get("twisted_wsgiref") if isinstance(tool, dict) else None
-        prefix = "tool.twisted_wsgiref."
-        if not isinstance(table, dict):
+        ours = tool.get("twisted_wsgiref") if isinstance(tool, dict) else None
+        if not isinstance(ours, dict):
             raise SettingError(f"{path} has no table [tool.twisted_wsgiref]")
+        table, prefix = ours, "tool.twisted_wsgiref."
     layer: dict[str, Given] = {}
     for key, value in table.items():
         name, named = key.replace("-", "_"), f"{path}: {prefix}{key}"
@@ -233,7 +243,7 @@ def from_file(path: str, content: bytes) -> dict[str, Given]:
     return layer
 
 
-def _parsed(path: str, content: bytes) -> Any:
+def _parsed(path: str, content: bytes) -> dict[str, object]:
     # Late: most processes have no file.
     if sys.version_info >= (3, 11):
         import tomllib

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from twisted_wsgiref.settings import SettingError
+
+if TYPE_CHECKING:
+    import pwd
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ def identity_of(user: str, group: str, *, root: bool) -> Identity | None:
     return found
 
 
-def _user(name: str) -> Any:
+def _user(name: str) -> pwd.struct_passwd | None:
     # Late, as below: Windows has neither, and this module is imported there.
     import pwd
 

@@ -9,12 +9,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeAlias, TypeVar, cast
 
 KIB = 1024
 MIB = 1024 * KIB
 # Of file sizes, which the system counts in 64 bits.
 LARGEST = 2**63 - 1
+# The types that a setting can have; that of its default is its own.
+Value: TypeAlias = bool | int | float | str | tuple[str, ...]
+_T = TypeVar("_T", bound=Value)
+
 # A month of 31 days. Calls of the system that wait take little more: epoll 24.8 days at a time, locks on Windows 49.7.
 LONGEST = 31 * 86400.0
 
@@ -27,31 +31,34 @@ class Knob:
     """
 
     text: str
-    parse: Callable[[str], Any]
+    parse: Callable[[str], Value]
     unit: str = ""
     least: float = 0
     most: float = LARGEST
 
-    def judged(self, value: Any, default: Any) -> Any:
+    def judged(self, value: object, default: _T) -> _T:
         """Return `value` as it is kept, of the type of `default`. Raises `ValueError` that says what it has to be."""
+        return cast(_T, self._judged(value, default))
+
+    def _judged(self, value: object, default: Value) -> object:
         if isinstance(default, bool):
             if not isinstance(value, bool):
                 raise ValueError("it has to be True or False")
         elif isinstance(default, int):
-            self._check_number(value, int, "it has to be a whole number")
+            self._check_number(value, "it has to be a whole number", whole=True)
         elif isinstance(default, float):
-            self._check_number(value, (int, float), "it has to be a number of seconds")
+            self._check_number(value, "it has to be a number of seconds", whole=False)
         elif isinstance(default, tuple):
             return _words_of(value)
         else:
             return self.parse(_checked_text(value))
         return value
 
-    def _check_number(self, value: Any, types: type | tuple[type, ...], wrong: str) -> None:
-        is_number = isinstance(value, types) and not isinstance(value, bool)  # which is an int to Python alone
-        number: Any = value
-        if not is_number or number != number:  # noqa: PLR0124 (NaN is not itself)
+    def _check_number(self, value: object, wrong: str, *, whole: bool) -> None:
+        is_number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+        if not is_number or value != value:  # noqa: PLR0124 (NaN is not itself)
             raise ValueError(wrong)
+        number = cast(float, value)
         if number < self.least:
             remark = ", 0 does not mean no limit here" if number == 0 and isinstance(self.least, float) else ""
             raise ValueError(f"it has to be at least {self.least:g}{remark}")
@@ -63,7 +70,7 @@ def _plain(number: float) -> str:
     return f"{number:.16g}" if isinstance(number, float) else str(number)
 
 
-def _words_of(value: Any) -> tuple[str, ...]:
+def _words_of(value: object) -> tuple[str, ...]:
     # A lone text would fall into its letters.
     if isinstance(value, str):
         value = parse_words(value)
@@ -74,7 +81,7 @@ def _words_of(value: Any) -> tuple[str, ...]:
     return value
 
 
-def _checked_text(value: Any) -> str:
+def _checked_text(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError("it has to be a str")
     try:

@@ -15,12 +15,15 @@ import inspect
 import os
 import pkgutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from traceback import walk_tb
 from types import ModuleType, TracebackType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 
 from twisted_wsgiref._wsgiref.tracebacks import exception_line, traceback_text
+
+if TYPE_CHECKING:
+    from twisted_wsgiref.types import WSGIApplication
 
 # The names tried when only a module is given: mod_wsgi's and uWSGI's, then what Flask's manual calls its object.
 DEFAULT_NAMES = ("application", "app")
@@ -41,16 +44,20 @@ class LoadError(Exception):
         self.traceback = traceback
 
 
+# What a factory is called with.
+_Arguments: TypeAlias = tuple[list[object], dict[str, object]]
+
+
 class _Words(NamedTuple):
     """What ``mod:dotted.attr(1, key=2)`` says: `call` is None without parentheses."""
 
     text: str
     module: str
     attributes: tuple[str, ...]
-    call: tuple[list[Any], dict[str, Any]] | None
+    call: _Arguments | None
 
 
-def load_application(spec: str, directory: str | None = ".") -> Any:
+def load_application(spec: str, directory: str | None = ".") -> WSGIApplication:
     """Return the WSGI application that `spec` names; modules in `directory` are importable from now on.
 
     `spec` is ``mod:attr``, ``mod:dotted.attr``, ``mod:factory()`` or ``mod:factory("literal", key=1)``; a module alone
@@ -72,7 +79,7 @@ def load_application(spec: str, directory: str | None = ".") -> Any:
             what = spec
         raise LoadError(f"{what} is {_kind(found)}: a WSGI application has to be callable")
     _check_arguments(words, found)
-    return found
+    return cast("WSGIApplication", found)
 
 
 def check_module(spec: str, directory: str) -> None:
@@ -106,7 +113,7 @@ def _read(spec: str) -> _Words:
         node: ast.AST = ast.parse(expression, mode="eval").body
     except (SyntaxError, ValueError):
         node = ast.Constant(None)
-    call: tuple[list[Any], dict[str, Any]] | None = None
+    call: _Arguments | None = None
     if isinstance(node, ast.Call):
         call = _literals(spec, node)
         node = node.func
@@ -120,7 +127,7 @@ def _read(spec: str) -> _Words:
     return _Words(spec, module, tuple(reversed(attributes)), call)
 
 
-def _literals(spec: str, node: ast.Call) -> tuple[list[Any], dict[str, Any]]:
+def _literals(spec: str, node: ast.Call) -> _Arguments:
     try:
         keywords = {each.arg: ast.literal_eval(each.value) for each in node.keywords if each.arg is not None}
         if len(keywords) != len(node.keywords):
@@ -156,7 +163,7 @@ def _modules_in(directory: str | None) -> list[str]:
     return [] if directory is None else [each.name for each in pkgutil.iter_modules([directory])]
 
 
-def _attribute(words: _Words, module: ModuleType) -> Any:
+def _attribute(words: _Words, module: ModuleType) -> object:
     attributes = words.attributes
     if not attributes:
         name = next((each for each in DEFAULT_NAMES if _has(words, module, each)), None)
@@ -165,7 +172,7 @@ def _attribute(words: _Words, module: ModuleType) -> Any:
                 f"module {words.module} has neither {' nor '.join(DEFAULT_NAMES)}: say which, as {words.module}:attr"
             )
         attributes = (name,)
-    found: Any = module
+    found: object = module
     where = f"module {words.module}"
     for depth, name in enumerate(attributes, 1):
         try:
@@ -192,14 +199,14 @@ def _has(words: _Words, module: ModuleType, name: str) -> bool:
         raise _failure(f"looking up {words.module}:{name}", error) from None
 
 
-def _names_in(value: Any) -> list[str]:
+def _names_in(value: object) -> list[str]:
     try:
         return [each for each in dir(value) if type(each) is str]
     except Exception:
         return []
 
 
-def _called(words: _Words, factory: Any) -> Any:
+def _called(words: _Words, factory: object) -> object:
     if not callable(factory):
         name = f"{words.module}:{'.'.join(words.attributes)}"
         raise LoadError(f"{name} is {_kind(factory)}, which can not be called: leave out the parentheses?")
@@ -212,7 +219,7 @@ def _called(words: _Words, factory: Any) -> Any:
         raise _failure(f"calling {words.text}", error) from None
 
 
-def _check_arguments(words: _Words, application: Any) -> None:
+def _check_arguments(words: _Words, application: Callable[..., object]) -> None:
     """Refuse what surely can not be called as PEP 3333 says: a factory without parentheses, an ASGI application."""
     try:
         signature = inspect.signature(application, follow_wrapped=False)
@@ -241,11 +248,10 @@ def _failure(doing: str, error: BaseException) -> LoadError:
     """Return the error for `error`, raised by the application's own code or, without a frame of it, by the call."""
     theirs = _theirs(error.__traceback__)
     shown = exception_line(error)
-    if type(error) in _IN_THE_SOURCE and theirs is None:
+    if isinstance(error, SyntaxError) and type(error) in _IN_THE_SOURCE and theirs is None:
         # Raised by the compiler, which tells of its own what is wrong and where.
-        syntax: Any = error
-        shown = f"{type(error).__name__}: {syntax.msg}"
-        where = f" at {_short(syntax.filename or '?')}:{syntax.lineno}"
+        shown = f"{type(error).__name__}: {error.msg}"
+        where = f" at {_short(error.filename or '?')}:{error.lineno}"
     elif theirs is None:
         return LoadError(f"{doing} failed: {shown}")
     else:
@@ -271,7 +277,7 @@ def _near(name: str, names: Iterable[str]) -> str:
     return f"; did you mean {' or '.join(close)}?" if close else ""
 
 
-def _kind(value: Any) -> str:
+def _kind(value: object) -> str:
     if value is None or isinstance(value, ModuleType):
         return "None" if value is None else "a module"
     name = type(value).__name__

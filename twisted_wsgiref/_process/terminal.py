@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any, Final
+from typing import Final
 
 from twisted.logger import Logger, LoggingFile
 
-try:
+if sys.platform != "win32":
     import termios
-except ImportError:  # Windows
-    termios = None  # type: ignore[assignment]
 
 _log = Logger()
 
@@ -41,7 +39,7 @@ def pass_over_breakpoints() -> None:
         sys.breakpointhook = _pass_over
 
 
-def _pass_over(*args: Any, **named: Any) -> None:
+def _pass_over(*args: object, **named: object) -> None:
     """Say once of each place that it is passed over. Called by any thread."""
     frame = sys._getframe(1)
     place = frame.f_code.co_filename, frame.f_lineno
@@ -68,8 +66,8 @@ class Modes:
     """The modes of the terminal on standard input, as they are now."""
 
     def __init__(self) -> None:
-        self._modes: list[Any] | None = None
-        if termios is not None:
+        self._modes: list[int | list[bytes | int]] | None = None
+        if sys.platform != "win32":
             try:
                 self._modes = termios.tcgetattr(0)
             except (termios.error, OSError, ValueError):
@@ -77,7 +75,7 @@ class Modes:
 
     def is_gone(self) -> bool:
         """Return whether there was a terminal, and it has been closed since."""
-        if self._modes is None or termios is None:
+        if sys.platform == "win32" or self._modes is None:
             return False
         try:
             termios.tcgetattr(0)
@@ -90,7 +88,7 @@ class Modes:
 
         Safe in a signal's handler.
         """
-        if self._modes is None or termios is None:
+        if sys.platform == "win32" or self._modes is None:
             return
         try:
             # In the background this would stop the process.
