@@ -18,6 +18,7 @@ from zope.interface import implementer
 
 from twisted_wsgiref._gateway.exchange import Exchange, Gateway
 from twisted_wsgiref._gateway.request_body import RequestBody
+from twisted_wsgiref._http.coder import HTTP1Coder
 from twisted_wsgiref._http.forwarded import TrustedPeers
 from twisted_wsgiref._http.limits import Limits
 from twisted_wsgiref._observe.log import logger
@@ -127,6 +128,7 @@ class WSGIFactory(Factory):
         gateway: Gateway,
         environ: dict[str, Any],
         rules: Rules,
+        coder: HTTP1Coder,
         *,
         pool: Pool,
         disk: Pool,
@@ -136,6 +138,7 @@ class WSGIFactory(Factory):
         self.gateway = gateway
         self.environ = environ
         self.rules = rules
+        self.coder = coder
         self.wake = wake
         self.clock = gateway.clock
         self.connections: set[WSGIProtocol] = set()
