@@ -1,0 +1,1 @@
+"""What a request can be answered by, besides the application. Called in the reactor's thread."""
