@@ -26,11 +26,10 @@ ROOMS: dict[str, set[str]] = {
     "settings": {"_http"},
     "_observe": {"_wsgiref", "_threads", "_twisted"},
     "_gateway": {"names", "_wsgiref", "_http", "_threads", "_observe"},
-    "_targets": {"_http"},
     "_connection": {"_wsgiref", "settings", "_http", "_threads", "_twisted", "_observe", "_gateway"},
+    "_targets": {"_gateway"},
     "service": {"names", "settings", "_http", "_threads", "_twisted", "_observe", "_gateway", "_connection"},
-    "_process": {"names", "_wsgiref", "settings", "_threads", "_twisted", "_observe", "_targets", "_connection"}
-    | {"service"},
+    "_process": {"names", "_wsgiref", "settings", "_threads", "_twisted", "_observe", "_connection", "service"},
     "main": {"_process", "settings", "_twisted"},
     "front door": {"settings", "_observe", "_gateway", "_connection", "service"},
 }
@@ -42,7 +41,7 @@ MODULES: dict[str, str] = {
     "service": "service",
     "__main__": "main",
 }
-FOLDERS = ("_wsgiref", "_http", "_threads", "_twisted", "_observe", "_gateway", "_targets", "_connection", "_process")
+FOLDERS = ("_wsgiref", "_http", "_threads", "_twisted", "_observe", "_gateway", "_connection", "_targets", "_process")
 
 # The one module that may use private names of Twisted, and Python's own private names that others use.
 OF_TWISTED = "_twisted.private"

@@ -122,8 +122,7 @@ def _django() -> Application:
     middleware = ["django.middleware.common.CommonMiddleware"]
     settings.configure(ALLOWED_HOSTS=["*"], ROOT_URLCONF=urls, MIDDLEWARE=middleware, SECRET_KEY="benchmark")
     django.setup()
-    application: Application = get_wsgi_application()
-    return application
+    return get_wsgi_application()
 
 
 def django_hello(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:

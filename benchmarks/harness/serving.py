@@ -15,9 +15,6 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
-
-Own = TypeVar("Own", bound="Running")
 
 # An interpreter with Django has to be up within this many seconds, on a busy machine.
 _READY_SECONDS = 20.0
@@ -87,7 +84,7 @@ class Running:
                 start_new_session=True,
             )
 
-    def __enter__(self: Own) -> Own:
+    def __enter__(self) -> Running:
         return self
 
     def __exit__(self, *_: object) -> None:

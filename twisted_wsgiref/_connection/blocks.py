@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import Final
 
 from twisted_wsgiref._gateway.file_span import FileSpan
-from twisted_wsgiref._http.response import UncodedHead
 
 
 class End:
@@ -14,7 +13,7 @@ class End:
 
 
 END: Final = End()
-Block = bytes | memoryview | UncodedHead | FileSpan
+Block = bytes | memoryview | FileSpan
 
 
 def behind(block: bytes | tuple[bytes, bytes], sent: int) -> list[Block]:

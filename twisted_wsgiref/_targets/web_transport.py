@@ -1,0 +1,111 @@
+"""What a request of `twisted.web`, and who takes its connection over, takes for the transport."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.interfaces import IConsumer, ISSLTransport, ITCPTransport, ITransport
+from zope.interface import directlyProvides
+
+if TYPE_CHECKING:
+    from .web_channel import WebChannel
+
+
+class WebTransport:
+    """What a request, and who takes its connection over, takes for the transport.
+
+    Until then it says who is at both ends, and ends the connection; what is written would be in the middle of our own
+    answers. Afterwards it is the transport, `below` or another, with all its methods. Setting ``protocol``, as it is
+    done by autobahn, takes the connection over.
+    """
+
+    def __init__(self, channel: WebChannel, below: Any, secure: bool) -> None:
+        self._channel = channel
+        self._taken: Any = None
+        self._protocol: Any = None
+        self._below = below
+        directlyProvides(self, *_interfaces(below))
+
+    def take(self, transport: Any) -> None:
+        """Be `transport` from now on."""
+        self._taken = transport
+
+    @property
+    def protocol(self) -> Any:
+        """Who reads."""
+        return self._protocol
+
+    @protocol.setter
+    def protocol(self, protocol: Any) -> None:
+        self._channel.upgrade(protocol)
+        self._protocol = protocol
+
+    def getPeer(self) -> Any:
+        """Return the client's address, as a trusted proxy tells it."""
+        return self._channel.getPeer()
+
+    def getHost(self) -> Any:
+        """Return our address, as the client sees it."""
+        return self._channel.getHost()
+
+    def loseConnection(self) -> None:
+        """End the connection; after it was taken over, once all is sent."""
+        (self._taken or self._channel).loseConnection()
+
+    def abortConnection(self) -> None:
+        """End the connection at once."""
+        (self._taken or self._channel).abortConnection()
+
+    def write(self, data: bytes) -> None:
+        """Send `data`. Raises `RuntimeError` before the connection is taken over."""
+        self._must_be_taken().write(data)
+
+    def writeSequence(self, iovec: Iterable[bytes]) -> None:
+        """Send all of `iovec`. Raises as `write`."""
+        self._must_be_taken().writeSequence(iovec)
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """Have `producer` pause and resume as the transport, or the answer, has room."""
+        (self._taken or self._channel).registerProducer(producer, streaming)
+
+    def unregisterProducer(self) -> None:
+        """Tell nobody any more."""
+        (self._taken or self._channel).unregisterProducer()
+
+    def pauseProducing(self) -> None:
+        """Have no more read. Before the connection is taken over, reading is the server's."""
+        if self._taken is not None:
+            self._taken.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """Have more read."""
+        if self._taken is not None:
+            self._taken.resumeProducing()
+
+    def stopProducing(self) -> None:
+        """Have nothing read any more."""
+        self.loseConnection()
+
+    def _must_be_taken(self) -> Any:
+        if self._taken is None:
+            raise RuntimeError(
+                "a resource wrote to request.transport: write to the request, or take the connection over first"
+            )
+        return self._taken
+
+    def __getattr__(self, name: str) -> Any:
+        # What a socket, or TLS, has beside: options, a certificate. Private parts are not handed on: they would be
+        # taken for a sign of what the transport is.
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._taken or self._below, name)
+
+
+def _interfaces(below: Any) -> list[Any]:
+    """Return what a transport like `below` provides here."""
+    found = [ITransport, IConsumer]
+    for interface in (ITCPTransport, ISSLTransport):
+        if interface.providedBy(below):
+            found.append(interface)
+    return found
