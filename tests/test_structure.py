@@ -27,9 +27,10 @@ ROOMS: dict[str, set[str]] = {
     "_observe": {"_wsgiref", "_threads", "_twisted"},
     "_gateway": {"names", "_wsgiref", "_http", "_threads", "_observe"},
     "_connection": {"_wsgiref", "settings", "_http", "_threads", "_twisted", "_observe", "_gateway"},
-    "_targets": {"_gateway"},
+    "_targets": {"_http", "_gateway"},
     "service": {"names", "settings", "_http", "_threads", "_twisted", "_observe", "_gateway", "_connection"},
-    "_process": {"names", "_wsgiref", "settings", "_threads", "_twisted", "_observe", "_connection", "service"},
+    "_process": {"names", "_wsgiref", "settings", "_threads", "_twisted", "_observe", "_targets", "_connection"}
+    | {"service"},
     "main": {"_process", "settings", "_twisted"},
     "front door": {"settings", "_observe", "_gateway", "_connection", "service"},
 }

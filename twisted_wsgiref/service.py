@@ -39,7 +39,7 @@ from ._gateway.environ import service_environ
 from ._gateway.error_stream import ErrorStream
 from ._gateway.exchange import Gateway
 from ._gateway.handler import WSGIHandler
-from ._http.response import ServerFields
+from ._http.coder import HTTP1Coder
 from ._observe.failures import log_exception, log_text
 from ._observe.log import logger
 from ._observe.record import FactsObserver, Record, told_facts
@@ -134,7 +134,6 @@ class WSGIService(Service):
             application,
             handler_class,
             ErrorStream(log_text, log_exception),
-            ServerFields(settings.server_header),
             multiprocess,
             clock,
             tuple(told_facts(observer) for observer in observers),
@@ -153,6 +152,7 @@ class WSGIService(Service):
             gateway,
             environ,
             self._rules,
+            HTTP1Coder(settings.server_header),
             pool=self._pool,
             disk=self._disk,
             wake=wake,

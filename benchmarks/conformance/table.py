@@ -11,19 +11,17 @@ from dataclasses import dataclass
 from benchmarks.conformance.endurance import ENDURANCE
 from benchmarks.conformance.messages import (
     CLASSES,
-    HOSTILE,
     REFUSED,
     REFUSED_OPEN,
     SERVED,
-    TRUNCATED,
     TWICE,
-    VALID,
     WAITED,
     Fate,
     Fates,
     class_of,
 )
 from benchmarks.conformance.questions import QUESTIONS, Verdict
+from tests.http.corpus import HOSTILE, TRUNCATED, VALID
 
 
 @dataclass

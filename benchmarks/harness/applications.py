@@ -122,7 +122,8 @@ def _django() -> Application:
     middleware = ["django.middleware.common.CommonMiddleware"]
     settings.configure(ALLOWED_HOSTS=["*"], ROOT_URLCONF=urls, MIDDLEWARE=middleware, SECRET_KEY="benchmark")
     django.setup()
-    return get_wsgi_application()
+    application: Application = get_wsgi_application()
+    return application
 
 
 def django_hello(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:

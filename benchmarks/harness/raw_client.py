@@ -149,7 +149,7 @@ class Client:
             answer.body, self._buffer = self._buffer, b""
 
     def _read_chunks(self, answer: Answer, end: float) -> None:
-        parts = []
+        parts: list[bytes] = []
         while True:
             while b"\r\n" not in self._buffer:
                 if not self._read_more(end):

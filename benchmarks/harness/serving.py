@@ -15,6 +15,9 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
+
+Own = TypeVar("Own", bound="Running")
 
 # An interpreter with Django has to be up within this many seconds, on a busy machine.
 _READY_SECONDS = 20.0
@@ -84,7 +87,7 @@ class Running:
                 start_new_session=True,
             )
 
-    def __enter__(self) -> Running:
+    def __enter__(self: Own) -> Own:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -61,7 +61,11 @@ class _RunsInPlace:
     def start(self) -> None:
         """Start nothing."""
 
-    stop = grow = start
+    def stop(self) -> None:
+        """Stop nothing."""
+
+    def grow(self) -> None:
+        """Stay without threads."""
 
     def queue(self, jobs: Sequence[Any]) -> Sequence[Any]:
         """Keep `jobs` until `wake`; refuse none."""
@@ -78,11 +82,22 @@ class _RunsInPlace:
         """Say that no more waits than there are threads."""
         return False
 
-    look = wake
+    def look(self) -> bool:
+        """Say that nothing waits."""
+        return False
+
+    def put(self, jobs: Sequence[Any]) -> Sequence[Any]:
+        """Run `jobs`."""
+        self._jobs = jobs
+        self.wake()
+        return ()
 
     def running(self) -> list[Any]:
         """Return what is at work: nothing."""
         return []
+
+    def forked(self, heir: bool) -> None:
+        """Have no threads that a child could miss."""
 
 
 def walk(request: bytes) -> list[Call]:
@@ -123,8 +138,9 @@ def walk(request: bytes) -> list[Call]:
     theirs, ours = socket.socketpair()
     theirs.setblocking(False)
     ours.settimeout(_SECONDS)
-    protocol = service._factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 50000))
-    protocol.makeConnection(Transport(theirs, protocol, ("127.0.0.1", 50000), None, 0, reactor))
+    no_port: Any = None
+    protocol: Any = service._factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 50000))
+    protocol.makeConnection(Transport(theirs, protocol, ("127.0.0.1", 50000), no_port, 0, reactor))
     for left in range(_BEFORE, -1, -1):
         ours.sendall(request)
         sys.setprofile(None if left else note)

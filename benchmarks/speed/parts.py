@@ -20,12 +20,13 @@ from twisted.internet.address import IPv4Address
 from benchmarks.harness.applications import HELLO, hello
 from benchmarks.harness.workloads import BROWSER
 from twisted_wsgiref._connection.answer_queue import AnswerQueue
+from twisted_wsgiref._connection.exits import SocketExit
 from twisted_wsgiref._gateway.answer import Answer
 from twisted_wsgiref._gateway.environ import ConnectionEnviron
 from twisted_wsgiref._gateway.fields import format_fields
+from twisted_wsgiref._http.coder import HTTP1Coder
 from twisted_wsgiref._http.limits import Limits
 from twisted_wsgiref._http.reader import HeadReader
-from twisted_wsgiref._http.response import ServerFields
 from twisted_wsgiref._threads.answer_batch import AnswerBatch
 from twisted_wsgiref.service import WSGIService
 
@@ -127,13 +128,14 @@ def _fields() -> Callable[[], object]:
 
 
 def _answer() -> Callable[[], object]:
-    outlet, octets = AnswerQueue(_Void(), lambda: None, 262144, AnswerBatch(print)), HELLO
+    coder, exit = HTTP1Coder("bench"), SocketExit(_Void())
+    outlet, octets = AnswerQueue(coder, exit, lambda: None, 262144, AnswerBatch(print)), HELLO
     head: Any = _parse(ONE)()
-    fields, stamp = format_fields(FIELDS), ServerFields("bench")
+    fields = format_fields(FIELDS)
 
     def step() -> None:
         outlet.begin()
-        Answer(head, outlet, stamp).whole("200 OK", fields, octets)
+        Answer(head, outlet).whole("200 OK", fields, octets)
         outlet.finish()
 
     return step

@@ -44,7 +44,7 @@ class ServerResult:
 
     def median(self, figure: str) -> float:
         """Return the median of a figure over the rounds."""
-        return median(getattr(run, figure) for run in self.runs)
+        return median(float(getattr(run, figure)) for run in self.runs)
 
     @property
     def errors(self) -> int:

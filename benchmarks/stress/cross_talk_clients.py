@@ -99,7 +99,7 @@ class Ask:
         return "" if body == expected and answer.whole else f"{len(body)} of {self.size} bytes, ended {answer.ended}"
 
 
-def _size(chance: random.Random, most: int) -> int:
+def _size(chance: random.Random, most: float) -> int:
     """Return a size up to 2 ** `most`, small ones more often; one in four is 0."""
     return 0 if chance.random() < 0.25 else int(2 ** chance.uniform(0, most))
 

@@ -151,7 +151,8 @@ def exchange(environ: Environ, start_response: StartResponse) -> Iterable[bytes]
         file.write(answer)
         file.seek(0)
         start_response("200 OK", [*headers, ("Content-Length", size)])
-        return environ["wsgi.file_wrapper"](file)
+        wrapped: Iterable[bytes] = environ["wsgi.file_wrapper"](file)
+        return wrapped
     start_response("200 OK", headers)
     return (answer[start : start + 10000] for start in range(0, len(answer), 10000))
 

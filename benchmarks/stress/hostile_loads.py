@@ -115,7 +115,7 @@ async def _open_loop(port: int, rate: float, seconds: float) -> list[tuple[int, 
     """Ask `rate` times a second, whatever becomes of it."""
     answers: list[tuple[int, float]] = []
     start = time.monotonic() + 0.2
-    await asyncio.poller(*(_ask(port, start + number / rate, answers) for number in range(int(rate * seconds))))
+    await asyncio.gather(*(_ask(port, start + number / rate, answers) for number in range(int(rate * seconds))))
     return answers
 
 
@@ -128,7 +128,7 @@ async def _closed_loop(port: int, clients: int, seconds: float) -> float:
         while time.monotonic() - start < seconds:
             await _ask(port, 0, answers)
 
-    await asyncio.poller(*(client() for _ in range(clients)))
+    await asyncio.gather(*(client() for _ in range(clients)))
     return sum(status == 200 for status, _ in answers) / (time.monotonic() - start)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.gateway.exchanges import LIMITS
+from tests.gateway.exchanges import LIMITS, exit_by
 from tests.support import PATIENCE
 from twisted_wsgiref._connection.answer_queue import PIECE, AnswerQueue
 from twisted_wsgiref._connection.blocks import END
@@ -23,12 +23,12 @@ from twisted_wsgiref._gateway.answer import Answer
 from twisted_wsgiref._gateway.client_gone import ClientGone
 from twisted_wsgiref._gateway.fields import Fields
 from twisted_wsgiref._gateway.file_span import FileSpan
+from twisted_wsgiref._http.coder import HTTP1Coder
 from twisted_wsgiref._http.head import HeadParser
-from twisted_wsgiref._http.response import Framing, ServerFields
+from twisted_wsgiref._http.response import Framing
 from twisted_wsgiref._threads.answer_batch import AnswerBatch
 
 HEAD = HeadParser(LIMITS).parse(b"GET / HTTP/1.1\r\nHost: h")
-STAMP = ServerFields("tests")
 NO_FIELDS = Fields("", None, True, True)
 
 
@@ -42,21 +42,28 @@ class _NoHead(bytes):
 NO_HEAD = _NoHead()
 
 
-class Plain(Answer):
-    """An answer whose head is the bytes that are given, and whose body is sent as it is."""
+class PlainCoder(HTTP1Coder):
+    """Writes the status alone for a head, and every body as it is."""
 
-    def _make_head(self, status: str, fields: Any, known: int | None) -> tuple[bytes, Framing]:
+    def head(self, request: object, status: str, *rest: Any) -> tuple[bytes, Framing]:
         return status.encode(), Framing(200, "", False, False, None, True)
+
+    def whole(self, request: Any, status: str, fields: Any, body: bytes, *rest: Any) -> Any:
+        head, framing = self.head(request, status)
+        return self.join(head, body), framing
+
+
+CODER = PlainCoder("")
 
 
 class Line(AnswerQueue):
     """An outlet, and the answer that is under way by it."""
 
-    answer: Plain
+    answer: Answer
 
     def begin(self) -> None:
         super().begin()
-        self.answer = Plain(HEAD, self, STAMP)
+        self.answer = Answer(HEAD, self)
         self.answer._head = NO_HEAD
 
     @property
@@ -118,7 +125,7 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 def begun(sock: socket.socket | None, high_water: int = 65536) -> tuple[Line, Reactor]:
     reactor = Reactor()
-    outlet = Line(sock, reactor.wake, high_water, reactor.batch)
+    outlet = Line(CODER, exit_by(sock), reactor.wake, high_water, reactor.batch)
     outlet.begin()
     return outlet, reactor
 
@@ -676,12 +683,12 @@ def test_a_large_block_and_a_head_before_a_file_are_not_kept(pair: Any, file: An
 def test_what_is_kept_stays_behind_what_waits_for_the_reactor(pair: Any) -> None:
     outlet, reactor = begun(pair[0])
     fill(pair[0])
-    outlet.answer.interim(b"interim")
+    outlet.answer.interim(103)
     reactor.batch.hold(1.0)
     outlet.write(b"answer")
     assert not outlet.kept
     reactor.turn(outlet)
-    assert reactor.octets == b"interimanswer"
+    assert reactor.octets == CODER.interim(103) + b"answer"
 
 
 def test_what_is_kept_for_a_client_that_left_is_no_answer(pair: Any) -> None:
@@ -837,7 +844,7 @@ def test_a_block_that_was_kept_has_begun_an_answer_where_a_part_of_it_is_out(sen
     class Leaving:
         """Takes a part of what was kept, and is gone."""
 
-        def send(self, octets: bytes, flags: int) -> int:
+        def send(self, octets: bytes) -> int:
             outlet.lose()
             return sent
 

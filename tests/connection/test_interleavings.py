@@ -18,23 +18,23 @@ import pytest
 
 from tests.answers import SurplusError, read_answers
 from tests.connection.interleaving import Run, Switches, try_all
-from tests.gateway.exchanges import LIMITS
+from tests.gateway.exchanges import LIMITS, exit_by
 from twisted_wsgiref._connection import answer_queue, protocol, sender
 from twisted_wsgiref._connection.answer_queue import AnswerQueue
 from twisted_wsgiref._connection.protocol import WSGIProtocol
-from twisted_wsgiref._connection.sender import Sender
+from twisted_wsgiref._connection.sender import make_sender
 from twisted_wsgiref._gateway import answer
 from twisted_wsgiref._gateway.answer import Answer
 from twisted_wsgiref._gateway.client_gone import ClientGone
 from twisted_wsgiref._gateway.fields import format_fields
+from twisted_wsgiref._http.coder import HTTP1Coder
 from twisted_wsgiref._http.head import HeadParser
-from twisted_wsgiref._http.response import ServerFields, interim_answer
 from twisted_wsgiref._threads import answer_batch
 from twisted_wsgiref._threads.answer_batch import AnswerBatch
 
 GET = HeadParser(LIMITS).parse(b"GET / HTTP/1.1\r\nHost: h")
-STAMP = ServerFields("")
-HINT = interim_answer(103)
+CODER = HTTP1Coder("")
+HINT = CODER.interim(103)
 FILES = [module.__file__ or "" for module in (answer, answer_queue, answer_batch, sender, protocol)]
 
 #: What a thread does with an answer.
@@ -65,7 +65,7 @@ def late(answer: Answer) -> None:
 
 
 def hint(answer: Answer) -> None:
-    answer.interim(HINT)
+    answer.interim(103)
     answer.outlet.wait_for_room()
 
 
@@ -143,13 +143,14 @@ class Connection:
 
     def __init__(self, line: Line) -> None:
         self._line = line
-        self._sock = line.sock
+        self._exit = exit_by(line.sock)
         self._reading = SimpleNamespace(waits=0)
         self._reader = SimpleNamespace(buffer=b"another request")
         self.factory = SimpleNamespace(wake=line.wake, batch=line.batch, draining=False)
-        self._queue = AnswerQueue(line.sock, lambda: line.wake(self._sender.pump), line.case.high_water, line.batch)  # type: ignore[arg-type]
+        transport: Any = line.transport
         again = lambda: line.wake(self._sender.pump)  # noqa: E731
-        self._sender = Sender(line.transport, line.sock, self._queue, self._over, self.cut_off, again)  # type: ignore[arg-type]
+        self._queue = AnswerQueue(CODER, self._exit, again, line.case.high_water, line.batch)
+        self._sender = make_sender(transport, self._exit, self._queue, self._over, self.cut_off, again)
 
     def _go_on(self) -> None:
         self._line.serve()
@@ -222,7 +223,7 @@ class Line:
             act = self._acts.popleft()
             if not self._acts:
                 connection._reader.buffer = b""
-            answer = Reported(GET, connection._queue, STAMP)
+            answer = Reported(GET, connection._queue)
             self.answers.append(answer)
             connection._queue.begin()
             connection._exchange = answer
@@ -277,7 +278,7 @@ class Line:
             yield f"somebody waits in vain: {self.run.waiting}"
         if connection._exchange is not None:
             yield "an exchange is never over"
-        if connection._queue.kept or connection._queue.pending or connection._sender._rest:
+        if connection._queue.kept or connection._queue.pending or getattr(connection._sender, "_rest", None):
             yield "something is left lying"
         if any(answer.reports != 1 for answer in self.answers):
             yield f"told of an exchange: {[answer.reports for answer in self.answers]} times"
@@ -343,8 +344,8 @@ def test_an_exchange_is_not_over_at_any_moment_while_something_is_left(monkeypat
                 return super().send(octets, flags)
 
         sock = Watched(run, ())
-        way = AnswerQueue(sock, lambda: None, 1 << 20, AnswerBatch(print))  # type: ignore[arg-type]
-        answer = Answer(GET, way, STAMP)
+        way = AnswerQueue(CODER, exit_by(sock), lambda: None, 1 << 20, AnswerBatch(print))
+        answer = Answer(GET, way)
         way.begin()
 
         def worker() -> None:
@@ -355,7 +356,7 @@ def test_an_exchange_is_not_over_at_any_moment_while_something_is_left(monkeypat
             if way.finish():
                 left.append(switches)
 
-        run([lambda: answer.interim(HINT), worker])
+        run([lambda: answer.interim(103), worker])
         return run
 
     try_all(1, once)

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from twisted_wsgiref._connection.answer_queue import AnswerQueue
-from twisted_wsgiref._connection.sender import Sender
+from twisted_wsgiref._connection.sender import ExitSender, Sender, make_sender
 from twisted_wsgiref._gateway.file_span import FileSpan
+from twisted_wsgiref._http.coder import HTTP1Coder
 from twisted_wsgiref._threads.answer_batch import AnswerBatch
 
 MEGABYTE = 1024 * 1024
+CODER = HTTP1Coder("tests")
 
 
-class GreedySocket:
+class GreedyExit:
     """Takes all that it is given."""
 
     def __init__(self) -> None:
@@ -47,21 +50,21 @@ class EndlessOutlet(AnswerQueue):
         return b"x" * (most or 128 * 1024)
 
 
-@pytest.fixture(params=["socket", "transport"])
+@pytest.fixture(params=["exit", "transport"])
 def drain(request: pytest.FixtureRequest) -> tuple[Sender, Any, list[str]]:
     said: list[str] = []
-    sock: Any = GreedySocket() if request.param == "socket" else None
+    exit: Any = GreedyExit() if request.param == "exit" else None
     transport: Any = GreedyTransport()
-    queue = EndlessOutlet(sock, lambda: said.append("wake"), 1, AnswerBatch(print))
-    made = Sender(
+    queue = EndlessOutlet(CODER, exit, lambda: said.append("wake"), 1, AnswerBatch(print))
+    made = make_sender(
         transport,
-        sock,
+        exit,
         queue,
         lambda: said.append("over"),
         lambda _: said.append("fail"),
         lambda: said.append("again"),
     )
-    return made, sock or transport, said
+    return made, exit or transport, said
 
 
 def test_an_answer_without_an_end_gives_the_reactor_back(drain: tuple[Sender, Any, list[str]]) -> None:
@@ -96,9 +99,10 @@ def test_a_large_file_gives_the_reactor_back(span: FileSpan, monkeypatch: pytest
             return -1
 
     sock: Any = Socket()
-    queue = AnswerQueue(None, lambda: said.append("wake"), 1, AnswerBatch(print))
+    exit: Any = SimpleNamespace(send_file=lambda span: span.send_piece(sock))
+    queue = AnswerQueue(CODER, None, lambda: said.append("wake"), 1, AnswerBatch(print))
     queue.put_back(span)
-    pumped = Sender(None, sock, queue, lambda: None, lambda _: None, lambda: said.append("again"))
+    pumped = ExitSender(None, exit, queue, lambda: None, lambda _: None, lambda: said.append("again"))
     turns = 0
     while span.remaining:
         pumped.pump()

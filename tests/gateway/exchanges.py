@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 from tests.answers import Answer, read_answers
@@ -16,9 +17,9 @@ from twisted_wsgiref._gateway.exchange import Exchange, Gateway
 from twisted_wsgiref._gateway.file_span import FileSpan
 from twisted_wsgiref._gateway.handler import WSGIHandler
 from twisted_wsgiref._gateway.request_body import RequestBody
+from twisted_wsgiref._http.coder import HTTP1Coder
 from twisted_wsgiref._http.head import HeadParser
 from twisted_wsgiref._http.limits import Limits
-from twisted_wsgiref._http.response import ServerFields
 from twisted_wsgiref.util import FileWrapper
 
 LIMITS = Limits(request_line=8190, field=8190, head=32768, fields=100, chunk_line=256, trailers=8190)
@@ -33,10 +34,23 @@ def gateway_of(**given: Any) -> Gateway:
     return Gateway(**values)
 
 
+def exit_by(sock: Any) -> Any:
+    """Return as much of an `Exit` as a thread needs to send by what stands for a socket; None for None."""
+    if sock is None:
+        return None
+    return SimpleNamespace(
+        send=getattr(sock, "send", None),
+        send_parts=getattr(sock, "sendmsg", None),
+        send_before_file=getattr(sock, "send", None),
+        send_file=lambda span: span.send_piece(sock),
+    )
+
+
 class RecordingOutlet:
     """`Outlet` as an answer sees it; the client leaves before block number `leaves`."""
 
-    def __init__(self, leaves: int | None = None) -> None:
+    def __init__(self, leaves: int | None = None, software: str = "tests") -> None:
+        self.coder = HTTP1Coder(software)
         self.lock = threading.Lock()
         self.kept = b""
         self.blocks: list[bytes] = []
@@ -151,12 +165,11 @@ class Run:
         self.errors = ErrorStream(self.log.append)
         self.ended = 0
         self.method = method
-        self.outlet = RecordingOutlet(leaves)
+        self.outlet = RecordingOutlet(leaves, software)
         gateway = gateway_of(
             application=checked(application) if validated else application,
             handler_class=handler_class,
             errors=self.errors,
-            stamp=ServerFields(software),
             isolated=isolated,
         )
         lines = [f"{method} /path?query HTTP/1.{minor}", "Host: h", *filter(None, fields.split("\n"))]

@@ -12,22 +12,24 @@ from typing import Any
 import pytest
 
 from tests.answers import read_answers
-from tests.gateway.exchanges import LIMITS
+from tests.gateway.exchanges import LIMITS, exit_by
 from tests.support import PATIENCE
 from twisted_wsgiref._connection.answer_queue import AnswerQueue
 from twisted_wsgiref._connection.blocks import END
+from twisted_wsgiref._connection.exits import SocketExit
 from twisted_wsgiref._gateway.answer import Answer
 from twisted_wsgiref._gateway.client_gone import ClientGone
 from twisted_wsgiref._gateway.fields import Fields, format_fields
 from twisted_wsgiref._gateway.file_span import FileSpan
+from twisted_wsgiref._http.coder import HTTP1Coder
 from twisted_wsgiref._http.head import HeadParser
-from twisted_wsgiref._http.response import ServerFields, interim_answer
 from twisted_wsgiref._threads.answer_batch import AnswerBatch
 
 GET = HeadParser(LIMITS).parse(b"GET / HTTP/1.1\r\nHost: h")
 HEAD = HeadParser(LIMITS).parse(b"HEAD / HTTP/1.1\r\nHost: h")
-STAMP = ServerFields("tests")
-HINT = interim_answer(103, "Link: </style.css>; rel=preload\r\n")
+CODER = HTTP1Coder("tests")
+LINKS = "Link: </style.css>; rel=preload\r\n"
+HINT = CODER.interim(103, LINKS)
 
 
 def fields(*given: tuple[str, str]) -> Fields:
@@ -60,14 +62,14 @@ class Line:
         self.wakes = 0
         self.ends = 0
         self.batch = AnswerBatch(print)
-        self.outlet = AnswerQueue(sock, self._wake, 1 << 20, self.batch)
+        self.outlet = AnswerQueue(CODER, exit_by(sock), self._wake, 1 << 20, self.batch)
 
     def _wake(self) -> None:
         self.wakes += 1
 
     def answer(self, head: Any = GET) -> Answer:
         self.outlet.begin()
-        return Answer(head, self.outlet, STAMP)
+        return Answer(head, self.outlet)
 
     def turn(self) -> None:
         while (block := self.outlet.take()) is not None:
@@ -109,7 +111,7 @@ def test_what_an_application_keeps_never_reaches_the_next_answer(line: Line, whe
     line.turn()
     late: dict[str, Callable[[], object]] = {
         "write": lambda: first.block(b"LATE"),
-        "hint": lambda: first.interim(HINT),
+        "hint": lambda: first.interim(103, LINKS),
         "end": first.end,
         "whole": lambda: first.whole("200 OK", fields(), b"LATE"),
     }
@@ -185,14 +187,14 @@ def test_an_answer_that_has_begun_can_not_be_seized(line: Line) -> None:
 def test_the_reactor_does_not_answer_into_a_hint_that_is_half_sent(line: Line) -> None:
     line.sock.most = 10
     answer = line.answer()
-    answer.interim(HINT)
+    answer.interim(103, LINKS)
     assert answer.seize() is False
 
 
 def test_the_reactor_may_answer_after_a_hint_that_is_sent(line: Line) -> None:
     line.sock.most = 10
     answer = line.answer()
-    answer.interim(HINT)
+    answer.interim(103, LINKS)
     line.turn()
     assert answer.seize() is True
     assert line.sock.octets == HINT
@@ -235,7 +237,7 @@ def test_an_answer_that_comes_while_a_hint_is_sent_stays_behind_it(line: Line, m
         finished.append(line.outlet.finish())
 
     line.sock.meanwhile = meanwhile
-    answer.interim(HINT)
+    answer.interim(103, LINKS)
     assert finished == [False]
     line.turn()
     assert line.sock.octets.startswith(HINT + b"HTTP/1.1 200 OK\r\n")
@@ -252,7 +254,7 @@ def test_an_exchange_is_not_over_while_another_thread_sends_for_it(line: Line) -
         finished.append(line.outlet.finish())
 
     line.sock.meanwhile = meanwhile
-    answer.interim(HINT)
+    answer.interim(103, LINKS)
     assert finished == [False]
     line.turn()
     assert line.ends == 1
@@ -261,11 +263,11 @@ def test_an_exchange_is_not_over_while_another_thread_sends_for_it(line: Line) -
 def test_hints_are_dropped_once_the_answer_has_begun(line: Line) -> None:
     answer = line.answer()
     answer.begin("200 OK", fields())
-    answer.interim(HINT)
+    answer.interim(103, LINKS)
     answer.block(b"body")
-    answer.interim(HINT)
+    answer.interim(103, LINKS)
     answer.end()
-    answer.interim(HINT)
+    answer.interim(103, LINKS)
     line.turn()
     assert line.sock.octets.count(b"103") == 1
 
@@ -448,7 +450,7 @@ def test_a_client_that_left_is_noticed_by_blocks_that_are_not_sent(line: Line) -
 
 def test_each_thread_that_waits_for_room_goes_on() -> None:
     line = Line(None)
-    line.outlet = AnswerQueue(None, line._wake, 1000, line.batch)
+    line.outlet = AnswerQueue(CODER, None, line._wake, 1000, line.batch)
     answer = line.answer()
     answer.begin("200 OK", fields())
     answer.block(b"x" * 10_000, wait=False)
@@ -484,7 +486,7 @@ def test_late_threads_never_harm_the_next_answer(pair: Any, seed: int) -> None:
     chance = random.Random(seed)
     ours, theirs = pair
     woken = threading.Semaphore(0)
-    outlet = AnswerQueue(ours, woken.release, 1 << 20, AnswerBatch(print))
+    outlet = AnswerQueue(CODER, SocketExit(ours), woken.release, 1 << 20, AnswerBatch(print))
     received = bytearray()
 
     def read() -> None:
@@ -500,14 +502,14 @@ def test_late_threads_never_harm_the_next_answer(pair: Any, seed: int) -> None:
         mine = random.Random(seed + 100)
         while not over.is_set():
             for answer in kept[-3:]:
-                called_late(mine.choice([lambda a=answer: a.block(b"LATE"), lambda a=answer: a.interim(HINT)]))
+                called_late(mine.choice([lambda a=answer: a.block(b"LATE"), lambda a=answer: a.interim(103, LINKS)]))
 
     late = threading.Thread(target=misbehave, daemon=True)
     late.start()
     count = 300
     for number in range(count):
         outlet.begin()
-        answer = Answer(GET, outlet, STAMP)
+        answer = Answer(GET, outlet)
         kept.append(answer)
         body = b"<%d>" % number
         if chance.random() < 0.5:

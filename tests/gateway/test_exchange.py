@@ -14,7 +14,6 @@ from twisted_wsgiref._gateway.error_stream import ErrorStream
 from twisted_wsgiref._gateway.exchange import Exchange
 from twisted_wsgiref._gateway.handler import WSGIHandler
 from twisted_wsgiref._http.head import HeadParser
-from twisted_wsgiref._http.response import ServerFields
 from twisted_wsgiref._observe.record import Facts, Record, told_facts
 
 
@@ -54,7 +53,6 @@ def make(application: Any, outlet: Any, *observers: Any, remote_user: str = "") 
         application=application,
         handler_class=WSGIHandler,
         errors=errors,
-        stamp=ServerFields("tests"),
         observers=tuple(told_facts(observer) for observer in observers),
     )
     service = service_environ(software="tests", script_name="", multiprocess=False, errors=errors, file_wrapper=None)

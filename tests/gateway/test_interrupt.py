@@ -28,7 +28,6 @@ from twisted_wsgiref._gateway.handler import WSGIHandler
 from twisted_wsgiref._gateway.input_pipe import InputPipe
 from twisted_wsgiref._gateway.interrupt import Interrupt, guard
 from twisted_wsgiref._http.head import HeadParser
-from twisted_wsgiref._http.response import ServerFields
 from twisted_wsgiref._threads.pool import WorkerPool
 from twisted_wsgiref.settings import SettingError, Settings
 from twisted_wsgiref.util import FileWrapper
@@ -70,7 +69,6 @@ class House:
             application=application,
             handler_class=WSGIHandler,
             errors=self.errors,
-            stamp=ServerFields("tests"),
             guard=guard if guarded else None,
         )
         service = service_environ(

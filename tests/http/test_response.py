@@ -7,16 +7,15 @@ from http import HTTPStatus
 
 import pytest
 
+from twisted_wsgiref._http.coder import HTTP1Coder
+from twisted_wsgiref._http.head import HeadParser
+from twisted_wsgiref._http.limits import Limits
 from twisted_wsgiref._http.response import (
-    CONTINUE,
-    LAST_CHUNK,
+    Fields,
     Framing,
-    ServerFields,
-    chunk,
     decide_framing,
     error_answer,
     forbids_length,
-    interim_answer,
 )
 
 from .drive import drive
@@ -118,16 +117,18 @@ def test_a_length_goes_with_these(status: str) -> None:
 @pytest.mark.parametrize("content", [b"a", b"\r\n", b"a" * 15, b"a" * 16, b"a" * 70000])
 def test_our_chunks_are_read_by_our_reader(content: bytes) -> None:
     head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
-    assert chunk(content) == f"{len(content):x}\r\n".encode() + content + b"\r\n"
-    assert drive([head + chunk(content) + chunk(content) + LAST_CHUNK]).messages[0].body == content * 2
+    coded = HTTP1Coder("").block(content)
+    assert coded == f"{len(content):x}\r\n".encode() + content + b"\r\n"
+    assert drive([head + coded + coded + HTTP1Coder.last_block]).messages[0].body == content * 2
 
 
 # RFC 9110, section 15.2.
 
 
 def test_interim_answers() -> None:
-    assert CONTINUE == interim_answer(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
-    assert interim_answer(103, "Link: </a>\r\n") == b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+    interim = HTTP1Coder("us").interim
+    assert interim(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert interim(103, "Link: </a>\r\n") == b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
 
 
 @pytest.mark.parametrize("status", [400, 408, 413, 414, 417, 431, 500, 501, 503, 504, 505])
@@ -152,22 +153,44 @@ def test_an_error_is_answered_whole_and_with_fixed_words(status: int) -> None:
 NOW = 784111777.9
 DATE = b"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
 SERVER = b"Server: us\r\n"
+GET = HeadParser(Limits()).parse(b"GET / HTTP/1.1\r\nHost: h")
+
+
+def added(coder: HTTP1Coder, now: float, *, date: bool = False, server: bool = False) -> bytes:
+    """Return what `coder` adds to an answer whose application has given `date` or `server`: twice the same."""
+    fields = Fields("", 0, date, server)
+    head, _ = coder.head(GET, "200 OK", fields, 0, True, now)
+    whole, _ = coder.whole(GET, "200 OK", fields, b"", True, now)
+    assert head == whole
+    return head.removeprefix(b"HTTP/1.1 200 OK\r\n")
 
 
 def test_date_and_server_are_added_unless_the_application_gave_them() -> None:
-    fields = ServerFields("us")
-    assert fields.end(NOW) == DATE + SERVER + b"\r\n"
-    assert fields.end(NOW, date=False) == SERVER + b"\r\n"
-    assert fields.end(NOW, server=False) == DATE + b"\r\n"
-    assert fields.end(NOW, date=False, server=False) == b"\r\n"
+    coder = HTTP1Coder("us")
+    for _ in range(2):  # the second time it is remembered
+        assert added(coder, NOW) == DATE + SERVER + b"\r\n"
+        assert added(coder, NOW, date=True) == SERVER + b"\r\n"
+        assert added(coder, NOW, server=True) == DATE + b"\r\n"
+        assert added(coder, NOW, date=True, server=True) == b"\r\n"
 
 
 def test_a_server_may_be_nameless() -> None:
-    assert ServerFields("").end(NOW) == DATE + b"\r\n"
+    assert added(HTTP1Coder(""), NOW) == DATE + b"\r\n"
 
 
 def test_date_is_of_the_second_that_is_asked_for() -> None:
-    fields = ServerFields("")
+    coder = HTTP1Coder("")
     for now in (0.0, 0.5, 1.0, NOW, 59.99, 2.0**31):
-        line = fields.end(now).decode()
+        line = added(coder, now).decode()
         assert parsedate_to_datetime(line.removeprefix("Date: ").rstrip()).timestamp() == int(now)
+
+
+def test_a_large_body_is_not_copied_to_its_head() -> None:
+    coder = HTTP1Coder("us")
+    large = bytes(32 * 1024)
+    whole, framing = coder.whole(GET, "200 OK", Fields("", None, True, True), large, True, NOW)
+    assert isinstance(whole, tuple)
+    assert whole[1] is large
+    assert framing.length == len(large)
+    assert coder.join(b"head", large) == (b"head", large)
+    assert coder.join(b"head", b"small") == b"headsmall"

@@ -15,6 +15,7 @@ import pytest
 from twisted_wsgiref._connection.answer_queue import AnswerQueue
 from twisted_wsgiref._gateway.client_gone import ClientGone
 from twisted_wsgiref._gateway.input_pipe import InputPipe
+from twisted_wsgiref._http.coder import HTTP1Coder
 from twisted_wsgiref._observe.access_log import AccessLog
 from twisted_wsgiref._threads import forks
 from twisted_wsgiref._threads.answer_batch import AnswerBatch
@@ -152,7 +153,7 @@ def test_who_is_gone_is_not_told() -> None:
 
 
 def test_an_answer_is_lost_in_the_child_whoever_held_its_lock() -> None:
-    outlet = AnswerQueue(None, lambda: None, 1000, AnswerBatch(lambda error: None))
+    outlet = AnswerQueue(HTTP1Coder(""), None, lambda: None, 1000, AnswerBatch(lambda error: None))
     outlet.lock.acquire()
     outlet.forget()
     assert outlet.gone

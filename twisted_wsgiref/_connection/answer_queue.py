@@ -11,7 +11,6 @@ decides it while it holds ``lock``. One of the rooms with a lock; it is never he
 
 from __future__ import annotations
 
-import socket
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -20,10 +19,12 @@ from typing import Final, NoReturn
 
 from twisted_wsgiref._gateway.client_gone import ClientGone
 from twisted_wsgiref._gateway.file_span import FileSpan
-from twisted_wsgiref._gateway.interfaces import GoOn
+from twisted_wsgiref._gateway.interfaces import Coder, GoOn
+from twisted_wsgiref._http.response import Piece, UncodedHead
 from twisted_wsgiref._threads.answer_batch import AnswerBatch
 
 from .blocks import END, Block, End, behind, close_files
+from .exits import Exit
 
 # What a block costs beside its bytes (object, queue entry, chunk framing): without it, an application that yields
 # single bytes would fill the memory below any high-water mark.
@@ -39,7 +40,7 @@ _REACTOR: Final = 2
 class AnswerQueue:
     """The way out of one connection, for one answer after the other: an `Outlet`.
 
-    `sock` is the socket to send on straight, or None if the transport changes bytes (TLS) or has none. `wake` has the
+    `coder` writes them. `exit` is where a thread sends straight, None if only the reactor can send. `wake` has the
     reactor come and take. A thread of an application waits while more than `high_water` bytes are queued. While
     `batch` are held, a first block is kept: until it is clear whether it is the whole answer, or until the hold
     ends.
@@ -49,14 +50,15 @@ class AnswerQueue:
         "_batch",
         "_blocks",
         "_ended",
+        "_exit",
         "_high_water",
         "_owner",
         "_pending",
         "_reactor",
         "_rooms",
         "_scheduled",
-        "_sock",
         "_wake",
+        "coder",
         "gone",
         "kept",
         "lock",
@@ -64,9 +66,10 @@ class AnswerQueue:
     )
 
     def __init__(
-        self, sock: socket.socket | None, wake: Callable[[], None], high_water: int, batch: AnswerBatch
+        self, coder: Coder, exit: Exit | None, wake: Callable[[], None], high_water: int, batch: AnswerBatch
     ) -> None:
-        self._sock = sock
+        self.coder = coder
+        self._exit = exit
         self._wake = wake
         self._high_water = high_water
         self._batch = batch
@@ -93,30 +96,30 @@ class AnswerQueue:
 
     # ---- In any thread, with the lock held ---------------------------------------------------------------------
 
-    def admit(self, block: bytes | tuple[bytes, bytes], straight: bool, keep: bool = False) -> GoOn:
+    def admit(self, block: Piece | tuple[Piece, bytes], straight: bool, keep: bool = False) -> GoOn:
         """Take `block` in, and return what to call with it. Raises `ClientGone`.
 
         It may go `straight` if nothing is before it, and with `keep` wait for other answers.
         """
         if self.gone:
             raise ClientGone
-        if straight and self._owner is None and self._sock is not None:
-            if keep and self._batch.held:
-                self.kept = block  # type: ignore[assignment]
+        if straight and self._owner is None and self._exit is not None:
+            if keep and self._batch.held and type(block) is bytes:  # a large one is sent: to keep it gains nothing
+                self.kept = block
                 return self._send_unless_held
             self._owner = _STRAIGHT
             return self._send
         if self.kept:  # put just now by another thread of the application: it goes first
             self._append(self.kept)
             self.kept = b""
-        if type(block) is tuple:
+        if isinstance(block, tuple):
             self._append(block[0])
             self._append(block[1])
         else:
-            self._append(block)  # type: ignore[arg-type]
+            self._append(block)
         return self._wake_reactor if self._hand_over() else _do_nothing
 
-    def admit_file(self, head: bytes, span: FileSpan) -> GoOn:
+    def admit_file(self, head: Piece, span: FileSpan) -> GoOn:
         """Take `head`, and `span` behind it; as `admit`. What is returned raises `OSError` if the file can not be read.
 
         From then on the span is the queue's to close.
@@ -130,9 +133,9 @@ class AnswerQueue:
 
     def may_be_seized(self) -> bool:
         """Return whether nothing is between the reactor and the client: no thread sends, and nothing is queued."""
-        return self._owner is None or (self._sock is None and not self._blocks)
+        return self._owner is None or (self._exit is None and not self._blocks)
 
-    def _append(self, block: bytes | memoryview) -> None:
+    def _append(self, block: Piece) -> None:
         self._blocks.append(block)
         self._pending += len(block) + _BLOCK_COST
 
@@ -193,16 +196,16 @@ class AnswerQueue:
             raise ClientGone
 
     def _send(self, block: bytes | tuple[bytes, bytes], alone: bool = False, span: FileSpan | None = None) -> None:
-        """Send on the socket, for which this thread owns the way; then give that back. Raises `ClientGone`."""
-        sock: socket.socket = self._sock  # type: ignore[assignment]
+        """Send by the exit, since this thread owns the way; then give that back. Raises `ClientGone`."""
+        exit: Exit = self._exit  # type: ignore[assignment]  # nothing is admitted to be sent without one
         sent = 0
         try:
-            if type(block) is tuple:
-                size = len(block[0]) + len(block[1])
-                sent = sock.sendmsg(block)
-            else:
+            if type(block) is bytes:
                 size = len(block)
-                sent = sock.send(block, 0 if span is None else socket.MSG_MORE)  # type: ignore[arg-type]
+                sent = exit.send(block) if span is None else exit.send_before_file(block)
+            else:
+                size = len(block[0]) + len(block[1])  # type: ignore[arg-type]
+                sent = exit.send_parts(block)  # type: ignore[arg-type]
         except BlockingIOError:
             pass
         except OSError as error:
@@ -219,14 +222,14 @@ class AnswerQueue:
                 left.append(span)
             self._leave(left)
         elif span is not None:
-            self._send_span(sock, span)
+            self._send_span(exit, span)
         else:
             self._leave([])
 
-    def _send_span(self, sock: socket.socket, span: FileSpan) -> None:
+    def _send_span(self, exit: Exit, span: FileSpan) -> None:
         """Send what the kernel takes of `span`, and leave the rest. Raises `ClientGone`, `OSError`."""
         try:
-            while span.send_piece(sock):
+            while exit.send_file(span):
                 if not span.remaining:
                     self._leave([])
                     return
@@ -268,11 +271,15 @@ class AnswerQueue:
             raise ClientGone
 
     def finish(self) -> bool:
-        """Say that nothing more will be put. Return whether all is sent, so that the exchange is over here and now."""
-        if self._owner is None:
+        """Say that nothing more will be put. Return whether all is sent, so that the exchange is over here and now.
+
+        Without an exit it never is: the reactor sends all, and the end is the reactor's.
+        """
+        exit = self._exit
+        if self._owner is None and exit is not None:
             return True
         with self.lock:
-            if self._owner is None:
+            if self._owner is None and exit is not None:
                 return True
             self._ended = True
             wake = self._hand_over()
@@ -313,13 +320,15 @@ class AnswerQueue:
                 self._scheduled = False
                 if self._ended:
                     return END
-                if self._sock is not None and self._owner == _REACTOR:
+                if self._exit is not None and self._owner == _REACTOR:
                     self._owner = None  # all is sent: the next block may go straight
                 return None
             self.under_way = True
             block = blocks.popleft()
             if isinstance(block, FileSpan):
                 self._pending -= _BLOCK_COST
+            elif isinstance(block, UncodedHead):
+                self._pending -= _BLOCK_COST + len(block)
             elif len(block) > most:
                 view = memoryview(block)
                 blocks.appendleft(view[most:])
@@ -345,7 +354,7 @@ class AnswerQueue:
         blocks = self._blocks
         pieces = [first]
         size = len(first)
-        while blocks and not isinstance(blocks[0], FileSpan) and size + len(blocks[0]) <= most:
+        while blocks and isinstance(blocks[0], bytes | memoryview) and size + len(blocks[0]) <= most:
             size += len(blocks[0])
             pieces.append(blocks.popleft())  # type: ignore[arg-type]
         self._pending -= size + _BLOCK_COST * len(pieces)

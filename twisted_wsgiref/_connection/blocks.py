@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from twisted_wsgiref._gateway.file_span import FileSpan
+from twisted_wsgiref._http.response import UncodedHead
 
 
 class End:
@@ -13,7 +14,7 @@ class End:
 
 
 END: Final = End()
-Block = bytes | memoryview | FileSpan
+Block = bytes | memoryview | UncodedHead | FileSpan
 
 
 def behind(block: bytes | tuple[bytes, bytes], sent: int) -> list[Block]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, Final
 
@@ -18,8 +17,7 @@ from zope.interface import implementer
 
 from twisted_wsgiref._gateway.exchange import Exchange, Gateway
 from twisted_wsgiref._gateway.request_body import RequestBody
-from twisted_wsgiref._http.forwarded import TrustedPeers
-from twisted_wsgiref._http.limits import Limits
+from twisted_wsgiref._http.coder import HTTP1Coder
 from twisted_wsgiref._observe.log import logger
 from twisted_wsgiref._observe.stacks import describe_threads, requests_of
 from twisted_wsgiref._observe.tally import Tally
@@ -33,6 +31,7 @@ from twisted_wsgiref._wsgiref.tracebacks import traceback_text
 from .deadlines import Phase
 from .poller import Poller
 from .protocol import WSGIProtocol
+from .rules import Rules
 
 _log = logger(__name__)
 
@@ -53,29 +52,6 @@ def log_failure(what: str, error: BaseException) -> None:
         _log.failure(what, Failure(error))
     except BaseException:  # twisted.logger lets pass whatever is no Exception
         _log.critical("{text}", text=f"{what}\n{traceback_text(type(error), error, error.__traceback__)}")
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What a connection may do and for how long: sizes in octets, times in seconds. The reasons are in `settings`."""
-
-    limits: Limits
-    max_body: int
-    body_memory: int
-    max_connections: int
-    max_pipelined: int
-    head_timeout: float
-    keep_alive: float
-    body_rate: int
-    send_timeout: float
-    tls_timeout: float
-    linger: float
-    queue_age: float
-    request_timeout: float
-    high_water: int
-    stream_input: bool
-    stream_chunked: bool
-    trusted: TrustedPeers | None  # None: nobody was asked to be believed, so fields pass as they came
 
 
 def _limits(rules: Rules) -> dict[Phase, float]:
@@ -127,6 +103,7 @@ class WSGIFactory(Factory):
         gateway: Gateway,
         environ: dict[str, Any],
         rules: Rules,
+        coder: HTTP1Coder,
         *,
         pool: Pool,
         disk: Pool,
@@ -136,6 +113,7 @@ class WSGIFactory(Factory):
         self.gateway = gateway
         self.environ = environ
         self.rules = rules
+        self.coder = coder
         self.wake = wake
         self.clock = gateway.clock
         self.connections: set[WSGIProtocol] = set()

@@ -12,7 +12,7 @@ second sees the other's mark, so nothing is left lying, and no lock is needed.
 from __future__ import annotations
 
 from errno import EIO
-from socket import AF_INET, AF_INET6, SHUT_WR, SocketIO
+from socket import AF_INET, AF_INET6
 from time import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,16 +28,17 @@ from twisted_wsgiref._gateway.input_pipe import InputPipe
 from twisted_wsgiref._http.errors import ProtocolError
 from twisted_wsgiref._http.forwarded import apply as read_forwarded
 from twisted_wsgiref._http.head import RequestHead
-from twisted_wsgiref._http.response import CONTINUE, NOT_TLS, error_answer, error_size
+from twisted_wsgiref._http.response import NOT_TLS, error_size
 from twisted_wsgiref._observe.record import Record
 
 from .answer_queue import AnswerQueue
 from .deadlines import Deadlines, Phase
+from .exits import Exit, SocketExit
 from .peer import local_facts, tls_facts
 from .reading import PIPE_FULL, PIPELINED, SPILLING, TRANSPORT_READ, Reading
 from .request_reader import Request, RequestReader
-from .sender import Sender
-from .transports import abort, close, find_socket, host_and_port, is_secure, peer_name, send_at_once, sever
+from .sender import make_sender
+from .transports import abort, close, find_socket, host_and_port, is_secure, peer_name, send_at_once
 
 if TYPE_CHECKING:
     from .factory import WSGIFactory
@@ -74,7 +75,6 @@ class WSGIProtocol(Protocol):
         self._environ: ConnectionEnviron | None = None  # made with the first request
         self._deadlines = Deadlines(factory.last_limits if factory.draining else factory.limits, rules.body_rate)
         self._served = False  # at least one request has come
-        self._secured = True  # no TLS handshake is under way
         self._closing = False  # the last answer is out, or on its way: what comes now is dropped
         self._half_closed = False  # the client has closed its sending half
         self._closed = False  # the transport was asked to close
@@ -95,21 +95,17 @@ class WSGIProtocol(Protocol):
     def connectionMade(self) -> None:
         """Take over the transport."""
         transport = self.transport
-        self._sock = sock = find_socket(transport)
-        # Keeps the descriptor from being given to another connection while a worker is sending: Python closes it when
-        # the socket and all its files are closed.
-        self._hold: SocketIO | None = None
-        if sock is not None:
-            self._hold = sock.makefile("wb", buffering=0)
-            if sock.family in (AF_INET, AF_INET6):
-                # An answer is not held back for the acknowledgement of the one before.
-                transport.setTcpNoDelay(True)
-        else:
-            self._secured = not is_secure(transport)
+        factory = self.factory
+        sock = find_socket(transport)
+        self._exit: Exit | None = None if sock is None else SocketExit(sock)
+        self._secured = not is_secure(transport)
+        if sock is None or sock.family in (AF_INET, AF_INET6):
             send_at_once(transport)
-        self._reading = Reading(self, transport, sock, self.factory.poller, self._reader, self._most)
-        self._queue = queue = AnswerQueue(sock, self._ask_to_pump, self._rules.high_water, self.factory.batch)
-        self._sender = Sender(transport, sock, queue, self._over, self._stop_short, self._ask_to_pump)
+        self._reading = Reading(self, transport, sock, factory.poller, self._reader, self._most)
+        self._queue = queue = AnswerQueue(
+            factory.coder, self._exit, self._ask_to_pump, self._rules.high_water, factory.batch
+        )
+        self._sender = make_sender(transport, self._exit, queue, self._over, self._stop_short, self._ask_to_pump)
         self._deadlines.start(Phase.FRESH if self._secured else Phase.HANDSHAKE, self.factory.clock())
         self.factory.add(self)
 
@@ -179,16 +175,17 @@ class WSGIProtocol(Protocol):
 
         What a transport is given waits for its turn, and a worker that is through before would have answered first.
         """
-        if self._sock is None:
-            self.transport.write(CONTINUE)
+        data = self.factory.coder.interim(100)
+        if self._exit is None:
+            self.transport.write(data)
             return
         try:
-            sent = self._sock.send(CONTINUE)
+            sent = self._exit.send(data)
         except OSError:
             # No room: who reads nothing is told nothing, and goes on after a while (RFC 9110, section 10.1.1). An error
             # is met again by the next read.
             return
-        if sent < len(CONTINUE):
+        if sent < len(data):
             self.cut_off()
 
     def _spilled(self, error: BaseException | None) -> None:
@@ -264,14 +261,13 @@ class WSGIProtocol(Protocol):
         if self._exchange is None:
             self._let_go()
         else:
-            if self._sock is not None:
-                sever(self._sock)
+            if self._exit is not None:
+                self._exit.sever()
             self._sender.pump()
 
     def _let_go(self) -> None:
-        hold, self._hold = self._hold, None
-        if hold is not None:
-            hold.close()
+        if self._exit is not None:
+            self._exit.release()
         self.factory.check_drained()
 
     # ---- An exchange -------------------------------------------------------------------------------------------
@@ -306,7 +302,9 @@ class WSGIProtocol(Protocol):
         host, peer = host_and_port(transport.getHost()), host_and_port(transport.getPeer())
         if is_secure(transport):
             return ConnectionEnviron(self.factory.environ, "https", host, peer, tls_facts(transport))
-        return ConnectionEnviron(self.factory.environ, "http", host, peer, {} if host else local_facts(self._sock))
+        return ConnectionEnviron(
+            self.factory.environ, "http", host, peer, {} if host else local_facts(find_socket(transport))
+        )
 
     def refuse_exchange(self, status: int) -> None:
         """Answer `status` instead of the application, which has not begun, and close."""
@@ -351,17 +349,14 @@ class WSGIProtocol(Protocol):
         exchange: Any = self._exchange
         if not queue.finish():
             return  # the reactor takes the rest, and then the end
-        if queue.gone or exchange.cut or self._sock is None:
+        if queue.gone or exchange.cut:
             self.factory.wake(self._over)
             return
         exchange.report()
         if not exchange.persistent:
             self._closing = True
-            try:
-                # The client sees the end at once, and closes; the reactor is not woken for it.
-                self._sock.shutdown(SHUT_WR)
-            except OSError:
-                pass
+            # The client sees the end at once, and closes; the reactor is not woken for it.
+            self._exit.close_half()  # type: ignore[union-attr]  # all is sent: only by an exit
         self._exchange = None
         if self._reader.buffer or queue.gone or self._half_closed or self._reading.waits or self.factory.draining:
             self.factory.wake(self._go_on)
@@ -432,19 +427,18 @@ class WSGIProtocol(Protocol):
         head = method == "HEAD"
         peer = host_and_port(below.getPeer())
         self.factory.gateway.tell(Record.refused(peer and peer[0], 400, 0 if head else len(NOT_TLS), time()))
-        below.write(error_answer(400, self.factory.gateway.stamp.end(time()), head=head, body=NOT_TLS))
+        below.write(self.factory.coder.error(400, time(), head=head, body=NOT_TLS))
         below.loseWriteConnection()
 
     def _answer_and_close(self, status: int, method: str = "") -> None:
         extra = _RETRY_AFTER if status == 503 else ""
-        end = self.factory.gateway.stamp.end(time())
-        self.transport.write(error_answer(status, end, extra, head=method == "HEAD"))
+        self.transport.write(self.factory.coder.error(status, time(), extra, head=method == "HEAD"))
         self._linger()
 
     def _linger(self) -> None:
         """Close our half, and read on until the client has closed its own, or the deadline: RFC 9112, section 9.6."""
         self._closing = True
-        if self._sock is None or self._half_closed:
+        if self._exit is None or self._half_closed:
             self.transport.loseConnection()
         else:
             self._reading.resume(self._reading.waits)

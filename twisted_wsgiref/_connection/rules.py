@@ -6,16 +6,39 @@ is done. Called in the reactor's thread.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from twisted_wsgiref._http.forwarded import TrustedPeers
 from twisted_wsgiref._http.limits import Limits
 from twisted_wsgiref.settings import Settings
-
-from .factory import Rules
 
 try:
     import resource
 except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a connection may do and for how long: sizes in octets, times in seconds. The reasons are in `settings`."""
+
+    limits: Limits
+    max_body: int
+    body_memory: int
+    max_connections: int
+    max_pipelined: int
+    head_timeout: float
+    keep_alive: float
+    body_rate: int
+    send_timeout: float
+    tls_timeout: float
+    linger: float
+    queue_age: float
+    request_timeout: float
+    high_water: int
+    stream_input: bool
+    stream_chunked: bool
+    trusted: TrustedPeers | None  # None: nobody was asked to be believed, so fields pass as they came
 
 
 def rules_of(settings: Settings) -> Rules:

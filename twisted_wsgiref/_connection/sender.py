@@ -5,9 +5,8 @@ Nothing here knows HTTP. Everything is called in the reactor's thread.
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from twisted.internet.interfaces import IPullProducer, IPushProducer
 from zope.interface import implementer
@@ -16,6 +15,7 @@ from twisted_wsgiref._gateway.file_span import FileSpan
 
 from .answer_queue import AnswerQueue
 from .blocks import END, Block, End
+from .exits import Exit
 
 # What a transport that changes octets is given at a time: each piece that it takes is progress of a slow client's.
 _SMALL_PIECE: Final = 16 * 1024
@@ -24,75 +24,66 @@ _SMALL_PIECE: Final = 16 * 1024
 _PIECES_A_TURN: Final = 8
 
 
-@implementer(IPullProducer, IPushProducer)
-class Sender:
-    """Empties `queue` into `transport`, and calls `over` after the last octet of an exchange.
+class Sender(Protocol):
+    """The reactor's half of the way out of a connection."""
 
-    With `sock`, the transport's own, it sends straight; what the kernel does not take waits here, and the transport,
-    which never has anything of ours, tells when the socket can be written (it takes us for a pull producer). Without,
-    the transport says when to pause (a push producer). `fail` is told why no more can be sent, `again` where `pump`
-    is to be called in the reactor's next turn.
+    #: Bytes that the kernel, or a transport that changes them, has taken so far.
+    sent: int
+
+    @property
+    def busy(self) -> bool:
+        """Whether the client has to read before more can be sent."""
+
+    def pump(self) -> None:
+        """Send what is queued, until the client has to read. Called on the queue's wake."""
+
+    def stop(self) -> None:
+        """Forget what was not sent: the connection is lost."""
+
+
+@implementer(IPullProducer)
+class ExitSender:
+    """Empties `queue` by `exit`, and calls `over` after the last byte of an exchange.
+
+    What the exit does not take waits here; `transport`, which never has anything of ours, tells when more can be
+    sent: it takes this for a pull producer. `fail` is told why no more can be sent. `again` has `pump` called in the
+    reactor's next turn.
     """
 
-    __slots__ = (
-        "_again",
-        "_asked",
-        "_fail",
-        "_over",
-        "_paused",
-        "_queue",
-        "_registered",
-        "_rest",
-        "_sock",
-        "_transport",
-        "sent",
-    )
+    __slots__ = ("_again", "_asked", "_exit", "_fail", "_over", "_queue", "_registered", "_rest", "_transport", "sent")
 
     def __init__(
         self,
         transport: Any,
-        sock: socket.socket | None,
+        exit: Exit,
         queue: AnswerQueue,
         over: Callable[[], None],
         fail: Callable[[OSError], None],
         again: Callable[[], None],
     ) -> None:
         self._transport = transport
-        self._sock = sock
+        self._exit = exit
         self._queue = queue
         self._over = over
         self._fail = fail
         self._again = again
         self._rest: bytes | memoryview | FileSpan | None = None
         self._registered = False
-        self._paused = False
         self._asked = False
-        #: Octets that the kernel, or a transport that changes them, has taken so far.
+        #: Bytes that the kernel has taken so far.
         self.sent = 0
 
     @property
     def busy(self) -> bool:
         """Whether the client has to read before more can be sent."""
-        # A push producer stays registered while the application makes the next block: that is not the client's doing.
-        return self._registered if self._sock is not None else self._paused
+        return self._registered
 
     def pump(self) -> None:
-        """Send what is queued, until the transport has enough. Called on the queue's wake."""
-        if self._sock is None:
-            self._pump_transport()
-        elif not self._registered:
-            self._pump_straight(self._sock)
+        """Send until the exit takes no more, nothing is queued, or it is the others' turn."""
+        if not self._registered:
+            self._pump()
 
-    def stop(self) -> None:
-        """Forget what was not sent: the connection is lost."""
-        self._registered = False
-        self._paused = False
-        if isinstance(self._rest, FileSpan):
-            self._rest.close()
-        self._rest = None
-
-    def _pump_straight(self, sock: socket.socket) -> None:
-        """Send until the kernel takes no more, nothing is queued, or it is the others' turn."""
+    def _pump(self) -> None:
         for _ in range(_PIECES_A_TURN):
             block: Block | End | None = self._rest or self._queue.take()
             self._rest = None
@@ -104,26 +95,23 @@ class Sender:
                     self._over()
                 return
             try:
-                self._rest = self._send(sock, block)  # type: ignore[arg-type]
+                self._rest = self._send(block)  # type: ignore[arg-type]
             except OSError as error:
                 self._fail(error)
                 return
             if self._rest is not None:
-                self._wait_for_socket()
+                self._wait_for_exit()
                 return
         if self._registered:
-            self._wait_for_socket()
+            self._wait_for_exit()
         else:
             self._again()
 
-    def _wait_for_socket(self) -> None:
+    def _wait_for_exit(self) -> None:
         if self._registered:
             self._transport.startWriting()
-        else:
-            self._registered = True
-            self._ask_when_writable()
-
-    def _ask_when_writable(self) -> None:
+            return
+        self._registered = True
         # A pull producer is asked at once when it is registered, and then whenever the transport, which never has
         # anything of ours, finds that the socket can be written.
         self._asked = False
@@ -131,11 +119,11 @@ class Sender:
         self._asked = True
         self._transport.startWriting()
 
-    def _send(self, sock: socket.socket, block: bytes | memoryview | FileSpan) -> bytes | memoryview | FileSpan | None:
-        """Send what the kernel takes of `block`; return what it does not. Raises `OSError`."""
+    def _send(self, block: bytes | memoryview | FileSpan) -> bytes | memoryview | FileSpan | None:
+        """Send what the exit takes of `block`; return what it does not. Raises `OSError`."""
         if isinstance(block, FileSpan):
             before = block.remaining
-            took_all = block.send_piece(sock)
+            took_all = self._exit.send_file(block)
             self.sent += before - block.remaining
             if not took_all:
                 return block
@@ -143,13 +131,62 @@ class Sender:
                 self._queue.put_back(block)
             return None
         try:
-            sent = sock.send(block)
+            sent = self._exit.send(block)
         except BlockingIOError:
             return block
         self.sent += sent
         return block[sent:] if sent < len(block) else None
 
-    def _pump_transport(self) -> None:
+    def stop(self) -> None:
+        """Forget what was not sent: the connection is lost."""
+        self._registered = False
+        if isinstance(self._rest, FileSpan):
+            self._rest.close()
+        self._rest = None
+
+    # ---- Called by the transport -------------------------------------------------------------------------------
+
+    def resumeProducing(self) -> None:
+        """Send more: the socket can be written."""
+        if self._asked:
+            self._pump()
+
+    def stopProducing(self) -> None:
+        """Do nothing: the transport is lost, and `connectionLost` will say so."""
+
+
+@implementer(IPushProducer)
+class TransportSender:
+    """Empties `queue` into `transport`, which says when to pause; the rest is as for `ExitSender`."""
+
+    __slots__ = ("_again", "_fail", "_over", "_paused", "_queue", "_registered", "_transport", "sent")
+
+    def __init__(
+        self,
+        transport: Any,
+        queue: AnswerQueue,
+        over: Callable[[], None],
+        fail: Callable[[OSError], None],
+        again: Callable[[], None],
+    ) -> None:
+        self._transport = transport
+        self._queue = queue
+        self._over = over
+        self._fail = fail
+        self._again = again
+        self._registered = False
+        self._paused = False
+        #: Bytes that the transport has taken so far.
+        self.sent = 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether the client has to read before more can be sent."""
+        # It stays registered while the application makes the next block: that is not the client's doing.
+        return self._paused
+
+    def pump(self) -> None:
+        """Give the transport what is queued, until it has enough, or it is the others' turn."""
         for _ in range(_PIECES_A_TURN):
             if self._paused:
                 return
@@ -173,27 +210,29 @@ class Sender:
                 # room again. Else a client that pipelines and reads nothing would fill the memory with answers.
                 self._registered = True
                 self._transport.registerProducer(self, True)
-            octets = bytes(block)  # type: ignore[arg-type]
-            self.sent += len(octets)
-            self._transport.write(octets)
+            data = bytes(block)  # type: ignore[arg-type]
+            self.sent += len(data)
+            self._transport.write(data)
         if not self._paused:
             self._again()
 
     def _read(self, span: FileSpan) -> bytes:
-        octets = span.read(_SMALL_PIECE)
+        data = span.read(_SMALL_PIECE)
         if span.remaining:
             self._queue.put_back(span)
-        return octets
+        return data
+
+    def stop(self) -> None:
+        """Forget what was not sent: the connection is lost."""
+        self._registered = False
+        self._paused = False
 
     # ---- Called by the transport -------------------------------------------------------------------------------
 
     def resumeProducing(self) -> None:
-        """Send more: the socket can be written, or the transport has room again."""
-        if self._sock is None:
-            self._paused = False
-            self._pump_transport()
-        elif self._asked:
-            self._pump_straight(self._sock)
+        """Give more: the transport has room again."""
+        self._paused = False
+        self.pump()
 
     def pauseProducing(self) -> None:
         """Give the transport nothing until it asks: it has enough."""
@@ -202,3 +241,17 @@ class Sender:
     def stopProducing(self) -> None:
         """Give nothing any more: the transport is lost, and `connectionLost` will say so."""
         self._paused = True
+
+
+def make_sender(
+    transport: Any,
+    exit: Exit | None,
+    queue: AnswerQueue,
+    over: Callable[[], None],
+    fail: Callable[[OSError], None],
+    again: Callable[[], None],
+) -> Sender:
+    """Return the reactor's half for a connection that has `exit`, or none."""
+    if exit is None:
+        return TransportSender(transport, queue, over, fail, again)
+    return ExitSender(transport, exit, queue, over, fail, again)

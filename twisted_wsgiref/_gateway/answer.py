@@ -10,9 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from time import time
-from typing import TYPE_CHECKING, Any, Final, NoReturn
-
-from twisted_wsgiref._http.response import LAST_CHUNK, ServerFields, chunk, make_head
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from .client_gone import ClientGone
 from .file_span import FileSpan
@@ -20,18 +18,13 @@ from .interfaces import GoOn, Outlet
 
 if TYPE_CHECKING:
     from twisted_wsgiref._http.head import RequestHead
-    from twisted_wsgiref._http.response import Framing
+    from twisted_wsgiref._http.response import Fields, Framing, Piece
 
-    from .fields import Fields
     from .input_pipe import InputPipe
 
 
-# A block that is larger is sent at once: its copy into the kernel costs more than all that is saved by waiting.
-_MOST_KEPT: Final = 16 * 1024
-
-
 class Answer:
-    """What goes out for the request of `head`, by `outlet`; `stamp` gives the fields that the server adds.
+    """What goes out for the request of `head`, by `outlet`, as its coder writes it.
 
     `upload` is the request's body, if that is still arriving: an answer without reading it refuses the rest.
 
@@ -55,15 +48,13 @@ class Answer:
         "octets",
         "outlet",
         "persistent",
-        "stamp",
         "status",
         "upload",
     )
 
-    def __init__(self, head: RequestHead, outlet: Outlet, stamp: ServerFields, upload: InputPipe | None = None) -> None:
+    def __init__(self, head: RequestHead, outlet: Outlet, upload: InputPipe | None = None) -> None:
         self.head = head
         self.outlet = outlet
-        self.stamp = stamp
         self.upload = upload
         self.persistent = head.persistent
         self.begun = False
@@ -73,7 +64,7 @@ class Answer:
         self.last = False
         self.status = 0
         self.octets = 0
-        self._head = b""  # what goes before the first block
+        self._head: Piece = b""  # what goes before the first block
         self._chunked = False
         self._bodyless = False  # the answer ends with its head
         self._remaining: int | None = None  # bytes that the Content-Length still promises
@@ -82,7 +73,7 @@ class Answer:
 
     def begin(self, status: str, fields: Fields) -> None:
         """Set the head, which leaves with the first block; until then another may take its place."""
-        head, framing = self._make_head(status, fields, None)
+        head, framing = self._code_head(status, fields, None)
         with self.outlet.lock:
             if not self.begun and not self.ended and not self.outlet.gone:
                 self._head = head
@@ -99,6 +90,7 @@ class Answer:
         outlet = self.outlet
         if outlet.kept:
             self._proceed(outlet.send_kept)
+        out: Piece | tuple[Piece, bytes]
         excess = first = False
         with outlet.lock:
             self._check_open()
@@ -113,25 +105,30 @@ class Answer:
                 size = len(data)
                 self._remaining -= size
             elif self._chunked:
-                data = chunk(data)
+                data = outlet.coder.block(data)
+            out = data
             if not self.begun:
                 first = self.begun = True
-                data = self._head + data
-            if data:
-                go_on = outlet.admit(data, first, first and len(data) <= _MOST_KEPT)
+                out = outlet.coder.join(self._head, data) if data else self._head
+            if out:
+                go_on = outlet.admit(out, first, first)
                 self.octets += size
             elif outlet.gone:
                 raise ClientGone
-        if data:
-            self._proceed(go_on, data)
+        if out:
+            self._proceed(go_on, out)
             if wait:
                 self._proceed(outlet.wait_for_room)
         if excess:
             raise ValueError("the application gives more bytes than its Content-Length says")
 
-    def interim(self, octets: bytes) -> None:
-        """Send an interim answer (100, 103), unless the answer itself has begun. Raises `ClientGone`."""
+    def interim(self, status: int, lines: str = "") -> None:
+        """Send an interim answer (100, 103) with field `lines`, unless the answer itself has begun.
+
+        Raises `ClientGone`.
+        """
         outlet = self.outlet
+        octets = outlet.coder.interim(status, lines)
         with outlet.lock:
             if self.begun or self.ended:
                 return
@@ -145,9 +142,9 @@ class Answer:
 
         Raises `ClientGone`, and `ValueError` if the body is not as long as its Content-Length says.
         """
-        head, framing = self._make_head(status, fields, len(body))
-        block: bytes | tuple[bytes, bytes]
         outlet = self.outlet
+        keep = self.persistent and not self.last and (self.upload is None or self.upload.complete)
+        block, framing = outlet.coder.whole(self.head, status, fields, body, keep, time())
         outlet.lock.acquire()  # twice as fast as a `with`, and most answers come by here
         try:
             if self.ended or outlet.gone:
@@ -158,14 +155,9 @@ class Answer:
                 # Of the framing, only what others ask for: nothing of this answer is framed after this.
                 self.status = framing.code
                 self.persistent = framing.persistent
-                if framing.bodyless:
-                    body = b""
-                small = len(body) <= _MOST_KEPT
-                # From 32 KiB on the copy costs more than the kernel takes to gather two parts.
-                block = head + body if small else (head, body)
-                go_on = outlet.admit(block, True, small)
+                go_on = outlet.admit(block, True, True)
                 self.begun = self.ended = True
-                self.octets = len(body)
+                self.octets = 0 if framing.bodyless else len(body)
         finally:
             outlet.lock.release()
         try:
@@ -187,7 +179,7 @@ class Answer:
         """
         outlet = self.outlet
         try:
-            head, framing = self._make_head(status, fields, span.remaining)
+            head, framing = self._code_head(status, fields, span.remaining)
             with outlet.lock:
                 self._check_open()
                 if self.begun:
@@ -217,16 +209,17 @@ class Answer:
             self._check_open()
             self.ended = True
             short = self._remaining
-            last = LAST_CHUNK if self._chunked else b""
+            last = outlet.coder.last_block if self._chunked else b""
+            out: Piece | tuple[Piece, bytes] = last
             if not self.begun:  # another thread has set the head, and its block would come too late
                 self.begun = True
-                last = self._head + last
+                out = outlet.coder.join(self._head, last)
             if outlet.kept:
                 outlet.kept += last
-            elif last:
-                go_on = outlet.admit(last, True)
+            elif out:
+                go_on = outlet.admit(out, True)
         if go_on is not None:
-            go_on(last, True)
+            go_on(out, True)
         if short:
             raise ValueError(f"the application gave {short} bytes fewer than its Content-Length says")
 
@@ -258,17 +251,13 @@ class Answer:
 
     # ---- In between --------------------------------------------------------------------------------------------
 
-    def _make_head(self, status: str, fields: Fields, known: int | None) -> tuple[bytes, Framing]:
-        """Return the head, and how the body's end is told; `known` is the body's length where it is known.
+    def _code_head(self, status: str, fields: Fields, known: int | None) -> tuple[Piece, Framing]:
+        """Return the head, and how the body's end is told; `known` is the body's size, if it is known.
 
         Raises `ValueError` if the body is known not to be what its Content-Length says.
         """
-        request = self.head
         keep = self.persistent and not self.last and (self.upload is None or self.upload.complete)
-        head, framing = make_head(
-            status, fields.lines, request.method == "HEAD", request.minor, fields.length, known, keep
-        )
-        return head + self.stamp.end(time(), not fields.has_date, not fields.has_server), framing
+        return self.outlet.coder.head(self.head, status, fields, known, keep, time())
 
     def _settle(self, framing: Framing) -> None:
         self.status = framing.code
@@ -287,7 +276,7 @@ class Answer:
             raise ClientGone
         raise RuntimeError("write() was called after the answer had ended: call it before the iterable ends")
 
-    def _proceed(self, call: Callable[..., None], *block: bytes) -> None:
+    def _proceed(self, call: Callable[..., None], *block: Piece | tuple[Piece, bytes]) -> None:
         """Have the outlet go on. Raises `ClientGone`."""
         try:
             call(*block)

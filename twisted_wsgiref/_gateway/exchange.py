@@ -10,7 +10,6 @@ from io import BufferedReader, BytesIO
 from time import time
 from typing import IO, TYPE_CHECKING, Any, Final, NoReturn
 
-from twisted_wsgiref._http.response import CONTINUE, ServerFields, interim_answer
 from twisted_wsgiref._observe.record import Facts
 from twisted_wsgiref._observe.work import Work
 from twisted_wsgiref._threads.forks import leave
@@ -55,7 +54,6 @@ class Gateway:
     application: WSGIApplication
     handler_class: type[WSGIHandler]
     errors: ErrorStream
-    stamp: ServerFields
     multiprocess: bool
     clock: Callable[[], float]
     observers: tuple[Callable[[Facts], object], ...] = ()
@@ -118,7 +116,7 @@ class Exchange(Answer):
         connection: Connection,
     ) -> None:
         # By its name: `super()` makes an object, once for each request.
-        Answer.__init__(self, head, outlet, gateway.stamp, body if type(body) is InputPipe else None)
+        Answer.__init__(self, head, outlet, body if type(body) is InputPipe else None)
         self.gateway = gateway
         self.environ = environ
         self.body = body
@@ -296,12 +294,12 @@ class Exchange(Answer):
         """
         lines = format_fields(headers).lines
         if self.head.minor:
-            self.interim(interim_answer(103, lines))
+            self.interim(103, lines)
             self.outlet.wait_for_room()
 
     def _send_continue(self) -> None:
         """Ask for the body of a client that waits to be asked."""
-        self.interim(CONTINUE)
+        self.interim(100)
 
 
 def _failing(error: OSError) -> WSGIApplication:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
+from twisted_wsgiref._http.response import Fields
 from twisted_wsgiref.util import is_hop_by_hop
 
 # RFC 9112, section 4: three digits, a space, and a phrase, which may be empty. PEP 3333 wants no control characters.
@@ -38,17 +38,6 @@ class _FieldNames(dict[str, str]):
         if len(self) < self._most:
             self[name] = name.lower()
         return name.lower()
-
-
-# No named tuple: to take one apart costs five times as much, and that is done for each answer.
-@dataclass(frozen=True, slots=True)
-class Fields:
-    """Header fields that can be sent: their lines, and what the server has to know of them."""
-
-    lines: str
-    length: int | None  # their Content-Length
-    has_date: bool
-    has_server: bool
 
 
 _NAMES: Final = _FieldNames()

@@ -15,13 +15,14 @@ from io import BufferedRandom, BufferedReader, FileIO
 from tempfile import _TemporaryFileWrapper
 from typing import IO, TYPE_CHECKING, Any, ClassVar, Final
 
+from twisted_wsgiref._http.response import Fields
 from twisted_wsgiref._wsgiref.tracebacks import traceback_text
 from twisted_wsgiref.handlers import SimpleHandler
 from twisted_wsgiref.util import FileWrapper
 
 from .client_gone import ClientGone
 from .error_stream import ErrorStream
-from .fields import Fields, check_status, format_fields
+from .fields import check_status, format_fields
 from .file_span import FileSpan
 
 if TYPE_CHECKING:

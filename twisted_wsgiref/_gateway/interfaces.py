@@ -7,17 +7,60 @@ outlet of its own for each answer, needs nothing else from here. No Twisted, no 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+from twisted_wsgiref._http.response import Piece
 
 from .file_span import FileSpan
+
+if TYPE_CHECKING:
+    from twisted_wsgiref._http.head import RequestHead
+    from twisted_wsgiref._http.response import Fields, Framing
 
 #: What is to be called, with the lock free, after a block was admitted: with the block, and whether it is the last one
 #: of its answer and given by the thread that will end the exchange, so that nobody else may put. Raises `ClientGone`.
 GoOn = Callable[..., None]
 
 
+class Coder(Protocol):
+    """How an answer looks on the wire. `_http.coder.HTTP1Coder` is one, and says what each method does.
+
+    Called in any thread. It has no state that depends on the order in which answers are coded: a wire that has such
+    a state takes heads as they are (`UncodedHead`), and writes them when it sends.
+    """
+
+    @property
+    def last_block(self) -> bytes:
+        """The end of a body whose parts have to be coded."""
+
+    def whole(
+        self, request: RequestHead, status: str, fields: Fields, body: bytes, keep: bool, now: float
+    ) -> tuple[Piece | tuple[Piece, bytes], Framing]:
+        """Return the answer to `request`, and how the end of its body is told."""
+
+    def head(
+        self, request: RequestHead, status: str, fields: Fields, known: int | None, keep: bool, now: float
+    ) -> tuple[Piece, Framing]:
+        """Return the head of the answer to `request`, and how the end of its body is told."""
+
+    def join(self, head: Piece, block: bytes) -> Piece | tuple[Piece, bytes]:
+        """Return `head` with the first `block` behind it."""
+
+    def block(self, data: bytes) -> bytes:
+        """Return `data` as a part of a body whose framing is chunked."""
+
+    def interim(self, status: int, lines: str = "") -> Piece:
+        """Return an interim answer with field `lines`."""
+
+    def error(self, status: int, now: float, extra: str = "", *, head: bool = False, body: bytes = b"") -> bytes:
+        """Return the whole answer to a request that reaches no target."""
+
+
 class Outlet(Protocol):
     """Where the bytes of an answer go. Called in any thread, but for what says otherwise."""
+
+    #: How they are written.
+    coder: Coder
 
     #: Held while something is admitted, and while an answer decides whether it may be.
     #: The same thread may take it again: garbage is collected at any step, and an application's finalizer may write.
@@ -29,13 +72,13 @@ class Outlet(Protocol):
     #: A part of the answer has left, or is about to.
     under_way: bool
 
-    def admit(self, block: bytes | tuple[bytes, bytes], straight: bool, keep: bool = False) -> GoOn:
+    def admit(self, block: Piece | tuple[Piece, bytes], straight: bool, keep: bool = False) -> GoOn:
         """Take `block` in, with the lock held, and return what to call with it. Raises `ClientGone`.
 
         It may go `straight` if nothing is before it, and with `keep` wait for other answers.
         """
 
-    def admit_file(self, head: bytes, span: FileSpan) -> GoOn:
+    def admit_file(self, head: Piece, span: FileSpan) -> GoOn:
         """Take `head`, and `span` behind it, which is the outlet's to close from then on; as `admit`."""
 
     def may_be_seized(self) -> bool:

@@ -7,17 +7,12 @@ of them the server adds.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
 
-#: Sent before a body that the client holds back until asked. RFC 9110, section 15.2.1.
-CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 #: What a client hears that does not speak TLS where TLS is expected.
 NOT_TLS: Final = b"This port speaks TLS: use https:// to reach it.\n"
-#: The chunk that ends a chunked body, and the empty trailer section. RFC 9112, section 7.1.
-LAST_CHUNK: Final = b"0\r\n\r\n"
 
 _ERROR_BODIES: Final[dict[int, bytes]] = {
     400: b"The request is malformed.\n",
@@ -34,9 +29,36 @@ _ERROR_BODIES: Final[dict[int, bytes]] = {
 }
 
 
-def interim_answer(status: int, lines: str = "") -> bytes:
-    """Return an interim answer with field `lines`. RFC 9110, section 15.2. Only for clients of HTTP/1.1."""
-    return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n{lines}\r\n".encode("latin-1")
+# No named tuple: to take one apart costs five times as much, and that is done for each answer.
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """Header fields that can be sent: their ``lines``, each with its line end, and what the server has to know of them.
+
+    ``length`` is their Content-Length in bytes, None if there is none.
+    """
+
+    lines: str
+    length: int | None
+    has_date: bool
+    has_server: bool
+
+
+@dataclass(frozen=True, slots=True)
+class UncodedHead:
+    """The head of an answer, before it is written: for a wire whose heads depend on what was sent before (HPACK).
+
+    ``status`` is three digits and a phrase, ``lines`` are field lines, each with its line end.
+    """
+
+    status: str
+    lines: str
+
+    def __len__(self) -> int:
+        return len(self.status) + len(self.lines)
+
+
+#: A part of an answer as its coder gives it away.
+Piece = bytes | UncodedHead
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +83,7 @@ class Framing:
 def make_head(
     status: str, lines: str, head: bool, minor: int, given: int | None, known: int | None, keep: bool
 ) -> tuple[bytes, Framing]:
-    """Return the head of an answer with field `lines`, without what `ServerFields` ends it with, and its framing.
+    """Return the head of an answer with field `lines`, without the fields that the server adds, and its framing.
 
     The rest is as for `decide_framing`.
     """
@@ -116,17 +138,12 @@ def forbids_length(status: str) -> bool:
     return status[0] == "1" or status[:3] == "204"
 
 
-def chunk(data: bytes) -> bytes:
-    """Return `data`, of which there must be some, as one chunk. RFC 9112, section 7.1."""
-    return b"%x\r\n%b\r\n" % (len(data), data)
-
-
 def error_answer(status: int, end: bytes, extra: str = "", *, head: bool = False, body: bytes = b"") -> bytes:
     """Return the whole answer to a request that never reaches an application; the connection closes after it.
 
-    `end` is what `ServerFields` ends a head with, `extra` are field lines with their line ends; the answer to a HEAD is
-    its `head` alone. The body is fixed text, `body` or that of the `status`: nothing of the request comes back to where
-    a browser might execute it.
+    `end` are the fields that the server adds, and the empty line. `extra` are field lines with their line ends. The
+    answer to a HEAD is its `head` alone. The body is fixed text, `body` or that of the `status`: nothing of the request
+    comes back to where a browser might execute it.
     """
     body = body or _ERROR_BODIES[status]
     phrase = HTTPStatus(status).phrase
@@ -140,29 +157,3 @@ def error_answer(status: int, end: bytes, extra: str = "", *, head: bool = False
 def error_size(status: int, method: str = "") -> int:
     """Return how many bytes of content the `error_answer` to a request of `method` has."""
     return 0 if method == "HEAD" else len(_ERROR_BODIES[status])
-
-
-class ServerFields:
-    """What the server ends the head of an answer with; Date is formatted once a second."""
-
-    __slots__ = ("_date", "_end", "_second", "_server")
-
-    def __init__(self, server: str) -> None:
-        self._server = f"Server: {server}\r\n".encode("latin-1") if server else b""
-        self._second = -1
-        self._date = self._end = b""
-
-    def end(self, now: float, date: bool = True, server: bool = True) -> bytes:
-        """Return the Date and Server lines at `now`, in seconds since the epoch, and the empty line after all fields.
-
-        Without what the application gave itself. RFC 9110, sections 6.6.1 and 10.2.4. Called in any thread: who comes
-        second writes the same.
-        """
-        second = int(now)
-        if second != self._second:
-            self._date = f"Date: {formatdate(second, usegmt=True)}\r\n".encode("latin-1")
-            self._end = self._date + self._server + b"\r\n"
-            self._second = second
-        if date and server:
-            return self._end
-        return (self._date if date else b"") + (self._server if server else b"") + b"\r\n"

@@ -1,0 +1,99 @@
+"""How an answer looks on a connection of HTTP/1: its head, its blocks and its end, as bytes. RFC 9112.
+
+Whatever else speaks HTTP has a coder of its own, with the methods of `_gateway.interfaces.Coder`. So neither an answer
+nor the handler that makes it knows how either is written on the wire.
+"""
+
+from __future__ import annotations
+
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Final
+
+from .head import RequestHead
+from .response import Fields, Framing, Piece, error_answer, make_head
+
+# A body of at most so many bytes is joined to its head: from 32 KiB on the copy costs more than it takes the kernel to
+# gather two parts.
+_MOST_JOINED: Final = 16 * 1024
+
+
+class HTTP1Coder:
+    """Writes the answers of a service, and adds the fields that the server adds: Date, and Server with `server`.
+
+    Without `server`, a `str`, answers carry no Server field. Every `now` is in seconds since the epoch. Called in any
+    thread: if two come at once, both write the same.
+    """
+
+    __slots__ = ("_date", "_end", "_second", "_server")
+
+    #: The chunk that ends a chunked body, and the empty trailer section. RFC 9112, section 7.1.
+    last_block: Final = b"0\r\n\r\n"
+
+    def __init__(self, server: str) -> None:
+        self._server = f"Server: {server}\r\n".encode("latin-1") if server else b""
+        self._second = -1
+        self._date = self._end = b""
+
+    # ---- An answer ---------------------------------------------------------------------------------------------
+
+    def whole(
+        self, request: RequestHead, status: str, fields: Fields, body: bytes, keep: bool, now: float
+    ) -> tuple[bytes | tuple[bytes, bytes], Framing]:
+        """Return the answer to `request`, in two parts if the body is large; the rest is as for `head`."""
+        head, framing = make_head(
+            status, fields.lines, request.method == "HEAD", request.minor, fields.length, len(body), keep
+        )
+        if int(now) == self._second and not fields.has_date and not fields.has_server:
+            head += self._end
+        else:
+            head += self._end_head(fields, now)
+        if framing.bodyless:
+            return head, framing
+        return head + body if len(body) <= _MOST_JOINED else (head, body), framing
+
+    def head(
+        self, request: RequestHead, status: str, fields: Fields, known: int | None, keep: bool, now: float
+    ) -> tuple[bytes, Framing]:
+        """Return the head of the answer to `request`, and how the end of its body is told.
+
+        `known` is the size of the body in bytes, None if nobody knows it yet. `keep` says that the connection may live
+        on. Raises `ValueError` if the body is known not to have the size that its Content-Length says.
+        """
+        head, framing = make_head(
+            status, fields.lines, request.method == "HEAD", request.minor, fields.length, known, keep
+        )
+        return head + self._end_head(fields, now), framing
+
+    def join(self, head: Piece, block: bytes) -> Piece | tuple[Piece, bytes]:
+        """Return `head` with the first `block` of the body, which has been through `block` if it had to be."""
+        return head + block if isinstance(head, bytes) and len(block) <= _MOST_JOINED else (head, block)
+
+    def block(self, data: bytes) -> bytes:
+        """Return `data`, of which there must be some, as a part of a chunked body. RFC 9112, section 7.1."""
+        return b"%x\r\n%b\r\n" % (len(data), data)
+
+    def interim(self, status: int, lines: str = "") -> bytes:
+        """Return an interim answer with field `lines`. Only for clients of HTTP/1.1. RFC 9110, section 15.2."""
+        return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n{lines}\r\n".encode("latin-1")
+
+    def error(self, status: int, now: float, extra: str = "", *, head: bool = False, body: bytes = b"") -> bytes:
+        """Return the whole answer to a request that reaches no target; as `error_answer`."""
+        self._stamp(now)
+        return error_answer(status, self._end, extra, head=head, body=body)
+
+    # ---- What the server adds ----------------------------------------------------------------------------------
+
+    def _end_head(self, fields: Fields, now: float) -> bytes:
+        """Return the lines of Date and Server that `fields` lack, and the empty line. RFC 9110, 6.6.1 and 10.2.4."""
+        self._stamp(now)
+        if not fields.has_date and not fields.has_server:
+            return self._end
+        return (b"" if fields.has_date else self._date) + (b"" if fields.has_server else self._server) + b"\r\n"
+
+    def _stamp(self, now: float) -> None:
+        second = int(now)
+        if second != self._second:
+            self._date = f"Date: {formatdate(second, usegmt=True)}\r\n".encode("latin-1")
+            self._end = self._date + self._server + b"\r\n"
+            self._second = second  # last: whoever finds it finds the others, too

@@ -1,0 +1,60 @@
+"""How long a client may use a file without asking again: rules by the file's name. RFC 9111, section 5.2.2.
+
+Without a rule a client asks each time, and is told with 304 if it has the file already: nothing that a cache does can
+then be wrong. Only who names the files knows which of them never change.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from typing import Final, NamedTuple
+
+#: The word for names that have a hash of the content in them.
+HASHED: Final = "hashed"
+#: Ask each time, before what is kept is used. RFC 9111, section 5.2.2.4.
+ASK: Final = "no-cache"
+
+# As Django's ManifestStaticFilesStorage names files: app.55e7cbb9ba48.css. A time of 12 digits is no hash; one hash in
+# 280 looks like that, and is asked for again.
+_HASHED_NAME: Final = re.compile(r".+\.(?=[0-9]*[a-f])[0-9a-f]{12}(?:\.[^./]*)?")
+# Of RFC 9111, section 1.2.2: whoever can count no further takes this for for ever.
+_MOST: Final = 2**31
+
+
+class AgeRule(NamedTuple):
+    """What matches `pattern` may be used for so many `seconds`."""
+
+    pattern: str
+    seconds: int
+
+
+def read_age_rule(word: str) -> AgeRule:
+    """Return the rule that `word` is: ``PATTERN=SECONDS``, ``hashed=SECONDS``, or ``SECONDS`` for every file.
+
+    Raises `ValueError`, which says what is wrong.
+    """
+    pattern, _, seconds = word.rpartition("=")
+    if not seconds.isascii() or not seconds.isdigit():
+        raise ValueError(f"{word!r} has to be PATTERN=SECONDS, as *.css=3600, hashed=SECONDS or SECONDS")
+    return AgeRule(pattern or "*", min(int(seconds[:20]), _MOST))
+
+
+def cache_control(rules: Iterable[AgeRule], path: str) -> str:
+    """Return the value of Cache-Control for the file at `path`, below the mount and without a slash before it.
+
+    The first of `rules` that matches decides. ``*`` stands for any text, also over slashes, and ``?`` for one
+    character; a pattern without a slash is for the last segment alone.
+    """
+    name = path.rpartition("/")[2]
+    for pattern, seconds in rules:
+        if pattern == HASHED:
+            matches = _HASHED_NAME.fullmatch(name) is not None
+        else:
+            matches = fnmatchcase(path if "/" in pattern else name, pattern)
+        if matches:
+            if not seconds:
+                return ASK
+            return f"public, max-age={seconds}{', immutable' if pattern == HASHED else ''}"
+    return ASK
