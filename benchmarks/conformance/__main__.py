@@ -3,7 +3,7 @@
 Each server is started from the environment of the comparison (see README.md), as a child process with four threads and
 otherwise its defaults, and is talked to over raw sockets. Writes docs/conformance.md. Every wait is bounded.
 
-The command line, and who is asked what. The messages are those of tests/http/corpus.py (`messages`), the questions are
+The command line, and who is asked what. The messages are those of tests/corpus (`messages`), the questions are
 in `questions` and `endurance`; what becomes of the answers is in `table`.
 """
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from benchmarks.conformance.subject import Subject
 from benchmarks.harness.raw_client import Client, NotHTTP, request
-from tests.http.corpus import HOSTILE, TRUNCATED, VALID, Hostile, Truncated, Valid
+from tests.corpus import HOSTILE, TRUNCATED, VALID, Hostile, Truncated, Valid
 
 #: What became of a message, from good to bad.
 REFUSED: Final = "refused"  # an error, or the connection closed; the application saw nothing

@@ -21,7 +21,7 @@ from benchmarks.conformance.messages import (
     class_of,
 )
 from benchmarks.conformance.questions import QUESTIONS, Verdict
-from tests.http.corpus import HOSTILE, TRUNCATED, VALID
+from tests.corpus import HOSTILE, TRUNCATED, VALID
 
 
 @dataclass
@@ -61,7 +61,7 @@ _MESSAGES = """
 ## Hostile messages
 
 {count} messages that RFC 9112 and RFC 9110 forbid, or that published advisories were about
-(`tests/http/corpus.py`, with the clause for each). How many were refused: an error or a closed connection, with the
+(`tests/corpus`, with the clause for each). How many were refused: an error or a closed connection, with the
 application not called and nothing after the message served. Below it, what became of the others: *served*, the
 application was called, and read the body without an error; *served twice*, and called once more, for a request that
 was hidden in the message or put behind it; *open*, refused, but the connection went on; *waited*, neither answered nor

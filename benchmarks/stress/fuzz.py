@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable
 from itertools import pairwise
 from typing import NamedTuple
 
-from tests.http.corpus import HOSTILE, VALID
+from tests.corpus import HOSTILE, VALID
 from tests.http.drive import bytewise, cut_at, drive, whole
 from tests.http.mutation import mutate, rewrite, settle
 from twisted_wsgiref._http.limits import Limits

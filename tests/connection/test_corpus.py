@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.answers import read_answers
-from tests.http.corpus import HOSTILE, TRUNCATED, VALID, Hostile, Truncated, Valid
+from tests.corpus import HOSTILE, TRUNCATED, VALID, Hostile, Truncated, Valid
 from tests.support import Client, Server, serving
 
 SPLITS = ("whole", "octets", "random")

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from .corpus import HOSTILE, NEXT, TRUNCATED, VALID, Hostile, Truncated, Valid
+from tests.corpus import HOSTILE, NEXT, TRUNCATED, VALID, Hostile, Truncated, Valid
+
 from .drive import SPLITS, Outcome, cut_at, cut_at_random, drive
 
 

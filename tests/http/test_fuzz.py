@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.corpus import HOSTILE, VALID
 from twisted_wsgiref._http.limits import Limits
 
-from .corpus import HOSTILE, VALID
 from .drive import bytewise, cut_at, drive
 from .mutation import PIECES, mutate, rewrite, settle
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .corpus_parts import CODING, HOST, NEXT, Hostile, chunked, coded, counted, get, post
+from .parts import CODING, HOST, NEXT, Hostile, chunked, coded, counted, get, post
 
 _LENGTH = "RFC 9112 6.3, RFC 9110 8.6"
 _CODING = "RFC 9112 6.1, 6.3"

@@ -6,9 +6,9 @@ imports nothing of the server. Sorted by what is wrong: `hostile_heads`, `hostil
 
 from __future__ import annotations
 
-from .corpus_parts import HOST, NEXT, Hostile, Truncated, Valid
 from .hostile_bodies import BODIES
 from .hostile_heads import HEADS
+from .parts import HOST, NEXT, Hostile, Truncated, Valid
 from .valid import TRUNCATED, VALID
 
 __all__ = ["HOST", "HOSTILE", "NEXT", "TRUNCATED", "VALID", "Hostile", "Truncated", "Valid"]

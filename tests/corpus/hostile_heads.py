@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .corpus_parts import HOST, NEXT, VERSION, Hostile, get, hosted, post
+from .parts import HOST, NEXT, VERSION, Hostile, get, hosted, post
 
 _LINE = "RFC 9112 3"
 _TARGET = "RFC 9112 3.2"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .corpus_parts import HOST, Truncated, Valid, chunked, get, hosted, post
+from .parts import HOST, Truncated, Valid, chunked, get, hosted, post
 
 _ORIGIN = "RFC 9112 3.2.1"
 _ABSOLUTE = "RFC 9112 3.2.2"
