@@ -95,7 +95,7 @@ def test_a_plain_request_gets_a_400_that_can_be_read(words: str, method: str) ->
         assert len(visitor.server.factory.connections) == 1  # the client's half is still open
         server = visitor.server
         assert "refused with 400: plain HTTP came to a port that speaks TLS" in server.logged()
-        assert [(each.peer, each.status, each.octets) for each in server.records] == [
+        assert [(each.peer, each.status, each.size) for each in server.records] == [
             ("127.0.0.1", 400, len(answer.body))
         ]
         assert server.pool.done == 0
@@ -241,3 +241,100 @@ def test_what_may_be_tls_is_left_to_tls(opening: bytes) -> None:
 @pytest.mark.parametrize("opening", [b"GET / HTTP/1.1\r\n", b"G", b"\r\nGET /", b"PRI * HTTP/2.0", b" ", b"~", b"PROX"])
 def test_text_is_never_tls(opening: bytes) -> None:
     assert plain_opening(opening) == "plain HTTP came to a port that speaks TLS"
+
+
+# ---- Handshakes that fail ------------------------------------------------------------------------------------------
+
+
+def shake(visitor: Visitor, context: SSL.Context) -> None:
+    """Have a client of `context` try a handshake with the server, until it has failed at either end."""
+    client = SSL.Connection(context, None)
+    client.set_connect_state()
+    while not visitor.ended:
+        over = False
+        try:
+            client.do_handshake()
+        except SSL.WantReadError:
+            pass
+        except SSL.Error:
+            over = True
+        try:
+            visitor.sock.sendall(client.bio_read(1 << 16))
+        except (SSL.WantReadError, ConnectionError):
+            pass
+        if over:
+            break
+        visitor.settle(lambda: visitor.received or visitor.ended)
+        if visitor.received:
+            client.bio_write(visitor.received)
+            visitor.received = b""
+
+
+def old() -> SSL.Context:
+    """Return a client's context of a version that no server of today speaks."""
+    context = SSL.Context(SSL.TLS_METHOD)
+    context.set_min_proto_version(SSL.TLS1_1_VERSION)
+    context.set_max_proto_version(SSL.TLS1_1_VERSION)
+    context.set_cipher_list(b"ALL:@SECLEVEL=0")
+    return context
+
+
+def wary() -> SSL.Context:
+    """Return a client's context that trusts no authority."""
+    context = SSL.Context(SSL.TLS_METHOD)
+    context.set_verify(SSL.VERIFY_PEER, lambda *facts: bool(facts[-1]))
+    return context
+
+
+@pytest.mark.parametrize(
+    ("context", "why"), [(old, "unsupported protocol"), (wary, "unknown ca")], ids=["too old", "distrustful"]
+)
+def test_the_log_says_why_a_handshake_failed(words: str, context: Callable[[], SSL.Context], why: str) -> None:
+    with visited(words) as visitor:
+        shake(visitor, context())
+        visitor.close()
+        (line,) = [line for line in visitor.server.logged().splitlines() if "handshake" in line]
+        assert line.startswith("a TLS handshake failed: ")
+        assert line.endswith(why)
+
+
+def test_floods_of_failed_handshakes_are_one_line_and_a_count(words: str) -> None:
+    with visited(words) as visitor:
+        for each in (Visitor(visitor.server), Visitor(visitor.server), visitor):
+            shake(each, old())
+            each.sock.close()
+        visitor.close()
+        visitor.server.advance(61)
+        lines = [line for line in visitor.server.logged().splitlines() if "handshake" in line]
+        assert len(lines) == 2
+        assert lines[1].startswith(f"{lines[0]} (2 more in ")
+
+
+def test_the_log_tells_of_a_client_that_leaves_within_a_handshake(words: str) -> None:
+    with visited(words) as visitor:
+        visitor.sock.sendall(b"\x16\x03\x01\x02\x00")
+        visitor.settle(lambda: visitor.server.factory.connections)
+        visitor.close()
+        assert "a TLS handshake failed: the client left in the middle of it" in visitor.server.logged()
+
+
+def test_the_log_tells_of_a_handshake_that_takes_too_long(words: str) -> None:
+    with visited(words, tls_timeout=3) as visitor:
+        visitor.sock.sendall(b"\x16\x03\x01\x02\x00")
+        visitor.settle(lambda: visitor.server.factory.connections)
+        visitor.server.advance(5)
+        assert not visitor.server.factory.connections
+        lines = [line for line in visitor.server.logged().splitlines() if "handshake" in line]
+        assert lines == ["a TLS handshake failed: it was not over in time"]
+
+
+@pytest.mark.parametrize("leaves", [True, False], ids=["leaves", "waits"])
+def test_no_line_is_for_a_connection_that_says_nothing(words: str, leaves: bool) -> None:
+    # Such as a balancer's check whether the port is open, every few seconds.
+    with visited(words, tls_timeout=3) as visitor:
+        visitor.settle(lambda: visitor.server.factory.connections)
+        if leaves:
+            visitor.close()
+        visitor.server.advance(5)
+        assert not visitor.server.factory.connections
+        assert "handshake" not in visitor.server.logged()

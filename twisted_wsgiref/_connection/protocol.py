@@ -37,6 +37,7 @@ from .exits import Exit, SocketExit
 from .peer import local_facts, tls_facts
 from .reading import PIPE_FULL, PIPELINED, SPILLING, TRANSPORT_READ, Reading
 from .request_reader import Request, RequestReader
+from .secure import handshake_failure
 from .sender import make_sender
 from .transports import abort, close, find_socket, host_and_port, is_secure, peer_name, send_at_once
 
@@ -75,6 +76,7 @@ class WSGIProtocol(Protocol):
         self._environ: ConnectionEnviron | None = None  # made with the first request
         self._deadlines = Deadlines(factory.last_limits if factory.draining else factory.limits, rules.body_rate)
         self._served = False  # at least one request has come
+        self._shaking = False  # a part of a TLS handshake has come
         self._closing = False  # the last answer is out, or on its way: what comes now is dropped
         self._half_closed = False  # the client has closed its sending half
         self._closed = False  # the transport was asked to close
@@ -108,6 +110,10 @@ class WSGIProtocol(Protocol):
         self._sender = make_sender(transport, self._exit, queue, self._over, self._stop_short, self._ask_to_pump)
         self._deadlines.start(Phase.FRESH if self._secured else Phase.HANDSHAKE, self.factory.clock())
         self.factory.add(self)
+
+    def begin_handshake(self) -> None:
+        """Note that a TLS handshake begins. A connection that says nothing before it ends gets no line in the log."""
+        self._shaking = True
 
     def handshakeCompleted(self) -> None:
         """Note that the TLS handshake is done."""
@@ -252,6 +258,8 @@ class WSGIProtocol(Protocol):
     def connectionLost(self, reason: Failure | None = None) -> None:
         """Let go of everything; a worker that still runs is told, and lets go of the rest."""
         self._lost = True
+        if self._shaking and not self._secured and not self._closing:
+            self._note_handshake(handshake_failure(reason and reason.value))
         self._reading.end()
         self.factory.remove(self)
         self._queue.lose()
@@ -531,6 +539,8 @@ class WSGIProtocol(Protocol):
             self.factory.note_refusal(0, "a client took nothing of its answer")
             self.cut_off()
         elif phase is Phase.HANDSHAKE or self._closed:
+            if self._shaking and not self._secured:
+                self._note_handshake("it was not over in time")
             self.cut_off()
         else:
             # The kernel goes on sending what it has of the last answer. If the transport itself still holds octets that
@@ -538,6 +548,9 @@ class WSGIProtocol(Protocol):
             self._closing = self._closed = True
             self._deadlines.reset()
             close(self.transport)
+
+    def _note_handshake(self, why: str) -> None:
+        self.factory.note_refusal(0, f"a TLS handshake failed: {why}")
 
     def _give_up_body(self) -> None:
         if self._exchange is None:

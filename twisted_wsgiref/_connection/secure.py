@@ -1,4 +1,4 @@
-"""TLS under a connection, as Twisted speaks it: who comes without it gets an answer that can be read.
+"""TLS under a connection, as Twisted speaks it: plain text gets an answer that can be read, a failed handshake a line.
 
 What lives here: Twisted's TLS, seen from below. What may not: files and words, which are `certificates`'. All is called
 in the reactor's thread.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from OpenSSL import SSL
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from twisted_wsgiref._http.opening import plain_opening
@@ -16,7 +17,7 @@ _Transport: Any = TLSMemoryBIOFactory.protocol
 
 
 class SecureTransport(_Transport):  # type: ignore[misc]
-    """Twisted's own, but that plain text instead of TLS is told to the protocol above it, by `refuse_plain`."""
+    """Twisted's own, but it tells the protocol above what comes first: `begin_handshake`, or `refuse_plain`."""
 
     dataReceived: Any
 
@@ -27,14 +28,15 @@ class SecureTransport(_Transport):  # type: ignore[misc]
 
     def _begin(self, data: bytes) -> None:
         del self.dataReceived
-        what = plain_opening(data)
-        if what is None:
-            self.dataReceived(data)
-            return
-        self.dataReceived = _drop
         connection: Any = self.wrappedProtocol
         while not hasattr(connection, "refuse_plain"):
             connection = connection.wrappedProtocol
+        what = plain_opening(data)
+        if what is None:
+            connection.begin_handshake()
+            self.dataReceived(data)
+            return
+        self.dataReceived = _drop
         connection.refuse_plain(what, self.transport, "HEAD" if data.startswith(b"HEAD ") else "")
 
     def connectionLost(self, reason: Any) -> None:
@@ -45,6 +47,13 @@ class SecureTransport(_Transport):  # type: ignore[misc]
 
 def _drop(data: bytes) -> None:
     """Leave `data` unread: the answer is on its way, and is lost if the connection is closed too early."""
+
+
+def handshake_failure(error: object) -> str:
+    """Return why a handshake ended with `error`, in OpenSSL's own words if it is OpenSSL's."""
+    if isinstance(error, SSL.Error) and error.args and isinstance(error.args[0], list):
+        return ", ".join(str(each[-1]) for each in error.args[0])
+    return "the client left in the middle of it"
 
 
 def tls_factory(port: Any) -> TLSMemoryBIOFactory | None:
