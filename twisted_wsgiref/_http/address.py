@@ -7,13 +7,13 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 
 # Behind a proxy the same few addresses come with each request, and spelling one out costs 3 us. 1024 of them are some
-# 300 KiB; who sends others each time pays what everybody would pay without it. Safe in any thread.
+# 300 KiB. A client that sends other ones each time pays as much as all would pay without the cache. Safe in any thread.
 @lru_cache(maxsize=1024)
 def read_address(text: str) -> IPv4Address | IPv6Address:
-    """Return the address that `text` spells; ValueError if it spells none, or one with a zone.
+    """Return the address that `text` spells. Raises ValueError if it spells none, or one with a zone.
 
-    An IPv4 address inside an IPv6 one (RFC 4291, section 2.5.5.2), as sockets that take both kinds report it, is the
-    IPv4 address: one client must not have two names. A zone (``%eth0``) means something on one machine only.
+    An IPv4 address inside an IPv6 one (RFC 4291, section 2.5.5.2), as sockets that take both kinds report it, becomes
+    the IPv4 address: one client must not have two names. A zone (``%eth0``) has a meaning on one machine only.
     """
     if "%" in text:
         raise ValueError("an address with a zone")

@@ -1,7 +1,7 @@
-"""A request's body on the wire: where it ends, and what in it is content. Where content is kept is not decided here.
+"""A request's body on the wire: its end, and the content in it. Other modules decide where content is kept.
 
-Both kinds share one interface: ``feed`` takes bytes and returns the content in them, and how many of them are the
-body's; ``complete`` becomes true with the body's last byte.
+Both kinds share one interface: ``feed`` takes bytes and returns the content in them, and how many of them belong to
+the body. ``complete`` becomes true with the body's last byte.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class LengthBody:
         self.complete = length == 0
 
     def feed(self, data: bytes | bytearray) -> tuple[bytes, int]:
-        """Return the content in `data`, and how many of them are the body's."""
+        """Return the content in `data`, and how many bytes of `data` belong to the body."""
         taken = min(len(data), self._remaining)
         self._remaining -= taken
         self.complete = self._remaining == 0
@@ -32,9 +32,9 @@ class LengthBody:
 
 
 # RFC 9112, section 7.1: the size, then extensions, each of which is a name and perhaps a token or a quoted string.
-# "Bad" white space around semicolon and equals sign is dropped with them (RFC 9110, section 5.6.3, demands it of who
-# reads); elsewhere, as between the size and the line's end, the grammar has none. It can not be matched in two ways.
-# Sixteen hexadecimal digits would overflow a signed 64 bit number in somebody's hands.
+# "Bad" white space around semicolon and equals sign is dropped with them, as RFC 9110, section 5.6.3, demands of a
+# recipient. Elsewhere, such as between the size and the line's end, the grammar has none. No line matches in two ways.
+# Sixteen hexadecimal digits would overflow a signed 64 bit number in some other program.
 _CHUNK_LINE: Final = re.compile(
     rb"([0-9A-Fa-f]{1,15})"
     rb"(?:[\t ]*;[\t ]*[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
@@ -45,9 +45,9 @@ _LINE_BREAK: Final = b"\r\n"
 
 
 class ChunkedBody:
-    """A body in chunks, strictly by the grammar, its extensions and trailers checked, bounded and dropped.
+    """A body in chunks, strictly by the grammar. It checks and bounds extensions and trailers, and drops them.
 
-    RFC 9112, section 7.1. Trailers never reach an application: a field that came after the checks could undo them.
+    RFC 9112, section 7.1. Trailers never reach an application: a field that comes after the checks could undo them.
     """
 
     __slots__ = ("_held", "_limits", "_remaining", "_state", "_trailer_room", "complete")
@@ -61,8 +61,11 @@ class ChunkedBody:
         self.complete = False
 
     def feed(self, data: bytes | bytearray) -> tuple[bytes, int]:
-        """Return the content in `data`, and how many of them are the body's. Raises `ProtocolError` (400 or 431)."""
-        before = len(self._held)  # of what is looked at now, so much was fed before
+        """Return the content in `data`, and how many bytes of `data` belong to the body.
+
+        Raises `ProtocolError` (400 or 431).
+        """
+        before = len(self._held)  # so many of the bytes that are looked at now were fed before
         if before:
             size = len(data)
             self._held += data
@@ -91,9 +94,9 @@ class ChunkedBody:
         return b"".join(content), position - before
 
     def _may_go_on(self, searched: int) -> bool:
-        """Return whether what is held is worth a look; what is before `searched` has been looked at.
+        """Return whether the held bytes are worth a look; those before `searched` have been looked at.
 
-        Asked so that bytes that come one at a time cost no more than all at once.
+        With this question, bytes that come one at a time cost no more than all at once.
         """
         held = self._held
         if self._state is _SIZE:
@@ -103,7 +106,7 @@ class ChunkedBody:
         return True
 
     def _take_line(self, data: bytes | bytearray, start: int) -> int:
-        """Take what is not content; return where it ends, or -1 if its end has not come."""
+        """Take a part that is not content. Return where it ends, or -1 if its end has not come."""
         if self._state is _SIZE:
             return self._take_size(data, start)
         if self._state is _DATA_END:
@@ -148,7 +151,7 @@ class ChunkedBody:
 
 
 class _State:
-    """What a `ChunkedBody` waits for."""
+    """The part that a `ChunkedBody` waits for."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -164,5 +167,5 @@ _TRAILER: Final = _State("a trailer, or the empty line")
 
 
 def body_of(length: int, limits: Limits) -> LengthBody | ChunkedBody:
-    """Return what reads the body of a request whose head told `length`, in bytes or `CHUNKED`."""
+    """Return the reader of a request's body, whose head told `length`, in bytes or `CHUNKED`."""
     return ChunkedBody(limits) if length == CHUNKED else LengthBody(length)

@@ -1,12 +1,12 @@
-"""Which content coding a client is sent: Accept-Encoding against what there is. RFC 9110, section 12.5.3.
+"""The choice of a content coding: Accept-Encoding against the codings that there are. RFC 9110, section 12.5.3.
 
-What is decided here, since the RFC leaves it open:
+Decided here, since the RFC leaves it open:
 
-* A client that sends no Accept-Encoding is sent no coding: those are programs, and few of them can undo one.
-* Of equal weights the server's order decides; a coding that is listed goes before none at all, unless ``identity``
-  has a higher weight.
-* If nothing that there is is acceptable, the content is sent as it is: 406 would help nobody.
-* An element that is malformed is not there.
+* A client that sends no Accept-Encoding gets no coding: such clients are programs, and few of them can undo one.
+* If weights are equal, the server's order decides. A listed coding goes before none at all, unless ``identity`` has a
+  higher weight.
+* If no coding is acceptable, the content is sent as it is: 406 would help nobody.
+* A malformed element counts as absent.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ _ALIASES: Final = {"x-gzip": "gzip", "x-compress": "compress"}
 # Browsers have a handful of values between them.
 @lru_cache(maxsize=64)
 def choose_coding(accepted: str | None, offered: tuple[str, ...]) -> str | None:
-    """Return the one of `offered`, which has the server's favourite first, that is best for a client.
+    """Return the coding of `offered`, the server's favourite first, that is best for a client.
 
-    None: the content as it is. `accepted` is the client's Accept-Encoding, or None if it sent none.
+    None: send the content as it is. `accepted` is the client's Accept-Encoding, or None if it sent none.
     """
     if accepted is None:
         return None
     weights = _read_weights(accepted)
     others = weights.get("*", 0.0)
     best: str | None = None
-    # What is not listed and not excluded is acceptable as it is, after all that is listed.
+    # Content without a coding is acceptable unless excluded, after every listed coding.
     heaviest = weights.get("identity", 0.0)
     for coding in offered:
         weight = weights.get(coding, others)

@@ -1,9 +1,9 @@
-"""Conditional requests: whether a client has already what it asks for. RFC 9110, section 13.
+"""Conditional requests: whether a client already has the representation that it asks for. RFC 9110, section 13.
 
-What is decided here, since the RFC leaves it open:
+Decided here, since the RFC leaves it open:
 
-* A list of entity tags that is malformed matches nothing: then If-Match fails, and If-None-Match does not.
-* A date that can not be read, or comes twice, is as if it were not there (the RFC demands it).
+* A malformed list of entity tags matches nothing: then If-Match fails, and If-None-Match does not.
+* A date that can not be read, or comes twice, counts as absent (the RFC demands it).
 * A date is a strong validator, as If-Range wants it, if it is exactly the one that is sent now: `Validators` are made
   without a date as long as the content may change once more within its second.
 """
@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 from .dates import read_date
 
-# RFC 9110, section 8.8.3. What is an element may be empty, section 5.6.1.2.
+# RFC 9110, section 8.8.3. An element may be empty, section 5.6.1.2.
 _TAG: Final = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
 _ONE_TAG: Final = re.compile(_TAG)
 _ELEMENT: Final = re.compile(rf"[ \t]*(?:({_TAG})[ \t]*)?(?:,|\Z)")
@@ -27,7 +27,7 @@ _CONDITIONS: Final = frozenset(
 
 
 class Validators(NamedTuple):
-    """What tells two versions of a representation apart: each None if there is none.
+    """The marks that tell two versions of a representation apart, each None if there is none.
 
     ``tag`` is an entity tag as it is sent, ``"x"`` or ``W/"x"``; ``modified`` the date of Last-Modified, in seconds
     since the epoch.
@@ -67,7 +67,9 @@ def match_weakly(one: str, other: str) -> bool:
 
 
 def judge(method: str, fields: Mapping[str, str], validators: Validators, now: float) -> int:
-    """Return 304 or 412 if the conditions of a request decide so, else 0; in the order of RFC 9110, section 13.2.2.
+    """Return 304 or 412 if the conditions of a request decide so, otherwise 0.
+
+    It checks them in the order of RFC 9110, section 13.2.2.
 
     `fields` have CGI names, and belong to a request of `method` that would be answered with 2xx. `now` is in seconds
     since the epoch.
@@ -104,10 +106,10 @@ def _is_among(text: str, tag: str | None, *, strongly: bool) -> bool:
 
 
 def wants_range(method: str, fields: Mapping[str, str], validators: Validators, now: float) -> str | None:
-    """Return the value of Range if it holds for this request, else None: then all is sent.
+    """Return the value of Range if it holds for this request, or None if everything is to be sent.
 
-    That is for GET alone (RFC 9110, section 14.2), and only if If-Range, should it be there, names the version that is
-    sent now (section 13.1.5).
+    It holds for GET alone (RFC 9110, section 14.2). If there is an If-Range, it has to name the version that is sent
+    now (section 13.1.5).
     """
     if method != "GET" or "HTTP_RANGE" not in fields:
         return None

@@ -1,7 +1,8 @@
 """One field line of a head: checked, and split into the name that an application knows and the value.
 
 Clients send most of their lines again and again: each is judged once, and then remembered for a while, as HTTP/2 does
-with its table of fields. What may be a secret is never remembered (RFC 7541, section 7.1.3, has the same exception).
+with its table of fields. A line that may be a secret is never remembered (RFC 7541, section 7.1.3, has the same
+exception).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from .remembered import Remembered
 # RFC 9110, section 5.6.2.
 TOKEN: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 # RFC 9112, section 5: no space before the colon, no folding, HTAB the only control character. White space around the
-# value is no part of it, and is stripped afterwards: a pattern for it would try a long run of it at every length.
+# value does not belong to it, and is stripped afterwards: a pattern for it would try a long run of it at every length.
 _FIELD: Final = re.compile(rf"({TOKEN}):([\t -~\x80-\xff]*)")
 
 #: The name of a field that no application may see.
@@ -47,9 +48,12 @@ def cgi_name(name: str) -> str:
 
 
 def make_lines() -> Remembered[str, tuple[str, str]]:
-    """Return what maps field lines, without their line ends, to CGI names and values; raises `ProtocolError` (400)."""
-    # Browsers send ten that stay the same, and differ among each other: this is a few hundred kinds of clients. A
-    # longer line is seldom sent twice.
+    """Return a mapping of field lines, without their line ends, to CGI names and values.
+
+    A lookup raises `ProtocolError` (400).
+    """
+    # A browser sends ten lines that stay the same, and browsers differ, so this is enough for a few hundred kinds of
+    # clients. A longer line is seldom sent twice.
     return Remembered(_read, lambda _, field: field[0] not in _SECRET, most=2048, longest=200)
 
 

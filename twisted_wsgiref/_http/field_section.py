@@ -1,4 +1,4 @@
-"""A head's fields: all their lines, checked, joined by name, and what follows from them for the connection."""
+"""A head's fields: all their lines, checked and joined by name, and their effects on the connection."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .framing import decide_length, expects_continue, is_persistent
 from .limits import Limits
 from .target import check_host
 
-# Fields of which one more changes the meaning of the message, or of which only one can be obeyed.
+# Fields that may come only once: a second one changes the meaning of the message, or can not be obeyed.
 _SINGLE: Final = frozenset(
     {
         "HTTP_HOST",
@@ -24,11 +24,11 @@ _SINGLE: Final = frozenset(
 
 
 class FieldSection:
-    """The fields of one head, or of several that are alike. Nothing in it is changed.
+    """The fields of one head, or of several that are alike. Immutable.
 
     ``fields`` maps RFC 3875 names (HTTP_ACCEPT, CONTENT_TYPE) to values, repeated fields joined. ``length`` is the
-    body's length in bytes, `CHUNKED` where only its end will tell. ``persistent`` says that the client would use the
-    connection again, ``expects_continue`` that it waits for 100 before the body. All of that is for HTTP/1.``minor``.
+    body's length in bytes, or `CHUNKED` if only its end will tell. ``persistent`` says that the client would use the
+    connection again, ``expects_continue`` that it waits for 100 before the body. All of this is for HTTP/1.``minor``.
     """
 
     __slots__ = ("expects_continue", "fields", "length", "minor", "persistent")
@@ -43,7 +43,7 @@ class FieldSection:
 
 
 def read_field_section(data: bytes, minor: int, limits: Limits) -> FieldSection:
-    """Return what `data` says: field lines, without the last one's CR LF.
+    """Return the fields that `data` holds: field lines, without the last one's CR LF.
 
     Raises `ProtocolError`: 400, 417, 431 or 501. Source: RFC 9112, sections 5 to 7.
     """
@@ -65,7 +65,7 @@ def read_field_section(data: bytes, minor: int, limits: Limits) -> FieldSection:
 def _join(lines: list[str]) -> dict[str, str]:
     """Return the fields by their CGI names, those of one name joined.
 
-    RFC 9110, section 5.3: repeated fields are one list. RFC 6265, section 5.4: cookies are joined by a semicolon, for
+    RFC 9110, section 5.3: repeated fields are one list. RFC 6265, section 5.4: cookies are joined by a semicolon, since
     HTTP/2 front ends split them (RFC 9113, section 8.2.3). Raises `ProtocolError`.
     """
     values: dict[str, list[str]] = {}

@@ -1,24 +1,24 @@
-"""Whom to believe: what proxies say about a request's client, and who may say so. Pure; environs are made elsewhere.
+"""The claims of proxies about a request's client, and the peers that may make them. Pure; environs are made elsewhere.
 
-What is believed, and why:
+The rules, and their reasons:
 
-* Nobody by default: then nothing here is asked, and the fields reach the application as they came, for middleware such
-  as Werkzeug's ProxyFix. Once proxies are named, only what a trusted *peer* says is read; from others these fields are
-  removed, so that an application which reads them itself is not deceived either.
-* The client is the right-most hop that is not trusted: to the left of it stands what that hop claimed, which is
-  stripped. If all hops are trusted, it is the left-most one (uvicorn gave None here, its issue 1068).
-* ``*`` trusts any peer, but no hop: with a balancer that appends, the right-most hop is the client. uvicorn takes the
-  left-most then, which every client can invent. Who has more proxies in a row names their networks.
-* What a trusted proxy says must be well-formed, else the request is refused with 400: to go on with the proxy's own
-  address would give a stranger the rights of a neighbour (waitress answered 500, its issue 257, and chose 400 too).
-  What stands left of the client is not looked at: it would let a client break requests of its own only.
-* Lists of schemes, hosts, ports and prefixes are taken at the client's place from the right, the left-most if there are
-  fewer; a refused ``https, https`` is what waitress's users complain of (its issue 442).
+* By default the server believes nobody. It then asks nothing here, and the fields reach the application as they came,
+  for middleware such as Werkzeug's ProxyFix. Once proxies are named, it reads only the fields of a trusted *peer*, and
+  removes those of others, so that they do not deceive an application that reads them itself either.
+* The client is the right-most hop that is not trusted. Everything to the left of it is that hop's claim, and is
+  stripped. If all hops are trusted, the client is the left-most one (uvicorn gave None here, its issue 1068).
+* ``*`` trusts any peer, but no hop: with a balancer that appends, the right-most hop is the client. uvicorn then takes
+  the left-most hop, which every client can invent. An operator with more proxies in a row names their networks.
+* The fields of a trusted proxy must be well-formed; otherwise the request is refused with 400. To go on with the
+  proxy's own address would give a stranger the rights of a neighbour (waitress answered 500, its issue 257, and chose
+  400 too). Nothing to the left of the client is checked: by that, a client could only break its own requests.
+* Of a list of schemes, hosts, ports or prefixes, the value at the client's place from the right counts, or the
+  left-most if there are fewer. waitress's users complain of a refused ``https, https`` (its issue 442).
 * ``wss`` and ``ws``, which Traefik writes for requests that ask for an upgrade, are ``https`` and ``http``: the request
   came by these (uvicorn takes them so, too).
-* X-Forwarded-* and Forwarded may both be there where they do not contradict each other; if they do, one of them
-  comes from the client through a proxy that does not know it: 400. Better, `believed` names only what the proxy sets,
-  since of a field that it passes on unseen every word is the client's.
+* X-Forwarded-* and Forwarded may both be there if they do not contradict each other. If they do, one of them comes from
+  the client, through a proxy that does not know it: 400. It is better if `believed` names only the fields that the
+  proxy sets: in a field that a proxy passes on unseen, every word is the client's.
 """
 
 from __future__ import annotations
@@ -41,21 +41,21 @@ _PORT: Final = "HTTP_X_FORWARDED_PORT"
 _PREFIX: Final = "HTTP_X_FORWARDED_PREFIX"
 _FORWARDED: Final = "HTTP_FORWARDED"
 _SCHEMES: Final = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
-# Of an element of Forwarded these are read. Azure writes others, and leaves them empty (``proto-version=``).
+# These parts of an element of Forwarded are read. Azure writes others, and leaves them empty (``proto-version=``).
 _READ: Final = frozenset({"for", "proto", "host"})
 FIELDS: Final = frozenset({_FOR, _PROTO, _HOST, _PORT, _PREFIX, _FORWARDED})
 
-# Chains have two or three; each hop costs a look-up in the networks, and a client can write as many as fit a head.
+# Chains have two or three hops. Each hop costs a lookup in the networks, and a client can write as many as fit a head.
 _MOST_HOPS: Final = 32
-# An address, a port perhaps (Azure writes one), or what stands for an address that is not told: RFC 7239, section 6.
+# An address, perhaps a port (Azure writes one), or a name in the place of a hidden address: RFC 7239, section 6.
 _NODE: Final = re.compile(
     r"(?:\[(?P<six>[0-9A-Fa-f:.]{2,45})\]|(?P<four>[0-9.]{7,15})|(?P<hidden>unknown|_[A-Za-z0-9._-]+))"
     r"(?::(?:(?P<port>0|[1-9][0-9]{0,4})|_[A-Za-z0-9._-]+))?|(?P<bare>[0-9A-Fa-f:.]{2,45})",
     re.IGNORECASE,
 )
-# RFC 7239, section 4: a pair, or nothing, and what ends it. Colons and brackets are tolerated without quotes, since
-# many proxies write them so and they mean nothing else; an empty value is, where it is not read. No two parts can match
-# the same byte, so time is linear.
+# RFC 7239, section 4: a pair, or nothing, and the end of it. Colons and brackets are tolerated without quotes, since
+# many proxies write them so and they mean nothing else. An empty value is tolerated if nobody reads it. No two parts
+# can match the same byte, so time is linear.
 _PAIR: Final = re.compile(
     r"[ \t]*(?:([A-Za-z0-9!#$%&'*+.^_`|~-]+)="
     r'(?:([A-Za-z0-9!#$%&\'*+.^_`|~:\[\]-]*)|"([^"\\\x00-\x1f\x7f]*(?:\\[\x20-\x7e][^"\\\x00-\x1f\x7f]*)*)")[ \t]*)?'
@@ -67,12 +67,12 @@ _PREFIX_PATH: Final = re.compile(r"(?:/[A-Za-z0-9\-._~!$&'()*+;=:@]+)+/?|/")
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """What is known of the client from its proxies, each None where nothing was said, and what becomes of the fields.
+    """The facts that proxies tell of the client, each None if they did not say, and the changes to the fields.
 
-    ``address`` is "" where the proxies keep it to themselves: then REMOTE_ADDR must not be the proxy's. ``port`` is
-    the client's; ``server_port`` the one that it connected to. ``host`` may have a port of its own. ``prefix`` has no
-    trailing slash. ``remove`` names the fields that the environ must lose, ``rewrite`` those that lose their
-    unbelieved part, so that an application which reads them finds the same truth.
+    ``address`` is "" if the proxies hide it: then REMOTE_ADDR must not be the proxy's. ``port`` is the client's,
+    ``server_port`` the one that it connected to. ``host`` may have a port of its own. ``prefix`` has no trailing slash.
+    ``remove`` names the fields that the environ must lose. ``rewrite`` has the new values of fields that lose their
+    unbelieved part, so that an application that reads them finds the same facts.
     """
 
     address: str | None = None
@@ -90,7 +90,7 @@ _NOTHING_SAID: Final = Client()
 
 @dataclass(frozen=True, slots=True)
 class TrustedPeers:
-    """Those who may speak for others: networks, any peer, UNIX peers."""
+    """The peers that may speak for others: networks, any peer, UNIX peers."""
 
     networks: tuple[IPv4Network | IPv6Network, ...] = ()
     any_peer: bool = False
@@ -131,10 +131,10 @@ def _read_network(word: str) -> IPv4Network | IPv6Network:
 
 
 def apply(fields: Mapping[str, str], peer: str | None, trusted: TrustedPeers, believed: Set[str] = FIELDS) -> Client:
-    """Return what is to be believed of the proxies' fields in `fields` (CGI names), sent by `peer` (None: UNIX).
+    """Return the facts that the proxies' fields in `fields` (CGI names) tell, sent by `peer` (None: UNIX).
 
-    Fields outside `believed`, a subset of `FIELDS`, are removed. Raises `ProtocolError` (400) for what a trusted peer
-    should not have sent. RFC 7239. Called in the reactor's thread.
+    Fields outside `believed`, a subset of `FIELDS`, are removed. Raises `ProtocolError` (400) for a field that a
+    trusted peer should not have sent. RFC 7239. Called in the reactor's thread.
     """
     if fields.keys().isdisjoint(FIELDS):
         return _NOTHING_SAID
@@ -154,7 +154,7 @@ def apply(fields: Mapping[str, str], peer: str | None, trusted: TrustedPeers, be
 
 
 def _agreed(one: Client, other: Client) -> Client:
-    """Return what both say; what only one says counts, too."""
+    """Return the facts that both tell; a fact that only one tells counts, too."""
     for name in ("address", "port", "scheme", "host"):
         said, also = getattr(one, name), getattr(other, name)
         if said is not None and also is not None and str(said).lower() != str(also).lower():
@@ -194,13 +194,13 @@ def _read_x_forwarded(fields: Mapping[str, str], trusted: TrustedPeers) -> Clien
         chosen(_HOST, _host),
         chosen(_PORT, _server_port),
         chosen(_PREFIX, _prefix),
-        # Only what has changed: most requests come through one proxy, with one value each.
+        # Only fields that have changed: most requests come through one proxy, with one value each.
         rewrite=tuple((name, value) for name, value in rewrite if value != fields[name]),
     )
 
 
 def _parts(value: str) -> list[str]:
-    # No more than can be looked at; what is beyond stays in one piece, which no grammar here accepts.
+    # No more than are ever looked at; the rest stays in one piece, which no grammar here accepts.
     return [part for piece in value.rsplit(",", _MOST_HOPS) if (part := piece.strip(" \t"))]
 
 
@@ -212,7 +212,7 @@ def _read_forwarded(value: str, trusted: TrustedPeers) -> Client:
     if "for" in elements[-1][1]:
         depth, address, port = _walk([pairs.get("for", "unknown") for _, pairs in elements], trusted)
     start = elements[-depth][0]
-    # The outermost of the believed proxies that says it knows best; those further in may see a rewritten request.
+    # The outermost of the believed proxies that tells it knows best; those further in may see a rewritten request.
     kept = [pairs for _, pairs in elements[-depth:]]
     scheme = next((pairs["proto"] for pairs in kept if "proto" in pairs), None)
     host = next((pairs["host"] for pairs in kept if "host" in pairs), None)
@@ -297,15 +297,15 @@ def _host(text: str) -> str:
 
 def _server_port(text: str) -> int:
     if len(text) > 5 or not (text.isascii() and text.isdigit()) or text[0] == "0" or int(text) > 65535:
-        raise ProtocolError(400, "a trusted proxy's word for the port is none from 1 to 65535")
+        raise ProtocolError(400, "a trusted proxy's word for the port is not a number from 1 to 65535")
     return int(text)
 
 
 def _prefix(text: str) -> str:
-    """Return the prefix as SCRIPT_NAME; a last slash, which the examples of many frameworks have, is dropped.
+    """Return the prefix as SCRIPT_NAME, without a last slash, which the examples of many frameworks have.
 
-    ``//`` at its start would be another host in a link, ``..`` another folder.
+    ``//`` at its start would be another host in a link, ``..`` another folder: both are refused.
     """
     if _PREFIX_PATH.fullmatch(text) is None or not {".", ".."}.isdisjoint(text.split("/")):
-        raise ProtocolError(400, "a trusted proxy's word for the prefix is no plain absolute path")
+        raise ProtocolError(400, "a trusted proxy's word for the prefix is not a plain absolute path")
     return text.removesuffix("/")

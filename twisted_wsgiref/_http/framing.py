@@ -1,4 +1,4 @@
-"""What a request's fields decide: how long its body is, whether the connection lives on, who waits for 100."""
+"""Three decisions from a request's fields: the length of its body, keep-alive, and whether the client waits for 100."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Final
 
 from .errors import ProtocolError
 
-#: A body whose length is told by its chunks alone.
+#: The length of a body that only its chunks tell.
 CHUNKED: Final = -1
 
-# Nineteen digits are the most that a signed 64 bit number always needs: more is an attack on somebody's arithmetic.
+# A signed 64 bit number never needs more than nineteen digits: more is an attack on some other program's arithmetic.
 _LENGTH: Final = re.compile(r"[0-9]{1,19}")
 
 
 def decide_length(minor: int, fields: Mapping[str, str]) -> int:
     """Return the length of a request's body in bytes, or `CHUNKED`. Raises `ProtocolError`.
 
-    RFC 9112, section 6.3, without its leniency: where two parties could read two lengths, the request is refused.
+    RFC 9112, section 6.3, without its leniency: if two parties could read two lengths, the request is refused.
     """
     coding = fields.get("HTTP_TRANSFER_ENCODING")
     length = fields.get("CONTENT_LENGTH")
@@ -50,7 +50,7 @@ def is_persistent(minor: int, connection: str | None) -> bool:
 
 
 def expects_continue(minor: int, fields: Mapping[str, str]) -> bool:
-    """Return whether the client waits for 100 (Continue). Raises `ProtocolError` 417 for anything else it expects.
+    """Return whether the client waits for 100 (Continue). Raises `ProtocolError` (417) for any other expectation.
 
     RFC 9110, section 10.1.1: an HTTP/1.0 client's expectation is ignored.
     """

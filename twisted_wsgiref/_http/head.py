@@ -1,9 +1,9 @@
 """A request's head: bytes to one checked value.
 
 The grammar is RFC 9112's and RFC 9110's, written as two regular expressions: one for the request line
-(`request_line`), and one for each of the field lines (`field_line`). What follows from the fields for this connection
-(framing, persistence, expectation) is decided in `framing`, the target in `target`. No body lives here, and no
-buffering: `reader` finds the end of a head.
+(`request_line`), and one for each of the field lines (`field_line`). `framing` decides on the effects of the fields on
+this connection (framing, persistence, expectation), `target` on the target. No body lives here, and no buffering:
+`reader` finds the end of a head.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from .request_line import RequestLine, read_request_line
 
 
 class RequestHead:
-    """One request's line and fields, checked, and what follows from them.
+    """One request's line and fields, checked, and their effects. Immutable.
 
-    ``request_line`` is the line as it was sent; ``method``, ``target``, ``path``, ``query`` and ``minor`` are the
-    `RequestLine`'s, ``fields``, ``length``, ``persistent`` and ``expects_continue`` the `FieldSection`'s; but HTTP_HOST
-    is the authority of a target that has one (RFC 9112, section 3.2.2). ``recurs`` says that the connection sent the
-    same fields before: then ``fields`` is the same object. Nothing in it is changed.
+    ``request_line`` is the line as it was sent. ``method``, ``target``, ``path``, ``query`` and ``minor`` are those of
+    the `RequestLine`, ``fields``, ``length``, ``persistent`` and ``expects_continue`` those of the `FieldSection`. But
+    if the target has an authority, HTTP_HOST is that authority (RFC 9112, section 3.2.2). ``recurs`` says that the
+    connection sent the same fields before: then ``fields`` is the same object.
     """
 
     __slots__ = (
@@ -61,27 +61,27 @@ class RequestHead:
 class HeadParser:
     """Parses the heads of one connection, one after the other.
 
-    A client that keeps its connection often sends the same fields with the next request, and who polls sends all of it
-    again: bytes that are the same are not judged again. They stay in this object, and with them what may be a secret
-    of whoever holds the connection.
+    A client that keeps its connection often sends the same fields with the next request, and a client that polls sends
+    the whole head again. Bytes that are the same are not judged again. They stay in this object, and with them perhaps
+    a secret of the client.
     """
 
     __slots__ = ("_head", "_limits", "_line", "_lines", "_section", "_short")
 
-    # An idle connection may keep this much, in bytes: browsers send about 500, some thousand with large cookies.
+    # An idle connection may keep so many bytes: browsers send about 500, some thousand with large cookies.
     _longest = 2048
     _longest_line = 200
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._short = min(limits.field, limits.request_line)  # no line of a head that is no longer can be too long
-        self._lines = b""  # what `_section` was made of
+        self._short = min(limits.field, limits.request_line)  # a head that is no longer has no line that is too long
+        self._lines = b""  # the bytes that `_section` was made of
         self._section: FieldSection | None = None
-        self._line: RequestLine | None = None  # what `_head` was made of, beside `_section`
+        self._line: RequestLine | None = None  # the line that `_head` was made of, beside `_section`
         self._head: RequestHead | None = None
 
     def parse(self, data: bytes) -> RequestHead:
-        """Return the head that `data` is: a request line and field lines, without the last one's CR LF.
+        """Return the head in `data`: a request line and field lines, without the last one's CR LF.
 
         Raises `ProtocolError`: 400, 414, 417, 431, 501 or 505. Source: RFC 9112, sections 2 to 7.
         """
@@ -98,20 +98,20 @@ class HeadParser:
         if self._head is not None and line is self._line:
             return self._head
         head = RequestHead(line, section, recurs=True)
-        if len(sent) <= self._longest_line and not line.query:  # else it will be another object the next time
+        if len(sent) <= self._longest_line and not line.query:  # otherwise it is another object the next time
             self._line, self._head = line, head
         return head
 
 
 def check_lines(data: bytes | bytearray, limits: Limits, start: int = 0) -> None:
-    """Refuse the head that starts `data` if a complete line of it, from `start` on, is longer than its limit."""
+    """Refuse the head at the start of `data` if a complete line of it, from `start` on, is longer than its limit."""
     while (end := data.find(b"\r\n", start)) >= 0:
         check_line(end - start, start, limits)
         start = end + 2
 
 
 def check_line(size: int, start: int, limits: Limits) -> None:
-    """Refuse a line of a head that starts at `start` and has, or has so far, `size` bytes without its line end."""
+    """Refuse a line that starts at `start` of its head if `size`, its bytes so far without a line end, is too much."""
     if start == 0:
         if size > limits.request_line:
             raise ProtocolError(414, "the request line is too long")

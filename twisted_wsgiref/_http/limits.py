@@ -1,4 +1,4 @@
-"""How much of a message is read before its sender is refused. The reasons for the defaults are in `settings`."""
+"""The bounds of a message's syntax, beyond which its sender is refused. `settings` has the reasons for the defaults."""
 
 from __future__ import annotations
 

@@ -1,14 +1,14 @@
-"""The media type of a file, by the end of its name: the same on every machine, since no file of the system is asked.
+"""The media type of a file, by the end of its name: the same on every machine, since it asks no file of the system.
 
-The names are registered with IANA, or what every browser takes; text is UTF-8, as the standards of HTML, CSS and
-JavaScript, and whoever writes such files today, have it. XML, and so SVG, say their coding themselves.
+The names are registered with IANA, or every browser takes them. Text is UTF-8, as the standards of HTML, CSS and
+JavaScript, and most authors of such files today, have it. XML, and so SVG, name their coding themselves.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-#: What is said of a file whose name tells nothing: a browser saves it, and does not guess (RFC 9110, section 8.3).
+#: The type of a file whose name tells nothing: a browser saves it, and does not guess (RFC 9110, section 8.3).
 UNKNOWN: Final = "application/octet-stream"
 
 _TEXT: Final = "; charset=utf-8"

@@ -1,12 +1,12 @@
-"""Which mount a path belongs to: prefixes, longest first, and paths that would say two things.
+"""The mount that a path belongs to: prefixes, longest first, and paths that have two meanings.
 
 A prefix covers itself and all below it: ``/static`` the paths ``/static`` and ``/static/a``, and not ``/staticx``. Both
 are compared decoded, as PATH_INFO has them, so ``/%73tatic%2Fa`` is below ``/static``, too.
 
 Some paths can be read in two ways: with ``//``, and with a segment ``.`` or ``..``. nginx resolves them before it
 chooses a location; here they stay as they are, since an application gets them as they were sent. So such a path is
-looked up in both ways. If both find the same, it goes there as it is, and what answers there judges it. If not, it is
-refused: neither can a mount be left out (``//admin``), nor one be reached that the path does not name
+looked up in both ways. If both find the same mount, the request goes there with its path as it is, and the target there
+judges it. If not, it is refused. So no path can avoid a mount (``//admin``), nor reach one that it does not name
 (``/static/../admin``), whatever a proxy in front of us or an application behind us makes of it.
 """
 
@@ -39,7 +39,7 @@ def read_prefix(text: str) -> str:
 
 
 class MountTable(Generic[T]):
-    """What is mounted, by its prefix as `read_prefix` returns it. Immutable."""
+    """The mounted targets, by their prefixes as `read_prefix` returns them. Immutable."""
 
     __slots__ = ("_by_prefix", "_prefixes")
 
@@ -52,13 +52,13 @@ class MountTable(Generic[T]):
         return iter(self._by_prefix.values())
 
     def choose(self, path: str) -> tuple[T, str] | None:
-        """Return what is mounted at `path`, decoded, and the prefix by which it is; None for the application.
+        """Return the target that is mounted at `path`, decoded, and its prefix; None for the application.
 
-        Raises `ProtocolError` (400) for a path that means one mount and says another, or none.
+        Raises `ProtocolError` (400) for a path that means one mount and names another, or none.
         """
         prefix = self._find(path)
         if ("//" in path or "/." in path) and self._find(resolve(path)) != prefix:
-            raise ProtocolError(400, "the path means another mount than it says, by //, . or ..")
+            raise ProtocolError(400, "the path means another mount than it names, by //, . or ..")
         return None if prefix is None else (self._by_prefix[prefix], prefix)
 
     def _find(self, path: str) -> str | None:

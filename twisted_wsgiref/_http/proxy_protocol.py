@@ -1,15 +1,15 @@
-"""The PROXY protocol, versions 1 and 2: who is at the far end of a connection that a load balancer made.
+"""The PROXY protocol, versions 1 and 2: the far end of a connection that a load balancer made.
 
-Only the header and its limits live here. Whether the peer may speak for others, and that the connection is cut when
-the header is wrong, is decided where the connection is held: nothing can be answered to a broken header, since TLS
-may come next. Specification: ``doc/proxy-protocol.txt`` of HAProxy, sections 2.1 and 2.2.
+Only the header and its limits live here. The connection's own module decides whether the peer may speak for others, and
+cuts the connection if the header is wrong: a broken header can get no answer, since TLS may come next. Specification:
+``doc/proxy-protocol.txt`` of HAProxy, sections 2.1 and 2.2.
 
-Decided here, where the specification leaves a choice:
+The specification leaves a choice on these points. Decided here:
 
-* Bytes that cannot become a header are refused with the first wrong one, not when the limit is reached.
+* Bytes that can not become a header are refused at the first wrong one, not when the limit is reached.
 * Extensions (TLVs) are skipped unread, the checksum among them; TCP has one.
 * UNIX addresses name no client that an environ could show; like UNKNOWN, UNSPEC and LOCAL they give None.
-* Datagrams are refused: a stream can not have carried them.
+* Datagrams are refused: a stream can not carry them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _V1_LIMIT: Final = 107
 # certificate among the extensions is longer. nginx stops at 4096 as well; the length field alone would allow 65,551.
 _V2_LIMIT: Final = 4096
 _V2_FIXED: Final = 16
-# ASCII by the pattern; addresses are looked at by `ipaddress`. Ports have no sign and no leading zero.
+# ASCII by the pattern; `ipaddress` checks the addresses. Ports have no sign and no leading zero.
 _V1_LINE: Final = re.compile(
     rb"PROXY TCP([46]) ([0-9A-Fa-f:.]{2,45}) ([0-9A-Fa-f:.]{2,45}) (0|[1-9][0-9]{0,4}) (0|[1-9][0-9]{0,4})\r\n"
 )
@@ -42,7 +42,7 @@ _V2_DATAGRAMS: Final = (0x12, 0x22, 0x32)
 
 @dataclass(frozen=True, slots=True)
 class ProxyHeader:
-    """Both ends of the connection that the proxy accepted, as (address, port); None where it did not say."""
+    """Both ends of the connection that the proxy accepted, as (address, port), each None if the proxy did not say."""
 
     source: tuple[str, int] | None
     destination: tuple[str, int] | None
@@ -63,9 +63,9 @@ class ProxyHeaderReader:
         """Return the header and the bytes after it, or None while more bytes are needed; feed no more afterwards.
 
         The header may come in any pieces. At most 4096 bytes are kept besides the piece that ends it. Raises
-        `ProtocolError` for what is no header.
+        `ProtocolError` if the bytes are no header.
         """
-        # Copying is bounded: a buffer that could not be answered with a header or an error is below the limit.
+        # Copying is bounded: if a buffer gives neither a header nor an error, it is below the limit.
         buffer = self._buffer + data if self._buffer else data
         if buffer.startswith(_V1_START):
             read, end = _read_v1, _v1_end(buffer)
@@ -88,7 +88,7 @@ def is_header(data: bytes) -> bool:
 
 
 def _v1_end(buffer: bytes) -> int:
-    """Return where the line ends, 0 while that cannot be seen."""
+    """Return where the line ends, 0 as long as that is unknown."""
     end = buffer.find(b"\n", 0, _V1_LIMIT) + 1
     if not end and len(buffer) >= _V1_LIMIT:
         raise ProtocolError(400, "a PROXY line of more than 107 bytes")
@@ -115,7 +115,7 @@ def _read_v1(header: bytes) -> ProxyHeader:
 
 
 def _v2_end(buffer: bytes) -> int:
-    """Return where the header ends, 0 while that cannot be seen; refuse one whose fixed part is wrong already."""
+    """Return where the header ends, 0 as long as that is unknown; refuse one whose fixed part is wrong already."""
     if len(buffer) < _V2_FIXED:
         return 0
     version, command = divmod(buffer[12], 16)
@@ -124,7 +124,7 @@ def _v2_end(buffer: bytes) -> int:
     length = int.from_bytes(buffer[14:16], "big")
     if _V2_FIXED + length > _V2_LIMIT:
         raise ProtocolError(400, "a PROXY header of more than 4096 bytes")
-    # LOCAL is the proxy's own health check: the specification has the family and the addresses ignored.
+    # LOCAL is the proxy's own health check: by the specification we ignore the family and the addresses.
     if command == 1:
         if buffer[13] in _V2_DATAGRAMS:
             raise ProtocolError(400, "a PROXY header that speaks of datagrams")

@@ -1,13 +1,13 @@
-"""Parts of a representation: which bytes a Range asks for, and how they are told in the answer. RFC 9110, section 14.
+"""Parts of a representation: the bytes that a Range asks for, and their form in the answer. RFC 9110, section 14.
 
-What is decided here, since the RFC leaves it open:
+Decided here, since the RFC leaves it open:
 
-* A Range that is malformed, or of another unit than bytes, is ignored: all is sent.
+* A Range that is malformed, or of another unit than bytes, is ignored: everything is sent.
 * So is one with more than `MOST_PARTS` ranges (Apache takes 200), with ranges that overlap, or with more bytes than the
   whole has (as nginx does): section 14.2 calls these the marks of a broken client or of an attack.
-* Nothing has no parts: of an empty representation all is sent, as Go's server does, and not 416, since some clients
-  send ``bytes=0-`` with each request.
-* Of several ranges those that begin behind the end are left out; if one is left, the answer is not in parts.
+* An empty representation has no parts: it is sent as a whole, as Go's server does, and not 416, since some clients send
+  ``bytes=0-`` with each request.
+* Ranges that begin behind the end are left out; if only one is left, the answer is not in parts.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Part(NamedTuple):
 def read_ranges(text: str, size: int) -> tuple[Part, ...] | None:
     """Return the parts, of `size` bytes, that a Range of `text` asks for.
 
-    None: all is to be sent. An empty tuple: nothing of it is there, the answer is 416.
+    None: send everything. An empty tuple: none of the ranges exists, the answer is 416.
     """
     unit = _UNIT.match(text)
     if unit is None or size == 0:
@@ -102,7 +102,7 @@ class Multipart(NamedTuple):
 def make_multipart(parts: Sequence[Part], size: int, media_type: str, boundary: str) -> Multipart:
     """Return how `parts`, of `size` bytes of `media_type`, are told. RFC 9110, section 14.6; RFC 2046, section 5.1.1.
 
-    `boundary` is 1 to 70 letters and digits that are nowhere in the content: what nobody can guess is not.
+    `boundary` is 1 to 70 letters and digits that are nowhere in the content: nobody may be able to guess it.
     """
     preambles = tuple(
         f"\r\n--{boundary}\r\nContent-Type: {media_type}\r\nContent-Range: {content_range(part, size)}\r\n\r\n".encode(

@@ -1,9 +1,9 @@
-"""Where a head ends: the bytes of one connection, kept until they are a whole head, and what came after it.
+"""The bytes of one connection, kept until they are a whole head, and the bytes after it.
 
-A head is parsed once, when its last byte is there: that every split of the same bytes gives the same message is
-true by construction; what is wrong in two ways is refused for the one or the other. Of an incomplete head only its
-limits are watched, and mistakes that no further byte could mend, so that a client that will never finish is not waited
-for.
+A head is parsed once, when its last byte is there. So every split of the same bytes gives the same message, by
+construction; if a message is wrong in two ways, either mistake may be the one that is refused. In an incomplete head
+only the limits are checked, and mistakes that no further byte could mend, so that the server does not wait for a client
+that will never finish.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from .head import HeadParser, RequestHead, check_line, check_lines
 from .limits import Limits
 from .request_line import is_request_line, refuse_request_line
 
-# RFC 9112, section 2.2: CR LF only. A bare LF would be a line end to some and a character to others. The other
-# control characters are nowhere allowed; the first of a TLS handshake sent to a plain port is one of them.
+# RFC 9112, section 2.2: CR LF only. A bare LF would be a line end to some and a character to others. No other control
+# character is allowed anywhere; the first byte of a TLS handshake that comes to a plain port is one of them.
 _NEVER: Final = re.compile(rb"(?<!\r)\n|\r[^\n]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 _END: Final = b"\r\n\r\n"
@@ -36,20 +36,20 @@ class HeadReader:
         self._parse = HeadParser(limits).parse
         #: The bytes that are not understood yet.
         self.buffer: bytes | bytearray = b""
-        self._searched = 0  # before this there is no end of a head, and nothing forbidden
-        self._line_start = 0  # where the line that is still incomplete starts; 0: the request line
+        self._searched = 0  # before this there is no end of a head, and no forbidden character
+        self._line_start = 0  # the start of the line that is still incomplete; 0: the request line
         self._forgiven = False  # whether the empty line that may come first has come
 
     def __len__(self) -> int:
         return len(self.buffer)
 
     def feed(self, data: bytes) -> None:
-        """Keep `data` behind what is there."""
+        """Keep `data` behind the bytes that are there."""
         if not self.buffer:
             self.buffer = data
         else:
             if type(self.buffer) is bytes:
-                # Appended to in place: one byte at a time costs no more than all at once.
+                # It grows in place: one byte at a time costs no more than all at once.
                 self.buffer = bytearray(self.buffer)
             self.buffer += data
 
@@ -81,7 +81,7 @@ class HeadReader:
         return head
 
     def take_content(self, body: LengthBody | ChunkedBody) -> bytes:
-        """Return the content of `body` in what is there; what follows it stays. Raises `ProtocolError`."""
+        """Return the content of `body` in the buffer; the bytes after it stay. Raises `ProtocolError`."""
         content, taken = body.feed(self.buffer)
         self._drop(taken)
         return content
@@ -91,7 +91,7 @@ class HeadReader:
         if len(buffer) == count:
             self.buffer = b""
             return
-        # Of a bytearray the start is dropped without moving the rest: many requests at once cost no more than apart.
+        # A bytearray drops its start without moving the rest: many requests at once cost no more than apart.
         if isinstance(buffer, bytes):
             self.buffer = bytearray(memoryview(buffer)[count:])
         else:
@@ -129,7 +129,7 @@ class HeadReader:
         return None
 
     def _check_request_line(self) -> None:
-        # A client of HTTP/0.9 sends one line and waits: it is told at once, not at the deadline.
+        # A client of HTTP/0.9 sends one line and waits: it learns it at once, not at the deadline.
         line = bytes(self.buffer[: self.buffer.find(b"\r\n")])
         if not is_request_line(line):
             refuse_request_line(line)

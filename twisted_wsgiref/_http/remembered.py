@@ -10,10 +10,11 @@ Value = TypeVar("Value")
 
 
 class Remembered(dict[Key, Value]):
-    """Maps what a client sent to what `read` makes of it, which may raise: that is never remembered.
+    """Maps the bytes or text that a client sent to the value that `read` makes of it. `read` may raise an exception.
 
-    Of what is at most `longest` long, and of which `may_keep` says that it is no secret, `most` are kept. When it is
-    full it starts anew: what is sent now is what is known, and no order has to be kept. Called in one thread.
+    It remembers a value if its key is at most `longest` long, and `may_keep` says that it is no secret; an exception
+    never. When it holds `most` values it starts anew: so it knows the keys that clients send now, and need not keep
+    their order. Called in one thread.
     """
 
     def __init__(

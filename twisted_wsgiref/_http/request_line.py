@@ -1,7 +1,7 @@
 """One request line, without its line end: checked, and split into method, target and version.
 
-Popular pages are asked for again and again: such a line is judged once, and then remembered for a while. One with a
-query never is: a query may hold a secret, and seldom comes twice.
+Clients ask for popular pages again and again: such a line is judged once, and then remembered for a while. A line with
+a query never is: a query may hold a secret, and seldom comes twice.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .field_line import TOKEN
 from .remembered import Remembered
 from .target import split_target
 
-# RFC 9110, section 2.5: who speaks a later HTTP/1 is served as one who speaks the latest that is known here, 1.1.
+# RFC 9110, section 2.5: a client that speaks a later HTTP/1 is served by the latest version that is known here, 1.1.
 # RFC 9112, section 3: single spaces, no white space at either end. Bytes over 0x7F have no place in a target.
 _REQUEST_LINE: Final = re.compile(rf"({TOKEN}) ([\x21-\x7e]+) HTTP/1\.([0-9])")
 # A byte: with bytes on the left, `in` costs twenty times as much.
@@ -25,9 +25,9 @@ _ANY_VERSION: Final = re.compile(rf"{TOKEN} [\x21-\x7e]+ HTTP/[0-9]\.[0-9]")
 class RequestLine:
     """A request line, checked.
 
-    ``text`` is the line as it was sent, printable ASCII by grammar. ``method``, ``target`` and ``query`` are as sent,
-    ``path`` is decoded by PEP 3333's latin-1 rule, ``minor`` is the minor version that is served (0 or 1).
-    ``authority`` is the host that an absolute target names, instead of Host; else None.
+    ``text`` is the line as it was sent, printable ASCII by grammar. ``method``, ``target`` and ``query`` are as sent.
+    ``path`` is decoded by PEP 3333's latin-1 rule. ``minor`` is the minor version that is served (0 or 1).
+    ``authority`` is the host of an absolute target, which counts instead of Host; None for other targets.
     """
 
     __slots__ = ("authority", "method", "minor", "path", "query", "target", "text")
@@ -50,22 +50,22 @@ def _read(line: bytes) -> RequestLine:
 
 
 def refuse_request_line(line: bytes) -> NoReturn:
-    """Say why `line` is not one that this server serves. RFC 9112, section 3; RFC 9110, 2.5."""
+    """Raise the `ProtocolError` that says why this server does not serve `line`. RFC 9112, section 3; RFC 9110, 2.5."""
     if _ANY_VERSION.fullmatch(line.decode("latin-1")):
         raise ProtocolError(505, "neither HTTP/1.0 nor HTTP/1.1")
     raise ProtocolError(400, "the request line is malformed")
 
 
 def is_request_line(line: bytes) -> bool:
-    """Return whether `line` starts a request that could be served."""
+    """Return whether `line` starts a request that this server could serve."""
     return _REQUEST_LINE.fullmatch(line.decode("latin-1")) is not None
 
 
 def make_lines() -> Remembered[bytes, RequestLine]:
-    """Return what maps request lines to what they say; raises `ProtocolError` (400, 501 or 505)."""
+    """Return a mapping of request lines to `RequestLine`. A lookup raises `ProtocolError` (400, 501 or 505)."""
     # A few hundred KiB; a longer line is seldom one that many clients send.
     return Remembered(_read, lambda line, _: _QUESTION_MARK not in line, most=1024, longest=200)
 
 
-#: Return what a request line says. Raises `ProtocolError`. Called in the reactor's thread alone.
+#: Return the `RequestLine` of a line. Raises `ProtocolError`. Called in the reactor's thread alone.
 read_request_line: Final = make_lines().__getitem__
