@@ -1,7 +1,7 @@
-"""How an answer looks on a connection of HTTP/1: its head, its blocks and its end, as bytes. RFC 9112.
+"""The bytes of an answer on a connection of HTTP/1: its head, its blocks and its end. RFC 9112.
 
-Whatever else speaks HTTP has a coder of its own, with the methods of `_gateway.interfaces.Coder`. So neither an answer
-nor the handler that makes it knows how either is written on the wire.
+Each other version of HTTP has a coder of its own, with the methods of `_gateway.interfaces.Coder`. So neither an answer
+nor the handler that makes it knows the form of an answer on the wire.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final
 from .head import RequestHead
 from .response import Fields, Framing, Piece, error_answer, make_head
 
-# A body of at most so many bytes is joined to its head: from 32 KiB on the copy costs more than it takes the kernel to
+# A body of at most so many bytes is joined to its head: from 32 KiB on the copy costs more than the kernel's work to
 # gather two parts.
 _MOST_JOINED: Final = 16 * 1024
 
@@ -40,7 +40,7 @@ class HTTP1Coder:
     def whole(
         self, request: RequestHead, status: str, fields: Fields, body: bytes, keep: bool, now: float
     ) -> tuple[bytes | tuple[bytes, bytes], Framing]:
-        """Return the answer to `request`, in two parts if the body is large; the rest is as for `head`."""
+        """Return the answer to `request`, in two parts if the body is large. The arguments are those of `head`."""
         head, framing = make_head(
             status, fields.lines, request.method == "HEAD", request.minor, fields.length, len(body), keep
         )
@@ -55,10 +55,10 @@ class HTTP1Coder:
     def head(
         self, request: RequestHead, status: str, fields: Fields, known: int | None, keep: bool, now: float
     ) -> tuple[bytes, Framing]:
-        """Return the head of the answer to `request`, and how the end of its body is told.
+        """Return the head of the answer to `request`, and its framing.
 
         `known` is the size of the body in bytes, None if nobody knows it yet. `keep` says that the connection may live
-        on. Raises `ValueError` if the body is known not to have the size that its Content-Length says.
+        on. Raises `ValueError` if `known` and the Content-Length in `fields` differ.
         """
         head, framing = make_head(
             status, fields.lines, request.method == "HEAD", request.minor, fields.length, known, keep
@@ -66,11 +66,11 @@ class HTTP1Coder:
         return head + self._end_head(fields, now), framing
 
     def join(self, head: Piece, block: bytes) -> Piece | tuple[Piece, bytes]:
-        """Return `head` with the first `block` of the body, which has been through `block` if it had to be."""
+        """Return `head` with the first `block` of the body, which the method `block` has framed if it had to."""
         return head + block if isinstance(head, bytes) and len(block) <= _MOST_JOINED else (head, block)
 
     def block(self, data: bytes) -> bytes:
-        """Return `data`, of which there must be some, as a part of a chunked body. RFC 9112, section 7.1."""
+        """Return `data`, which must not be empty, as a part of a chunked body. RFC 9112, section 7.1."""
         return b"%x\r\n%b\r\n" % (len(data), data)
 
     def interim(self, status: int, lines: str = "") -> bytes:
@@ -96,4 +96,4 @@ class HTTP1Coder:
         if second != self._second:
             self._date = f"Date: {formatdate(second, usegmt=True)}\r\n".encode("latin-1")
             self._end = self._date + self._server + b"\r\n"
-            self._second = second  # last: whoever finds it finds the others, too
+            self._second = second  # last: a thread that finds it finds the others, too

@@ -1,7 +1,6 @@
-"""What goes out before an answer's body: the head, and how the body's end will be told.
+"""The bytes before an answer's body: the head, and the framing, which tells the body's end.
 
-The fields arrive here checked (`_gateway.fields` does it, in the application's own thread); this module knows which
-of them the server adds.
+The fields arrive here checked (`_gateway.fields` does it, in the application's own thread).
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
 
-#: What a client hears that does not speak TLS where TLS is expected.
+#: The answer to a client that does not speak TLS on a port that does.
 NOT_TLS: Final = b"This port speaks TLS: use https:// to reach it.\n"
 
 _ERROR_BODIES: Final[dict[int, bytes]] = {
@@ -29,10 +28,10 @@ _ERROR_BODIES: Final[dict[int, bytes]] = {
 }
 
 
-# No named tuple: to take one apart costs five times as much, and that is done for each answer.
+# No named tuple: each answer reads the parts, and unpacking a named tuple costs five times as much.
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """Header fields that can be sent: their ``lines``, each with its line end, and what the server has to know of them.
+    """Header fields that can be sent: their ``lines``, each with its line end, and the facts that the server needs.
 
     ``length`` is their Content-Length in bytes, None if there is none.
     """
@@ -45,7 +44,7 @@ class Fields:
 
 @dataclass(frozen=True, slots=True)
 class UncodedHead:
-    """The head of an answer, before it is written: for a wire whose heads depend on what was sent before (HPACK).
+    """The head of an answer, before it is written: for a wire whose heads depend on earlier ones (HPACK).
 
     ``status`` is three digits and a phrase, ``lines`` are field lines, each with its line end.
     """
@@ -63,11 +62,11 @@ Piece = bytes | UncodedHead
 
 @dataclass(frozen=True, slots=True)
 class Framing:
-    """How the end of an answer's body is told.
+    """The way in which an answer tells the end of its body.
 
     ``code`` is the status as a number, ``lines`` are the field lines that tell the end. ``bodyless`` answers end with
-    their head. ``length`` is what a Content-Length promises in bytes, None where none does. If the answer is neither
-    chunked nor of a known length, the connection's end ends it, and ``persistent`` is false.
+    their head. ``length`` is the number of bytes that a Content-Length promises, None if there is none. If the answer
+    is neither chunked nor of a known length, the connection's end ends it, and ``persistent`` is false.
     """
 
     code: int
@@ -78,14 +77,14 @@ class Framing:
     persistent: bool
 
 
-# Most answers have a head that another had before, but for its date.
+# Most answers have a head that another answer had before, but for its date.
 @lru_cache(maxsize=256)
 def make_head(
     status: str, lines: str, head: bool, minor: int, given: int | None, known: int | None, keep: bool
 ) -> tuple[bytes, Framing]:
     """Return the head of an answer with field `lines`, without the fields that the server adds, and its framing.
 
-    The rest is as for `decide_framing`.
+    The other arguments are those of `decide_framing`.
     """
     framing = decide_framing(status, head, minor, given, known, keep)
     if given is not None and framing.bodyless and forbids_length(status):
@@ -94,16 +93,16 @@ def make_head(
 
 
 def _without(lines: str, name: str) -> str:
-    # Not splitlines(): a value may hold U+0085, which is a line's end to that.
+    # Not splitlines(): a value may hold U+0085, which splitlines() takes for the end of a line.
     return "".join(f"{line}\r\n" for line in lines.split("\r\n")[:-1] if line.partition(":")[0].lower() != name)
 
 
 def decide_framing(status: str, head: bool, minor: int, given: int | None, known: int | None, keep: bool) -> Framing:
     """Return the framing of an answer of `status` to a request (HEAD if `head`) of HTTP/1.`minor`.
 
-    `given` is the application's Content-Length, `known` the body's length where it is known; `keep` says that the
-    connection may live on. RFC 9112, section 6.3; RFC 9110, section 8.6. Raises `ValueError` where `known` is not what
-    `given` says.
+    `given` is the application's Content-Length, `known` the body's length if it is known; `keep` says that the
+    connection may live on. RFC 9112, section 6.3; RFC 9110, section 8.6. Raises `ValueError` if `known` and `given`
+    differ.
     """
     code = status[:3]
     without_length = forbids_length(status)
@@ -142,8 +141,8 @@ def error_answer(status: int, end: bytes, extra: str = "", *, head: bool = False
     """Return the whole answer to a request that never reaches an application; the connection closes after it.
 
     `end` are the fields that the server adds, and the empty line. `extra` are field lines with their line ends. The
-    answer to a HEAD is its `head` alone. The body is fixed text, `body` or that of the `status`: nothing of the request
-    comes back to where a browser might execute it.
+    answer to a HEAD is its `head` alone. The body is fixed text, `body` or that of the `status`: no part of the request
+    comes back, so a browser can not execute any.
     """
     body = body or _ERROR_BODIES[status]
     phrase = HTTPStatus(status).phrase
@@ -155,5 +154,5 @@ def error_answer(status: int, end: bytes, extra: str = "", *, head: bool = False
 
 
 def error_size(status: int, method: str = "") -> int:
-    """Return how many bytes of content the `error_answer` to a request of `method` has."""
+    """Return the number of bytes of content in the `error_answer` to a request of `method`."""
     return 0 if method == "HEAD" else len(_ERROR_BODIES[status])
