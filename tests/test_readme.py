@@ -28,7 +28,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
 _OPTION = re.compile(r"(?<![\w-])--([a-z][a-z-]+)")
-_SAYS_PORT = re.compile(r"listens on (\d+)\n")
+_SAYS_PORT = re.compile(r"(?:listens on|serving \S+ on http://127\.0\.0\.1:) ?(\d+)\b.*\n")
 # At the end of a script: say which port the kernel gave.
 _PROBE = """
 from twisted.application.service import IServiceCollection
@@ -97,6 +97,7 @@ def test_every_script_is_python(page: str, code: str) -> None:
 
 def check_that_it_serves(words: list[str], code: str, folder: Path) -> None:
     code = re.sub(r'"(?:tcp|ssl|unix):[^"]*"', '"tcp:0:interface=127.0.0.1"', code)
+    code = code.replace("serve(demo_app, 8000", "serve(demo_app, 0")
     (folder / "script.py").write_text(code, encoding="utf-8")
     with started([*words, "script.py"], folder) as child:
         port = int(child.wait_for(_SAYS_PORT)[1])

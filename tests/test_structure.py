@@ -29,10 +29,10 @@ ROOMS: dict[str, set[str]] = {
     "_connection": {"_wsgiref", "settings", "_http", "_threads", "_twisted", "_observe", "_gateway"},
     "_targets": {"_http", "_gateway"},
     "service": {"names", "settings", "_http", "_threads", "_twisted", "_observe", "_gateway", "_connection"},
-    "_process": {"names", "_wsgiref", "settings", "_threads", "_twisted", "_observe", "_targets", "_connection"}
-    | {"service"},
+    "_process": {"names", "_wsgiref", "settings", "_threads", "_twisted", "_observe", "_gateway", "_targets"}
+    | {"_connection", "service"},
     "main": {"_process", "settings", "_twisted"},
-    "front door": {"settings", "_observe", "_gateway", "_connection", "service"},
+    "front door": {"settings", "_observe", "_gateway", "_connection", "service", "_process"},
 }
 MODULES: dict[str, str] = {
     "": "front door",

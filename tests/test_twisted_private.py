@@ -111,6 +111,17 @@ def test_the_log_before_it_begins_has_one_observer_a_buffer() -> None:
     need(done.returncode == 10, "a program that has not begun logging can not be told from one that has", function)
 
 
+def test_a_program_that_has_begun_logging_can_be_told_without_its_observers() -> None:
+    code = (
+        "from twisted.logger import globalLogBeginner as log; from twisted_wsgiref._twisted.private import *; "
+        "from twisted.logger import globalLogPublisher; globalLogPublisher.addObserver(lambda event: None); "
+        "before = has_logging_begun(); log.beginLoggingTo([lambda event: None], redirectStandardIO=False); "
+        "raise SystemExit(10 * has_logging_begun() + before)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], timeout=60, check=False)
+    need(done.returncode == 10, "a program that has begun logging can not be told", "has_logging_begun")
+
+
 def test_twistds_handler_of_a_rotation_knows_its_log_file() -> None:
     function = "log_files_of"
     with tempfile.TemporaryDirectory() as folder:
@@ -381,6 +392,13 @@ def test_a_kind_of_reactor_names_its_module() -> None:
     reactor = selectreactor.SelectReactor.__new__(selectreactor.SelectReactor)
     names = [each.shortName for each in getReactorTypes() if private.makes_reactor(each, reactor)]
     need(names == ["select"], "a reactor type has no moduleName", "makes_reactor")
+
+
+def test_a_reactor_knows_that_it_has_run(reactor: SteppedReactor) -> None:
+    need(not private.has_run(reactor), "a new reactor is taken for one that has run", "has_run")
+    reactor.callWhenRunning(reactor.stop)
+    reactor.run(installSignalHandlers=False)
+    need(private.has_run(reactor), "ReactorBase has no _startedBefore", "has_run")
 
 
 def test_twisted_knows_the_processes_that_it_waits_for() -> None:

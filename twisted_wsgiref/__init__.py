@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ._observe.record import FactsObserver as FactsObserver
     from ._observe.record import Record as Record
     from ._observe.work import Work as Work
+    from ._process.foreground import serve as serve
     from .service import WSGIService as WSGIService
     from .settings import SettingError as SettingError
     from .settings import Settings as Settings
@@ -34,6 +35,7 @@ __all__ = [
     "WSGIHandler",
     "WSGIService",
     "Work",
+    "serve",
 ]
 
 # Each says of itself that it is from here: pickles, tracebacks and documentation do not depend on the rooms within.
@@ -48,6 +50,7 @@ _ROOMS = {
     "WSGIHandler": "_gateway.handler",
     "WSGIService": "service",
     "Work": "_observe.work",
+    "serve": "_process.foreground",
 }
 
 

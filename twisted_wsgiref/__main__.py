@@ -1,6 +1,6 @@
 """``python -m twisted_wsgiref MOD:APP``: what ``twistd wsgiref`` serves, in the foreground and without its files.
 
-What lives here: the log, the reactor and the exit status of a process of our own. All else is `command_line`'s.
+What lives here: the choice of the reactor. All else is `command_line`'s and `foreground`'s.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ import sys
 from collections.abc import Sequence
 
 from twisted.application.reactors import NoSuchReactor, getReactorTypes, installReactor
-from twisted.logger import globalLogBeginner, textFileLogObserver
 from twisted.python.usage import UsageError
 
 from ._process import command_line
+from ._process.asked import refuse
 from ._process.command_line import SCRIPT
+from ._process.foreground import run
 from ._twisted.reactor import the_reactor
 
 
@@ -42,16 +43,9 @@ def main(words: Sequence[str] | None = None) -> None:
     try:
         options.parseOptions(words)
     except UsageError as error:
-        command_line.refuse(options, str(error))
+        refuse(options, str(error))
     service = command_line.makeService(options)
-    reactor = the_reactor()
-    # Standard output belongs to the access log and to the application's own prints.
-    globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)], redirectStandardIO=False)
-    service.privilegedStartService()
-    reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
-    service.startService()
-    reactor.run()
-    sys.exit(service.status)
+    sys.exit(run(service, the_reactor()))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 Here lives what ``wsgiref.simple_server`` documents: one request a connection, HTTP/1.0 answers, one
 request at a time unless mixed with ``ThreadingMixIn``, as the demonstration of this module is. Nothing of
-the production server, of Twisted or of ``settings`` is used here; what shall face the Internet is served by
+the production server, of Twisted or of ``settings`` is used here. The next step, for what shall face the Internet, is
+one call in the place of ``make_server`` and ``serve_forever``: ``twisted_wsgiref.serve(app, 8000)``; or, from a shell,
 ``twistd wsgiref``.
 
 The server's methods are called by the thread in ``serve_forever`` or ``handle_request``; a request handler

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, NoReturn
 
 from twisted.application.reactors import getReactorTypes
@@ -28,6 +29,7 @@ from twisted_wsgiref.service import WSGIService
 from twisted_wsgiref.settings import SettingError, Settings
 
 from . import configuration
+from .asked import Asked, refuse
 from .beginning import Beginning, Terminal
 from .identity import identity_of
 from .link import Orders
@@ -79,6 +81,10 @@ class Options(UsageOptions):
 
     # Handed in, so that tests have their own.
     environ: Mapping[str, str] = os.environ
+    # The application itself, and what else its service is given: a script has them, and words on a line do not.
+    application: WSGIApplication | None = None
+    given: Mapping[str, object] = MappingProxyType({})
+    takes_refusal = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -251,15 +257,8 @@ def _table(path: str, named: str) -> dict[str, configuration.Given]:
     return configuration.from_file(path, content)
 
 
-def refuse(options: Options, line: str, traceback: str = "") -> NoReturn:
-    """End the process with status 1 and `line` on standard error, after the application's own `traceback`."""
-    if traceback:
-        sys.stderr.write(traceback)
-    raise SystemExit(f"{options.command}: {line}")
-
-
-def makeService(options: Options) -> CommandLineService:
-    """Return the service that the options ask for.
+def makeService(options: Asked, ending: Ending | None = None) -> CommandLineService:
+    """Return the service that the `options` ask for, which comes to its end by `ending`.
 
     Raises `SystemExit`, with the one line that says why, where there is none. The application is imported here, unless
     twistd is to become a daemon first: threads that the import starts would not come with it.
@@ -272,9 +271,10 @@ def makeService(options: Options) -> CommandLineService:
         settings,
         options.command,
         reactor,
-        Ending(reactor),
+        ending or Ending(reactor),
         Notifier.taken_from(os.environ),
         daemonises=options.daemonises,
+        takes_refusal=options.takes_refusal,
     )
     for endpoint in options["endpoints"]:
         try:
@@ -282,8 +282,7 @@ def makeService(options: Options) -> CommandLineService:
         except ListenError as error:
             refuse(options, str(error))
     found: configuration.Configuration = options["configuration"]
-    apart = found.user or found.group or found.reload  # The application is not to be imported here and now.
-    if apart or settings.workers > 1 or settings.max_requests or settings.max_rss:
+    if found.apart:
         return _make_parent(options, process)
     runner = Runner(reactor)
     spec, directory = options["app"] or DEMO, os.getcwd()
@@ -293,7 +292,10 @@ def makeService(options: Options) -> CommandLineService:
         pass_over_breakpoints()
     process.ending.call_last(Modes().restore)
     try:
-        if options.leaves:
+        if options.application is not None:
+            application = options.application
+            runner.settle()
+        elif options.leaves:
             check_module(spec, directory)
             beginning = Beginning(runner, Terminal(), partial(load_application, spec, directory))
         else:
@@ -307,7 +309,7 @@ def makeService(options: Options) -> CommandLineService:
         options["endpoints"],
         settings,
         reactor=reactor,
-        observers=() if access_log is None else (access_log,),
+        **{**options.given, "observers": (*options.given.get("observers", ()), *filter(None, [access_log]))},
     )
     return ServingService(service, replace(process, beginning=beginning), access_log)
 
@@ -317,7 +319,7 @@ def _not_imported(environ: object, start_response: object) -> NoReturn:
     raise RuntimeError("the application is not imported")
 
 
-def _make_parent(options: Options, process: ThisProcess) -> CommandLineService:
+def _make_parent(options: Asked, process: ThisProcess) -> CommandLineService:
     """Return the parent of worker processes. No application is imported: each worker does that for itself."""
     settings, reactor = process.settings, process.reactor
     if not has_descriptors():
@@ -373,7 +375,7 @@ def _make_parent(options: Options, process: ThisProcess) -> CommandLineService:
     return ParentProcess(service, replace(process, beginning=beginning), identity)
 
 
-def _modes_of_terminal(options: Options, found: configuration.Configuration) -> Modes | None:
+def _modes_of_terminal(options: Asked, found: configuration.Configuration) -> Modes | None:
     """Return the terminal's modes where somebody develops at it, and one worker may have it; else None."""
     attended = found.reload and found.settings.workers == 1 and not options.daemonises and can_prompt()
     return Modes() if attended else None
@@ -387,7 +389,7 @@ def _reactor_name(reactor: Reactor) -> str:
     return next(found, "")
 
 
-def _open_access_log(options: Options, target: str) -> AccessLog | None:
+def _open_access_log(options: Asked, target: str) -> AccessLog | None:
     if target in ("off", ""):
         return None
     try:

@@ -40,6 +40,7 @@ EXTRAS: Final[dict[str, Knob]] = {
 # Variables that other servers and platforms have made a habit, and what they set here.
 _HABITS: Final = {"workers": "WEB_CONCURRENCY", "port": "PORT", "trusted_proxy": "FORWARDED_ALLOW_IPS"}
 _COLUMN: Final = 48
+_APART: Final = ("workers", "max_requests", "max_rss", "user", "group", "reload")
 
 
 class Given(NamedTuple):
@@ -66,6 +67,13 @@ class Configuration:
     reload: bool
     reload_include: tuple[str, ...]
     sources: Mapping[str, str]
+
+    @property
+    def apart(self) -> dict[str, object]:
+        """What is set that needs other processes, which import the application: none is imported in this one."""
+        usual = defaults()
+        given = {name: getattr(self if name in EXTRAS else self.settings, name) for name in _APART}
+        return {name: value for name, value in given.items() if value != usual[name]}
 
     def text(self) -> str:
         """Return what ``--check-config`` prints: a setting a line, as TOML, its source as the comment."""

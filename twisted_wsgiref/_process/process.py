@@ -61,7 +61,7 @@ class ThisProcess:
 
     `app` names the application, None: the demo page. `command` begins each line of ours on standard error. `ending`
     is asked for the end, `notifier` is told when the process is ready and when it stops. A process that `daemonises`
-    leaves its terminal.
+    leaves its terminal. Whoever starts one that `takes_refusal` takes `CannotStart`, and tells the line.
     """
 
     app: str | None
@@ -72,6 +72,7 @@ class ThisProcess:
     notifier: Notifier = field(default_factory=Notifier)
     beginning: Beginning = AT_ONCE
     daemonises: bool = False
+    takes_refusal: bool = False
 
 
 class Served(Protocol):
@@ -172,7 +173,7 @@ class CommandLineService(Service):
         if self._process.daemonises:
             _log.critical("{traceback}{line}", traceback=traceback, line=line)
             self._beginning.say(f"{traceback}{command}: {line}\n")
-        elif sys.__stderr__ is not None:
+        elif not self._process.takes_refusal and sys.__stderr__ is not None:
             print(f"{command}: {line}", file=sys.__stderr__, flush=True)
         raise CannotStart(line)
 

@@ -60,6 +60,14 @@ def is_log_unheard() -> bool:
     return buffer is not None and bool(observers == [buffer])
 
 
+def has_logging_begun() -> bool:
+    """Return whether the program has begun logging: whoever does it again is told that it was done twice.
+
+    To be checked: as `is_log_unheard`.
+    """
+    return getattr(globalLogBeginner, "_temporaryObserver", None) is None
+
+
 def log_files_of(handler: object) -> list[LogFile]:
     """Return the log files that `handler`, of SIGUSR1, would rotate if it is twistd's. Called in the main thread.
 
@@ -254,6 +262,14 @@ def stand_in_for_run(reactor: Reactor, run: Callable[..., None]) -> Callable[...
     really = reactor.run
     reactor.run = run
     return really
+
+
+def has_run(reactor: object) -> bool:
+    """Return whether `reactor` has run before, and so will not again.
+
+    To be checked: ``ReactorBase._startedBefore`` says so. Without it ``run`` raises `ReactorNotRestartable`.
+    """
+    return bool(getattr(reactor, "_startedBefore", False))
 
 
 def makes_reactor(kind: object, reactor: object) -> bool:
