@@ -50,7 +50,6 @@ class SteppedPool:
         self.failures: list[BaseException] = []
         self.now: Any = None
         self.sparing = False
-        self.looks = 0
         self.grows = 0
         self._failed = failed
         self._stopped = False
@@ -75,7 +74,7 @@ class SteppedPool:
         self.wake()
         return refused
 
-    def queue(self, jobs: Sequence[Any]) -> Sequence[Any]:
+    def queue(self, jobs: Sequence[Any], sparing: bool = False) -> Sequence[Any]:
         if self._stopped:
             return jobs
         refused: Sequence[Any] = ()
@@ -83,6 +82,7 @@ class SteppedPool:
         if waiting + len(jobs) > self.limit:
             room = max(0, self.limit + self._idle - waiting)
             jobs, refused = jobs[:room], jobs[room:]
+        self.sparing = sparing
         self.jobs.extend(jobs)
         self._due = True
         return refused
@@ -93,8 +93,8 @@ class SteppedPool:
         self._grow()
         return woken
 
-    def when_low(self, callback: Callable[[], None]) -> bool:
-        self._low = callback if len(self.jobs) > self.threads else None
+    def when_low(self, callback: Callable[[], None], above: int) -> bool:
+        self._low = callback if len(self.jobs) > above else None
         return self._low is not None
 
     def grow(self) -> None:
@@ -109,9 +109,9 @@ class SteppedPool:
             else:
                 self._failed(RuntimeError("can't start new thread"))
 
-    def look(self) -> bool:
-        self.looks += 1
-        return bool(self.jobs)
+    def spare_none(self) -> None:
+        self.sparing = False
+        self._grow()
 
     def stop(self) -> None:
         self._stopped = True

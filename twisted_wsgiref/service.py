@@ -46,6 +46,7 @@ from ._observe.record import FactsObserver, Record, told_facts
 from ._observe.work import Work, application_name
 from ._threads.forks import tell
 from ._threads.pool import Pool, WorkerPool
+from ._threads.schedule import Schedule
 from ._threads.wake import Wake
 from ._twisted.typed import Service
 from .settings import SettingError, Settings
@@ -148,17 +149,17 @@ class WSGIService(Service):
             file_wrapper=FileWrapper,
         )
         self._rules = rules_of(settings)
+        schedule = Schedule(self._pool, wake=wake, call_later=reactor.callLater, failed=_log_bug, clock=clock)
         self._factory = WSGIFactory(
             gateway,
             environ,
             self._rules,
             HTTP1Coder(settings.server_header),
-            pool=self._pool,
+            schedule=schedule,
+            poller=make_poller(reactor, schedule.flush, schedule.resumed),
             disk=self._disk,
             wake=wake,
-            call_later=reactor.callLater,
         )
-        self._factory.poller = make_poller(reactor, self._factory.flush, self._factory.released)
         self._sweep = LoopingCall(self._factory.sweep)
 
     def serve(self, application: WSGIApplication) -> None:
@@ -381,8 +382,7 @@ def _make_pools(make: Callable[..., Pool], name: str, settings: Settings) -> tup
         limit=settings.queue,
         failed=_log_bug,
     )
-    idle = settings.threads_idle
-    return workers, make(f"{name}-disk", minimum=0, maximum=1, idle=idle, limit=1 << 30, failed=_log_bug)
+    return workers, make(f"{name}-disk", minimum=0, maximum=1, idle=settings.threads_idle, limit=10**9, failed=_log_bug)
 
 
 # In any thread: what these call is safe there.

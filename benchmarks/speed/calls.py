@@ -52,7 +52,7 @@ class _RunsInPlace:
     """A pool without threads: `wake` runs what was queued, and returns when it is done."""
 
     sparing = False
-    size = 1
+    size = threads = 1
     waiting = 0
 
     def __init__(self, *_: Any, **__: Any) -> None:
@@ -67,7 +67,7 @@ class _RunsInPlace:
     def grow(self) -> None:
         """Stay without threads."""
 
-    def queue(self, jobs: Sequence[Any]) -> Sequence[Any]:
+    def queue(self, jobs: Sequence[Any], sparing: bool = False) -> Sequence[Any]:
         """Keep `jobs` until `wake`; refuse none."""
         self._jobs = jobs
         return ()
@@ -78,13 +78,16 @@ class _RunsInPlace:
             job.run()
         return False
 
-    def when_low(self, _: Callable[[], None]) -> bool:
+    def when_low(self, callback: Callable[[], None], above: int = 0) -> bool:
         """Say that no more waits than there are threads."""
         return False
 
     def look(self) -> bool:
-        """Say that nothing waits."""
+        """Say that nothing waits. For trees of before the schedule."""
         return False
+
+    def spare_none(self) -> None:
+        """Stay without threads."""
 
     def put(self, jobs: Sequence[Any]) -> Sequence[Any]:
         """Run `jobs`."""

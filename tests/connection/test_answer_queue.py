@@ -589,9 +589,9 @@ def test_a_span_that_is_put_back_after_the_connection_is_lost_is_closed(file: An
 # ---- While answers wait for each other -----------------------------------------------------------------------------
 
 
-def held(sock: socket.socket | None, now: float = 1.0) -> tuple[Line, Reactor]:
+def held(sock: socket.socket | None) -> tuple[Line, Reactor]:
     outlet, reactor = begun(sock)
-    reactor.batch.hold(now)
+    reactor.batch.held = True
     return outlet, reactor
 
 
@@ -684,7 +684,7 @@ def test_what_is_kept_stays_behind_what_waits_for_the_reactor(pair: Any) -> None
     outlet, reactor = begun(pair[0])
     fill(pair[0])
     outlet.answer.interim(103)
-    reactor.batch.hold(1.0)
+    reactor.batch.held = True
     outlet.write(b"answer")
     assert not outlet.kept
     reactor.turn(outlet)
@@ -715,7 +715,7 @@ def test_a_worker_and_a_reactor_that_takes_what_is_kept_lose_nothing(pair: Any) 
     expected = received = b""
     try:
         for number in range(2000):
-            reactor.batch.hold(float(number + 1))
+            reactor.batch.held = True
             first, second = b"<%d:" % number, b"%d>" % number
             outlet.write(first)
             if number % 2:

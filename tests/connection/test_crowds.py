@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from unittest import mock
 
 import pytest
 
@@ -88,42 +87,3 @@ def test_pipelined_input_is_kept_to_its_limit_while_requests_are_served(kind: st
         server.settle()
         assert max(kept) <= 65536
         assert [answer.body for answer in client.answers()] == [b"%d" % each for each in range(4000)]
-
-
-def looks_planned(server: Server) -> int:
-    return sum(call.func == server.factory._look for call in server.reactor.getDelayedCalls())
-
-
-def test_while_one_thread_is_enough_somebody_looks_whether_it_still_is() -> None:
-    with serving(hello) as server:
-        server.pool.sparing = True
-        clients = [server.connect().send(GET) for _ in range(3)]
-        server.settle(work=False)
-        assert looks_planned(server) == 1
-        for looks in (1, 2):
-            server.reactor.clock.now += 0.0021
-            server.settle(work=False)
-            assert server.pool.looks == looks
-            assert looks_planned(server) == 1
-        server.settle()
-        assert [len(client.answers()) for client in clients] == [1, 1, 1]
-        server.reactor.clock.now += 0.0021
-        server.settle()
-        assert server.pool.looks == 3
-        assert looks_planned(server) == 0
-        server.ask(GET)
-        assert looks_planned(server) == 1
-    assert looks_planned(server) == 0
-
-
-def test_a_look_that_fails_is_not_the_last() -> None:
-    with serving(hello) as server:
-        server.pool.sparing = True
-        look = server.pool.look
-        server.pool.look = mock.Mock(side_effect=RuntimeError("on purpose"))  # type: ignore[method-assign]
-        server.ask(GET)
-        server.reactor.clock.now += 0.0021
-        server.settle()
-        server.pool.look = look  # type: ignore[method-assign]
-        server.ask(GET)
-        assert looks_planned(server) == 1

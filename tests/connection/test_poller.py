@@ -43,7 +43,7 @@ class Ends:
         """Hold, after a read, as it has to be."""
         self.theirs[1].send(b"before")
         self.turn()
-        self.poller.pause()
+        self.poller.pause(LONGEST_HOLD)
 
     def turn(self) -> list[str]:
         self.done.clear()
@@ -71,7 +71,7 @@ def test_what_can_be_read_is_read_in_one_turn(ends: Ends) -> None:
 
 def test_nothing_is_read_while_it_is_held(ends: Ends) -> None:
     ends.hold()
-    ends.poller.pause()
+    ends.poller.pause(LONGEST_HOLD)
     ends.theirs[0].send(b"a")
     assert ends.turn() == []
     ends.poller.resume()
@@ -110,17 +110,17 @@ def test_a_hold_right_after_another_ends_by_itself_too(ends: Ends) -> None:
 def test_between_two_holds_is_a_read(ends: Ends) -> None:
     # Requests that come by other ways, as pipelined ones do, ask for a hold in every turn: nobody else would be read.
     assert not ends.poller.may_pause
-    ends.poller.pause()
+    ends.poller.pause(LONGEST_HOLD)
     ends.theirs[0].send(b"a")
     assert ends.turn() == ["0: a", "turned"]
     assert ends.poller.may_pause
-    ends.poller.pause()
+    ends.poller.pause(LONGEST_HOLD)
     assert not ends.poller.may_pause
 
 
 def test_what_is_read_at_the_end_of_a_hold_may_begin_the_next(ends: Ends) -> None:
     ends.hold()
-    ends.turned = ends.poller.pause
+    ends.turned = lambda: ends.poller.pause(LONGEST_HOLD)
     ends.theirs[0].send(b"a")
     ends.done.clear()
     ends.poller.resume()
@@ -361,7 +361,7 @@ class Granted:
 @pytest.mark.parametrize(("requests", "held"), [(1, False), (4, True)])
 def test_a_worker_that_was_woken_goes_first(requests: int, held: bool) -> None:
     with serving(hello, threads=1) as server:
-        server.factory._precedence = granted = Granted()
+        server.factory._schedule._precedence = granted = Granted()
         for _ in range(requests):
             server.connect("socket").send(GET)
         server.reactor.turn()
@@ -371,7 +371,7 @@ def test_a_worker_that_was_woken_goes_first(requests: int, held: bool) -> None:
 
 def test_nobody_goes_first_if_no_thread_waits() -> None:
     with serving(hello, threads=1) as server:
-        server.factory._precedence = granted = Granted()
+        server.factory._schedule._precedence = granted = Granted()
 
         def asks(pool_step: Any = server.pool.step) -> None:
             server.reactor.turn()

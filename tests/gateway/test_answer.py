@@ -286,7 +286,7 @@ def test_what_the_reactor_has_sent_to_its_end_gives_the_way_back(line: Line) -> 
 
 
 def test_the_end_of_a_body_that_was_kept_leaves_with_it(line: Line) -> None:
-    line.batch.hold(1.0)
+    line.batch.held = True
     answer = line.answer()
     answer.begin("200 OK", fields())
     answer.block(b"only")
@@ -325,7 +325,7 @@ class Racing:
 
 @pytest.mark.parametrize("held", [True, False])
 def test_a_block_stays_behind_the_first_that_another_thread_has_just_put(line: Line, held: bool) -> None:
-    line.batch.hold(1.0)
+    line.batch.held = True
     answer = line.answer()
     answer.begin("200 OK", fields())
 
@@ -369,7 +369,7 @@ def test_a_whole_body_stays_behind_a_block_that_another_thread_has_just_put(
     line: Line, body: bytes, held: bool
 ) -> None:
     if held:
-        line.batch.hold(1.0)
+        line.batch.held = True
     answer = line.answer()
 
     def faster() -> None:

@@ -50,7 +50,7 @@ def test_each_leaves_at_once_where_nothing_is_held(departures: AnswerBatch) -> N
 
 
 def test_they_wait_while_they_are_held(departures: AnswerBatch) -> None:
-    departures.hold(1.0)
+    departures.held = True
     answers = added(departures, TOGETHER - 1)
     assert not any(lefts(answers))
     departures.leave()
@@ -62,24 +62,14 @@ def test_they_wait_while_they_are_held(departures: AnswerBatch) -> None:
 
 
 def test_a_few_do_not_wait_for_more(departures: AnswerBatch) -> None:
-    departures.hold(1.0)
+    departures.held = True
     assert lefts(added(departures, TOGETHER)) == [1] * TOGETHER
     assert lefts(added(departures, 1)) == [0]
 
 
-@pytest.mark.parametrize(("seconds", "worth"), [(0.0010, False), (0.0050, True)])
-def test_only_slow_answers_wait(departures: AnswerBatch, seconds: float, worth: bool) -> None:
-    departures.hold(10.0)
-    departures.release()
-    departures.expect(20)
-    departures.expect(30)
-    departures.hold(10.0 + seconds)
-    assert departures.held is worth
-
-
 @pytest.mark.parametrize("error", [IndexError("of its own"), SystemExit()])
 def test_one_that_fails_holds_up_no_other(departures: AnswerBatch, failures: list[Any], error: Any) -> None:
-    departures.hold(1.0)
+    departures.held = True
     departures.add(Answer(error))
     (other,) = added(departures, 1)
     departures.release()

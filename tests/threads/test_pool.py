@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from tests.support import PATIENCE
-from twisted_wsgiref._threads.pace import Pace
 from twisted_wsgiref._threads.pool import Jobs, WorkerPool
 
 _names = itertools.count()
@@ -284,13 +283,12 @@ def test_it_says_when_no_more_than_one_job_waits(make: Any) -> None:
     pool = make(minimum=2)
     said: list[threading.Thread] = []
     jobs = [Job(waits=True) for _ in range(6)]
-    assert not pool.when_low(lambda: said.append(threading.current_thread()))
+    assert not pool.when_low(lambda: said.append(threading.current_thread()), 1)
     pool.put(jobs[:4])
     until(jobs[1].running.is_set)
-    # Each thread may have one in a moment: there is no reason to take no more.
-    assert not pool.when_low(lambda: said.append(threading.current_thread()))
+    assert not pool.when_low(lambda: said.append(threading.current_thread()), 2)
     pool.put(jobs[4:])
-    assert pool.when_low(lambda: said.append(threading.current_thread()))
+    assert pool.when_low(lambda: said.append(threading.current_thread()), 2)
     assert len(pool._queue.waiting) == 4
     for number in (0, 1):
         jobs[number].go.set()
@@ -311,7 +309,7 @@ def test_nobody_waits_for_few_jobs_in_vain(make: Any) -> None:
     said: SimpleQueue[None] = SimpleQueue()
     for _ in range(300):
         pool.put([Job() for _ in range(3)])
-        if pool.when_low(lambda: said.put(None)):
+        if pool.when_low(lambda: said.put(None), 1):
             said.get(timeout=PATIENCE)
     assert said.empty()
 
@@ -355,7 +353,8 @@ def test_nothing_runs_before_the_start() -> None:
 def enough(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bool]]:
     """Give what decides whether one worker is enough: the last item."""
     verdicts = [True]
-    monkeypatch.setattr(Pace, "is_best", lambda pace, taken, waiting: verdicts[-1])
+    queue = WorkerPool.queue
+    monkeypatch.setattr(WorkerPool, "queue", lambda pool, jobs: queue(pool, jobs, verdicts[-1]))
     yield verdicts
     verdicts.append(False)
 
@@ -368,36 +367,22 @@ def test_jobs_behind_another_wake_nobody(make: Any, enough: list[bool]) -> None:
     until(jobs[0].running.is_set)
     pool.put(jobs[2:])
     assert len(pool._queue.idle) == 3
-    assert pool.sparing
     for job in jobs:
         job.go.set()
     until(lambda: all(job.done.is_set() for job in jobs))
     assert len({job.thread for job in jobs}) == 1
 
 
-def test_a_look_wakes_the_others_once_one_is_not_enough(make: Any, enough: list[bool]) -> None:
+def test_the_others_are_woken_once_one_is_not_enough(make: Any, enough: list[bool]) -> None:
     pool = make(minimum=4)
     jobs = [Job(waits=True) for _ in range(4)]
     pool.put(jobs)
     until(jobs[0].running.is_set)
-    assert pool.look()
     assert [job.running.is_set() for job in jobs] == [True, False, False, False]
-    enough.append(False)
-    assert not pool.look()
+    pool.spare_none()
     until(lambda: all(job.running.is_set() for job in jobs))
-    assert not pool.sparing
-    assert not pool.look()
     for job in jobs:
         job.go.set()
-
-
-def test_there_is_nothing_to_look_at_where_no_job_waits(make: Any, enough: list[bool]) -> None:
-    pool = make(minimum=2)
-    job = Job()
-    pool.put([job])
-    until(job.done.is_set)
-    assert pool.sparing
-    assert not pool.look()
 
 
 def test_workers_that_are_at_something_long_are_not_waited_for(make: Any, enough: list[bool]) -> None:
@@ -447,8 +432,7 @@ def test_a_pool_grows_only_where_one_is_not_enough(make: Any, enough: list[bool]
     until(jobs[0].running.is_set)
     pool.put(jobs[1:])
     assert len(threads_of(pool)) == 1
-    enough.append(False)
-    pool.look()
+    pool.spare_none()
     until(lambda: all(job.running.is_set() for job in jobs))
     assert len(threads_of(pool)) == 3
     for job in jobs:
@@ -509,8 +493,7 @@ def test_who_was_to_be_spared_is_not_once_that_is_over(
     pool.put([behind])
     first.go.set()
     assert on_its_way.wait(PATIENCE)
-    enough.append(False)
-    assert not pool.look()  # there is nobody to be woken yet
+    pool.spare_none()  # there is nobody to be woken yet
     go_on.set()
     until(behind.done.is_set)
     long.go.set()

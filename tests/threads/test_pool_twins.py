@@ -114,7 +114,7 @@ def test_nobody_is_woken_while_the_only_thread_works(make: Make) -> None:
 def test_few_jobs_are_low_at_once(make: Make) -> None:
     twin, order = make(minimum=2), list[int]()
     twin.pool.queue(jobs(2, order))
-    assert not twin.pool.when_low(lambda: order.append(-1))
+    assert not twin.pool.when_low(lambda: order.append(-1), 2)
     twin.pool.wake()
     twin.settle(lambda: len(order) == 2)
     assert sorted(order) == [0, 1]
@@ -123,7 +123,7 @@ def test_few_jobs_are_low_at_once(make: Make) -> None:
 def test_many_jobs_are_low_once_one_waits(make: Make) -> None:
     twin, order = make(), list[int]()
     twin.pool.queue(jobs(4, order))
-    assert twin.pool.when_low(lambda: order.append(-1))
+    assert twin.pool.when_low(lambda: order.append(-1), 1)
     twin.pool.wake()
     twin.settle(lambda: len(order) == 5)
     assert order == [0, 1, -1, 2, 3]

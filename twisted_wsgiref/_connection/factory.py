@@ -21,10 +21,9 @@ from twisted_wsgiref._http.coder import HTTP1Coder
 from twisted_wsgiref._observe.log import logger
 from twisted_wsgiref._observe.stacks import describe_threads, requests_of
 from twisted_wsgiref._observe.tally import Tally
-from twisted_wsgiref._threads.answer_batch import AnswerBatch
 from twisted_wsgiref._threads.forks import Places, drop
 from twisted_wsgiref._threads.pool import Pool
-from twisted_wsgiref._threads.precedence import Precedence
+from twisted_wsgiref._threads.schedule import Schedule
 from twisted_wsgiref._threads.wake import Wake
 from twisted_wsgiref._wsgiref.tracebacks import traceback_text
 
@@ -41,9 +40,6 @@ SWEEP: Final = 1.0
 LAST_SWEEP: Final = 0.25
 #: A request that runs for longer, in seconds, is in the log with its stack: most balancers have given up by then.
 LONG: Final = 60.0
-# How long a request may wait behind another, in seconds, before idle threads are woken for it after all: as long as a
-# hold of `poller`.
-_LOOK: Final = 0.002
 
 
 def log_failure(what: str, error: BaseException) -> None:
@@ -70,6 +66,11 @@ def _limits(rules: Rules) -> dict[Phase, float]:
     return limits
 
 
+def _let_leave(exchange: Exchange) -> None:
+    """Have the first block of `exchange` leave, if it is kept."""
+    exchange.outlet.take_over()
+
+
 class _Spill:
     """A part of a body on its way into a file. A job for the thread that waits for disks."""
 
@@ -94,7 +95,11 @@ class _Spill:
 
 @implementer(IProtocolNegotiationFactory)
 class WSGIFactory(Factory):
-    """Makes the connections of one service, and knows them all. `disk` is a pool of one thread for large bodies."""
+    """Makes the connections of one service, and knows them all.
+
+    `schedule` gives exchanges to the workers; `poller` reads the plain sockets, where there is such a thing;
+    `disk` is a pool of one thread for large bodies.
+    """
 
     noisy = False
 
@@ -105,10 +110,10 @@ class WSGIFactory(Factory):
         rules: Rules,
         coder: HTTP1Coder,
         *,
-        pool: Pool,
+        schedule: Schedule,
+        poller: Poller | None,
         disk: Pool,
         wake: Wake,
-        call_later: Callable[..., Any],
     ) -> None:
         self.gateway = gateway
         self.environ = environ
@@ -127,19 +132,21 @@ class WSGIFactory(Factory):
             Phase.HANDSHAKE: min(rules.linger, rules.tls_timeout),
         }
         self._unfit = False  # every thread is stuck, and that was said
-        self._pool = pool
-        self._precedence = Precedence()
+        self._pool = schedule.pool
         self._disk = disk
-        self._call_later = call_later
-        #: What reads the plain sockets, where there is such a thing.
-        self.poller: Poller | None = None
+        self.poller = poller
         #: Where connections come from.
         self.places = Places()
-        self.batch = AnswerBatch(self.log_bug)
+        self._schedule = schedule
+        schedule.refused = self._refuse
+        schedule.release = _let_leave
+        if poller is not None:
+            schedule.reading = poller
+        #: Has an exchange run by a worker. No method of ours: this is a call for each request.
+        self.submit: Callable[[Exchange], None] = schedule.submit
+        self.batch = schedule.batch
         #: Called when every thread is stuck: what a service may still do is end.
         self.on_unfit: Callable[[], object] = lambda: None
-        self._gathered: list[Exchange] = []
-        self._next_look: Any = None
         self._drained: Callable[[], None] | None = None
         self._oldest: deque[WSGIProtocol] = deque()
         self._tally = Tally(self._say, gateway.clock)
@@ -189,58 +196,11 @@ class WSGIFactory(Factory):
 
     # ---- Exchanges ---------------------------------------------------------------------------------------------
 
-    def submit(self, exchange: Exchange) -> None:
-        """Have `exchange` run by a worker: with all others of this turn of the reactor, and so with one wake."""
-        self._gathered.append(exchange)
-        if len(self._gathered) == 1 and not (self.poller is not None and self.poller.turning):
-            self._call_later(0, self.flush)
-
-    def flush(self) -> None:
-        """Put what was gathered in this turn of the reactor before the workers."""
-        gathered, self._gathered = self._gathered, []
-        if not gathered:
-            return
-        self.batch.expect(len(gathered))
-        refused = self._pool.queue(gathered)
-        held = False
-        try:
-            if self._pool.sparing and self._next_look is None:
-                self._next_look = self._call_later(_LOOK, self._look)
-            held = self._hold()
-        finally:  # answers are held before they are made
-            woken = self._pool.wake()
-        if woken:
-            self._precedence.grant(held)
-        for exchange in refused:
-            self._tally.note("a request was answered 503: the queue is full")
-            if exchange.claim():  # type: ignore[attr-defined]
-                exchange.connection.refuse_exchange(503)  # type: ignore[attr-defined]
-
-    def _hold(self) -> bool:
-        """Have no more read where more requests wait than there are threads. Return whether that is so."""
-        poller = self.poller
-        if poller is None or not poller.may_pause or not self._pool.when_low(self._ask_for_more):
-            return False
-        poller.pause()
-        self.batch.hold(self.clock())
-        return True
-
-    def _look(self) -> None:
-        """See to it that no request waits behind one that takes its time, while there are idle threads."""
-        self._next_look = None
-        if self._pool.look():
-            self._next_look = self._call_later(_LOOK, self._look)
-
-    def _ask_for_more(self) -> None:
-        self.batch.leave()
-        if self.poller is not None:
-            self.wake(self.poller.resume)
-
-    def released(self) -> None:
-        """Have all leave that was held back, now that sockets are read again."""
-        self.batch.release()
-        for _, exchange in self._pool.running():
-            exchange.outlet.take_over()  # type: ignore[attr-defined]
+    def _refuse(self, exchange: Exchange) -> None:
+        """Answer 503 to `exchange`, for which there is no room."""
+        self._tally.note("a request was answered 503: the queue is full")
+        if exchange.claim():
+            exchange.connection.refuse_exchange(503)
 
     def spill(self, body: RequestBody, done: Callable[[BaseException | None], None]) -> None:
         """Have a part of `body` written to its file, and `done` called in the reactor's thread."""
@@ -258,7 +218,7 @@ class WSGIFactory(Factory):
                 connection.sweep(now)
             except Exception:
                 _log.failure("a sweep failed: this is a bug in twisted_wsgiref")
-        self._pool.grow()
+        self._schedule.sweep()
         self._disk.grow()
         self._watch_ages(now)
         self._tally.sum_up()
@@ -358,9 +318,7 @@ class WSGIFactory(Factory):
 
     def close(self) -> None:
         """Leave nothing with the reactor. Connections may still come, and be served, after another start."""
-        if self._next_look is not None:
-            self._next_look.cancel()
-            self._next_look = None
+        self._schedule.close()
         if self.poller is not None:
             self.poller.close()
         self.places.clear()

@@ -27,9 +27,6 @@ _BUG: Final = "reading failed: this is a bug in twisted_wsgiref"
 
 # Connections that are read before the reactor may do something else: a few milliseconds' worth.
 _MOST: Final = 256
-# The longest that nothing is read while requests wait for a thread, in seconds: what else a read tells (that a client
-# has left, that a head has come in time) is not later than this.
-_LONGEST_PAUSE: Final = 0.002
 
 
 @implementer(IReadDescriptor)
@@ -80,8 +77,8 @@ class Poller:
         """Whether sockets are read, and have been since the last pause."""
         return self._has_read and not self._paused and self._epoll is not None
 
-    def pause(self) -> None:
-        """Read nothing until `resume` is called, or for a short while.
+    def pause(self, seconds: float) -> None:
+        """Read nothing until `resume` is called, or for so many `seconds`.
 
         Each read wakes the reactor's thread, which then takes the interpreter from a thread that runs an application.
         While requests wait for a thread anyway, more of them are read later, and together.
@@ -91,10 +88,10 @@ class Poller:
         if self.may_pause:
             self._paused = True
             self._has_read = False
-            self._until = self._reactor.seconds() + _LONGEST_PAUSE
+            self._until = self._reactor.seconds() + seconds
             self._listen(False)
             if self._timer is None:
-                self._timer = self._reactor.callLater(_LONGEST_PAUSE, self._end_pause)
+                self._timer = self._reactor.callLater(seconds, self._end_pause)
 
     def resume(self) -> None:
         """Read again: now, since something has come by then, and no turn of the reactor is needed to know it."""

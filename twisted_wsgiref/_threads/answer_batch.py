@@ -1,4 +1,4 @@
-"""Answers that leave together, while more requests wait than there are threads.
+"""Answers that leave together, while more requests wait than there are threads, and `schedule` says so.
 
 A client that sleeps is woken by the answer it gets: the kernel calls another processor, which costs the sender as much
 as all else that it does for an answer. Of several answers in a row only the first does. And each `send` offers the
@@ -14,8 +14,6 @@ from typing import Final, Protocol
 
 # So many leave together: from 8 on the gain is the same, and a client should have begun to read before all are made.
 _MOST: Final = 16
-# An answer that takes less, in seconds, is made before a client has done with the one before: it does not sleep.
-_WORTH: Final = 40e-6
 
 
 class Kept(Protocol):
@@ -33,30 +31,16 @@ class AnswerBatch:
     which it should not.
     """
 
-    __slots__ = ("_expected", "_failed", "_since", "_waiting", "held")
+    __slots__ = ("_failed", "_waiting", "held")
 
     def __init__(self, failed: Callable[[BaseException], None]) -> None:
         self._failed = failed
-        #: Whether answers wait for each other. Set in the reactor's thread, read in any.
+        #: Whether answers wait for each other. Set in the reactor's thread, to False by `release`; read in any.
         self.held = False
         self._waiting: deque[Kept] = deque()
-        self._since = 0.0  # when the last hold began
-        self._expected = 0  # requests that were queued since then
-
-    # ---- In the reactor's thread -------------------------------------------------------------------------------
-
-    def expect(self, requests: int) -> None:
-        """Note that so many `requests` were queued."""
-        self._expected += requests
-
-    def hold(self, now: float) -> None:
-        """Have answers wait for each other from `now` on, by any clock in seconds, where that is worth it."""
-        self.held = now - self._since > _WORTH * self._expected
-        self._since = now
-        self._expected = 0
 
     def release(self) -> None:
-        """Have all leave that is ready; from now on each leaves at once."""
+        """Have all leave that is ready; from now on each leaves at once. Called in the reactor's thread."""
         self.held = False
         self.leave()
 

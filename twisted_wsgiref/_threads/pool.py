@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from .pace import Pace
 from .wake_signal import WakeSignal, make_wake_signal
 
 
@@ -35,8 +34,8 @@ class Pool(Protocol):
         """How many jobs wait for a thread. Any thread may ask."""
 
     @property
-    def sparing(self) -> bool:
-        """Whether jobs may wait while threads are idle: `look` has to be called soon."""
+    def threads(self) -> int:
+        """How many threads there are now."""
 
     def start(self) -> None:
         """Start the threads that are always there."""
@@ -47,20 +46,23 @@ class Pool(Protocol):
     def put(self, jobs: Sequence[Job]) -> Sequence[Job]:
         """Queue `jobs`, and have them run; return those for which there is no room."""
 
-    def queue(self, jobs: Sequence[Job]) -> Sequence[Job]:
-        """Queue `jobs`; return those for which there is no room. To be followed by `wake`."""
+    def queue(self, jobs: Sequence[Job], sparing: bool = False) -> Sequence[Job]:
+        """Queue `jobs`; return those for which there is no room. To be followed by `wake`.
+
+        From now on, if it is `sparing`, jobs behind others wake no thread: `spare_none` has to be called in time.
+        """
 
     def wake(self) -> bool:
         """Have what was queued run. Return whether a thread was waiting for it."""
 
-    def look(self) -> bool:
-        """Wake others if jobs are no longer taken quickly. Return whether to `look` again soon."""
+    def spare_none(self) -> None:
+        """Have the jobs that wait run on as many threads as there may be."""
 
     def grow(self) -> None:
         """Start threads for the jobs that none is free for."""
 
-    def when_low(self, callback: Callable[[], None]) -> bool:
-        """Have `callback` called once no more than one job waits; return False if there is no need to wait for that."""
+    def when_low(self, callback: Callable[[], None], above: int) -> bool:
+        """Have `callback` called once no more than one job waits; return False if no more than `above` wait now."""
 
     def running(self) -> list[tuple[threading.Thread, Job]]:
         """Return which thread does what at this moment."""
@@ -179,8 +181,6 @@ class WorkerPool:
         self._limit = limit
         self._failed = failed
         self._queue = Jobs()
-        self._pace = Pace()
-        self._added = 0  # jobs that were queued so far
         # What each thread does now. A worker writes its own key alone, so no lock is needed.
         self._doing: dict[threading.Thread, Job | None] = {}
         self._low: Callable[[], None] | None = None
@@ -205,10 +205,11 @@ class WorkerPool:
         self.wake()
         return refused
 
-    def queue(self, jobs: Sequence[Job]) -> Sequence[Job]:
+    def queue(self, jobs: Sequence[Job], sparing: bool = False) -> Sequence[Job]:
         """Queue `jobs` in their order; return those for which there is no room, or no thread any more.
 
-        To be followed by `wake`.
+        To be followed by `wake`. From now on, if it is `sparing`, jobs behind others wake no thread: `spare_none` has
+        to be called in time.
         """
         if self._stopped:
             return jobs
@@ -218,8 +219,7 @@ class WorkerPool:
             room = max(0, self._limit + self._count_idle() - waiting)
             jobs, refused = jobs[:room], jobs[room:]
         queue = self._queue
-        queue.sparing = self._pace.is_best(self._added - waiting, waiting)
-        self._added += len(jobs)
+        queue.sparing = sparing
         queue.put(jobs)
         return refused
 
@@ -231,31 +231,20 @@ class WorkerPool:
             self.grow()
         return woken
 
-    @property
-    def sparing(self) -> bool:
-        """Whether jobs may wait while threads are idle: `look` has to be called soon."""
-        return self._queue.sparing
+    def spare_none(self) -> None:
+        """Have the jobs that wait run on as many threads as there may be."""
+        self._queue.sparing = False
+        self._queue.wake()  # each wakes the next
+        self.grow()
 
-    def look(self) -> bool:
-        """Wake the others where jobs wait and are no longer taken quickly. Return whether to `look` again soon."""
-        queue = self._queue
-        waiting = len(queue.waiting)
-        if waiting and queue.sparing:
-            queue.sparing = self._pace.is_best(self._added - waiting, waiting)
-            if queue.sparing:
-                return True
-            queue.wake()
-            self.grow()
-        return False
-
-    def when_low(self, callback: Callable[[], None]) -> bool:
+    def when_low(self, callback: Callable[[], None], above: int) -> bool:
         """Have `callback` called, in a worker's thread, once no more than one job waits.
 
-        Return False, and never call it, where there are no more jobs now than threads at work.
+        Return False, and never call it, if no more than `above` jobs wait now; that is at least 1.
         """
         # First the mark, then the look: a worker that takes a job meanwhile does one of them after us.
         self._low = callback
-        if len(self._queue.waiting) > (1 if self._queue.sparing else len(self._doing)):
+        if len(self._queue.waiting) > above:
             return True
         self._low = None
         return False
@@ -298,6 +287,11 @@ class WorkerPool:
     def size(self) -> int:
         """How many threads there may be at the most."""
         return self._maximum
+
+    @property
+    def threads(self) -> int:
+        """How many threads there are now."""
+        return len(self._doing)
 
     @property
     def waiting(self) -> int:
