@@ -8,9 +8,10 @@ values.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from importlib.util import find_spec
+from string import Formatter
 from typing import Final, TypeVar
 
 from ._process.knobs import (
@@ -42,6 +43,39 @@ class SettingError(ValueError):
     """A setting has a value that the server can not run with; the text names the setting, the value and the cure."""
 
     __module__ = "twisted_wsgiref"
+
+    _template = "{}"
+    _values: tuple[object, ...] = ()
+
+    @classmethod
+    def of(cls, template: str, *values: object) -> SettingError:
+        """Return the error of the text `template`: ``{name}`` in it is a setting, each ``{}`` one of `values`."""
+        error = cls(_filled(template, values, str))
+        error._template, error._values = template, values
+        return error
+
+    def names(self) -> list[str]:
+        """Return the names of the settings in the text, in their order."""
+        return [name for _, name, _, _ in Formatter().parse(self._template) if name]
+
+    def text(self, label: Callable[[str], str]) -> str:
+        """Return the text with each setting named by `label`: people know it by the word that they have typed."""
+        return _filled(self._template, self._values or (str(self),), label)
+
+
+class _Labels(dict[str, str]):
+    """What each name is written as, by a function."""
+
+    def __init__(self, label: Callable[[str], str]) -> None:
+        super().__init__()
+        self._label = label
+
+    def __missing__(self, name: str) -> str:
+        return self._label(name)
+
+
+def _filled(template: str, values: Sequence[object], label: Callable[[str], str]) -> str:
+    return Formatter().vformat(template, values, _Labels(label))
 
 
 _T = TypeVar("_T", bound=Value)
@@ -198,32 +232,38 @@ class Settings:
                 try:
                     object.__setattr__(self, name, knob.judged(value, default))
                 except ValueError as error:
-                    raise SettingError(f"{name} is {shown(value)}: {error}") from None
+                    raise SettingError.of("{" + name + "} is {}: {}", shown(value), error) from None
         if self.threads_max and self.threads_max < self.threads:
-            raise SettingError(
-                f"threads_max is {self.threads_max}: it has to be 0 or at least threads, which is {self.threads}"
+            raise SettingError.of(
+                "{threads_max} is {}: it has to be 0 or at least {threads}, which is {}", self.threads_max, self.threads
             )
         if self.max_head < max(self.max_request_line, self.max_field):
-            raise SettingError(
-                f"max_head is {self.max_head}: it has to be at least max_request_line ({self.max_request_line}) "
-                f"and max_field ({self.max_field})"
+            raise SettingError.of(
+                "{max_head} is {}: it has to be at least {max_request_line} ({}) and {max_field} ({})",
+                *(self.max_head, self.max_request_line, self.max_field),
             )
         if self.script_name and (not self.script_name.startswith("/") or self.script_name.endswith("/")):
-            raise SettingError(f"script_name is {self.script_name!r}: it starts with a slash and does not end with one")
+            raise SettingError.of(
+                "{script_name} is {!r}: it starts with a slash and does not end with one", self.script_name
+            )
         if self.trusted_proxy:
             self._check_networks()
         elif self.proxy_protocol:
-            raise SettingError("proxy_protocol is on: trusted_proxy has to name the proxies that may send the header")
+            raise SettingError.of(
+                "{proxy_protocol} is on: {trusted_proxy} has to name the proxies that may send the header"
+            )
         if self.stream_chunked and not self.stream_input:
-            raise SettingError("stream_chunked is on: stream_input has to be on, too")
+            raise SettingError.of("{stream_chunked} is on: {stream_input} has to be on, too")
         if self.request_interrupt and (sys.implementation.name != "cpython" or find_spec("_ctypes") is None):
-            raise SettingError("request_interrupt is on: only CPython, with ctypes, can do that; it has to be off here")
+            raise SettingError.of(
+                "{request_interrupt} is on: only CPython, with ctypes, can do that; it has to be off here"
+            )
         if any(not " " <= character <= "~" for character in self.server_header):
-            raise SettingError(f"server_header is {self.server_header!r}: it has to be printable ASCII")
+            raise SettingError.of("{server_header} is {!r}: it has to be printable ASCII", self.server_header)
         if 0 < self.watchdog < SHORTEST_WATCHDOG:
-            raise SettingError(
-                f"watchdog is {self.watchdog:g}: it has to be 0 or at least {SHORTEST_WATCHDOG:g}, "
-                "since a worker says twice a second that it lives"
+            raise SettingError.of(
+                "{watchdog} is {:g}: it has to be 0 or at least {:g}, since a worker says twice a second that it lives",
+                *(self.watchdog, SHORTEST_WATCHDOG),
             )
 
     def _check_networks(self) -> None:
@@ -233,7 +273,7 @@ class Settings:
         try:
             TrustedPeers.parse(self.trusted_proxy)
         except ValueError as error:
-            raise SettingError(f"trusted_proxy is {shown(self.trusted_proxy)}: {error}") from None
+            raise SettingError.of("{trusted_proxy} is {}: {}", shown(self.trusted_proxy), error) from None
 
     @property
     def mount(self) -> str:
@@ -262,6 +302,6 @@ def from_words(words: dict[str, str]) -> Settings:
         try:
             values[name] = known[name].parse(word)
         except ValueError as error:
-            raise SettingError(f"{name} is {shown(word)}: {error}") from None
+            raise SettingError.of("{" + name + "} is {}: {}", shown(word), error) from None
     make: Callable[..., Settings] = Settings
     return make(**values)

@@ -58,12 +58,12 @@ def test_a_number_that_no_user_has_needs_a_group() -> None:
 @pytest.mark.parametrize(
     ("user", "group", "root", "line"),
     [
-        ("no-such", "", True, "--user is 'no-such': there is no such user"),
-        ("", "no-such", True, "--group is 'no-such': there is no such group"),
-        ("54321", "", True, "--user is '54321': a number that no user has, so --group has to be given too"),
-        ("-1", "", True, "--user is '-1': there is no such user"),
-        (OTHER.pw_name, "", False, f"--user is {OTHER.pw_name!r}: only root can become somebody else"),
-        ("", "54322", False, "--group is '54322': only root can become somebody else"),
+        ("no-such", "", True, "user is 'no-such': there is no such user"),
+        ("", "no-such", True, "group is 'no-such': there is no such group"),
+        ("54321", "", True, "user is '54321': a number that no user has, so group has to be given too"),
+        ("-1", "", True, "user is '-1': there is no such user"),
+        (OTHER.pw_name, "", False, f"user is {OTHER.pw_name!r}: only root can become somebody else"),
+        ("", "54322", False, "group is '54322': only root can become somebody else"),
     ],
 )
 def test_who_can_not_be_become_is_one_line(user: str, group: str, root: bool, line: str) -> None:
@@ -100,12 +100,12 @@ def test_the_user_goes_last_and_then_root_is_tried(done: list[object]) -> None:
 
 def test_whoever_could_be_root_again_does_not_start(done: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(identity.os, "setuid", lambda value: None)
-    with pytest.raises(SettingError, match="became 54321, but could be root again"):
+    with pytest.raises(SettingError, match="became the user 54321, but could be root again"):
         Identity(54321, 54322, ()).take()
 
 
 def test_a_system_that_refuses_is_one_line(done: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(SettingError, match=r"^--user, --group: can not become 0:54322: Operation not permitted$"):
+    with pytest.raises(SettingError, match=r"^can not become 0:54322, user and group: Operation not permitted$"):
         Identity(0, 54322, ()).take()
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from twisted.python.usage import UsageError
+from twisted.scripts.twistd import ServerOptions
 
 from twisted_wsgiref._process.command_line import Options
 from twisted_wsgiref.settings import Settings
@@ -74,3 +75,85 @@ def test_below_a_daemon_the_access_log_says_why_it_is_off() -> None:
     options.parseOptions([])
     assert options["settings"].access_log == "off"
     assert options["configuration"].sources["access_log"] == "default of a daemon"
+
+
+# ---- A mistake is named as it was typed ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "environ", "line"),
+    [
+        (["--stream-chunked"], {}, "--stream-chunked is on: --stream-input has to be on, too"),
+        (
+            [],
+            {"TWISTED_WSGIREF_STREAM_CHUNKED": "yes"},
+            "TWISTED_WSGIREF_STREAM_CHUNKED is on: TWISTED_WSGIREF_STREAM_INPUT has to be on, too",
+        ),
+        (
+            ["--stream-chunked"],
+            {"TWISTED_WSGIREF_STREAM_INPUT": "no"},
+            "--stream-chunked is on: TWISTED_WSGIREF_STREAM_INPUT has to be on, too",
+        ),
+        (
+            ["--proxy-protocol"],
+            {},
+            "--proxy-protocol is on: --trusted-proxy has to name the proxies that may send the header",
+        ),
+        (
+            ["--max-field", "64k"],
+            {},
+            "--max-head is 32768: it has to be at least --max-request-line (8190) and --max-field (65536)",
+        ),
+        (
+            ["--threads-max", "4"],
+            {"TWISTED_WSGIREF_THREADS": "8"},
+            "--threads-max is 4: it has to be 0 or at least TWISTED_WSGIREF_THREADS, which is 8",
+        ),
+        ([], {"WEB_CONCURRENCY": "0"}, "WEB_CONCURRENCY is 0: it has to be at least 1"),
+        (
+            [],
+            {"FORWARDED_ALLOW_IPS": "10.0.0.0/33"},
+            "FORWARDED_ALLOW_IPS is ('10.0.0.0/33',): trusted proxy '10.0.0.0/33' is no network",
+        ),
+        (["--server-header", "{threads}\n"], {}, r"--server-header is '{threads}\n': it has to be printable ASCII"),
+    ],
+)
+def test_a_message_names_settings_as_they_were_given(
+    words: list[str], environ: dict[str, str], line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Options, "environ", environ)
+    with pytest.raises(UsageError) as mistake:
+        parse(*words)
+    assert str(mistake.value).startswith(line)
+
+
+@pytest.mark.parametrize(
+    ("name", "table", "prefix"),
+    [("site.toml", "", ""), ("pyproject.toml", "[tool.twisted_wsgiref]\n", "tool.twisted_wsgiref.")],
+)
+def test_a_message_names_settings_of_a_file_as_they_stand_there(
+    name: str, table: str, prefix: str, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    for lines, line in {
+        "stream-chunked = true": f"{prefix}stream-chunked is on: {prefix}stream_input has to be on, too",
+        "threads = 8\nthreads_max = 4": (
+            f"{prefix}threads_max is 4: it has to be 0 or at least {prefix}threads, which is 8"
+        ),
+        'max_field = "64k"': (
+            f"{prefix}max_head is 32768: it has to be at least {prefix}max_request_line (8190) and {prefix}max_field"
+        ),
+    }.items():
+        path.write_text(f"{table}{lines}\n")
+        with pytest.raises(UsageError) as mistake:
+            parse("--config", str(path))
+        assert str(mistake.value).startswith(f"{path}: {line}")
+
+
+def test_what_the_process_finds_wrong_is_named_as_it_was_given_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Options, "environ", {"TWISTED_WSGIREF_USER": "no-such"})
+    with pytest.raises(UsageError, match=r"^TWISTED_WSGIREF_USER is 'no-such': there is no such user$"):
+        parse("--check-config")
+    monkeypatch.setattr(Options, "environ", {"TWISTED_WSGIREF_ACCESS_LOG": "-"})
+    with pytest.raises(SystemExit, match=r"wsgiref: TWISTED_WSGIREF_ACCESS_LOG is '-': a daemon has no standard outp"):
+        ServerOptions().parseOptions(["wsgiref"])

@@ -204,7 +204,8 @@ class Options(UsageOptions):
         self["configuration"] = found
         self["app"], self["endpoints"], self["settings"] = found.app, found.endpoints, found.settings
         if self.daemonises and found.settings.access_log == "-":
-            raise UsageError("--access-log is '-': a daemon has no standard output; give a path, or twistd -n")
+            refused = SettingError.of("{access_log} is '-': a daemon has no standard output; give a path, or twistd -n")
+            raise UsageError(found.explain(refused))
         if self["check-config"]:
             self._check()
 
@@ -243,7 +244,7 @@ class Options(UsageOptions):
             # Whoever checks need not be root, but whoever starts it.
             identity_of(found.user, found.group, root=True)
         except SettingError as error:
-            raise UsageError(str(error)) from None
+            raise UsageError(found.explain(error)) from None
         print(found.text())
         sys.exit(0)
 
@@ -322,17 +323,17 @@ def _not_imported(environ: object, start_response: object) -> NoReturn:
 def _make_parent(options: Asked, process: ThisProcess) -> CommandLineService:
     """Return the parent of worker processes. No application is imported: each worker does that for itself."""
     settings, reactor = process.settings, process.reactor
-    if not has_descriptors():
-        refuse(options, "--workers: this system can not hand sockets to other processes; leave it at 1")
     found: configuration.Configuration = options["configuration"]
     try:
+        if not has_descriptors():
+            raise SettingError.of("{workers}: this system can not hand sockets to other processes; leave it at 1")
         identity = identity_of(found.user, found.group, root=os.geteuid() == 0)
         if identity is not None and options.told_another:
-            refuse(options, "--user, --group: twistd has --uid or --gid already; say it once")
+            raise SettingError.of("{user}, {group}: twistd has --uid or --gid already; say it once")
         if found.reload:
             check_installed()
     except SettingError as error:
-        refuse(options, str(error))
+        refuse(options, found.explain(error))
     if identity is None and not options.told_another:
         access_log = _open_access_log(options, settings.access_log)
         if access_log is not None:
@@ -395,4 +396,5 @@ def _open_access_log(options: Asked, target: str) -> AccessLog | None:
     try:
         return AccessLog(target)
     except OSError as error:
-        refuse(options, f"--access-log is {target!r}: {error.strerror or error}")
+        refused = SettingError.of("{access_log} is {!r}: {}", target, error.strerror or error)
+        refuse(options, options["configuration"].explain(refused))

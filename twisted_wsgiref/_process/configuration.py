@@ -8,10 +8,9 @@ contents are handed in. Called in the main thread.
 from __future__ import annotations
 
 import json
-import re
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Final, NamedTuple, TypeVar
 
@@ -43,12 +42,25 @@ _COLUMN: Final = 48
 _APART: Final = ("workers", "max_requests", "max_rss", "user", "group", "reload")
 
 
+class Place(NamedTuple):
+    """Where settings are given: what a message about one of them begins with, and how their names are written there."""
+
+    begin: str
+    write: Callable[[str], str]
+
+
+LINE: Final = Place("", lambda name: f"--{name.replace('_', '-')}")
+CALL: Final = Place("", str)  # of Python
+ENVIRONMENT: Final = Place("", lambda name: f"{PREFIX}{name.upper()}")
+
+
 class Given(NamedTuple):
     """One setting as somebody gave it: the `word`, where it came from (`source`), and what a mistake is `named`."""
 
     word: str
     source: str
     named: str
+    place: Place = LINE
 
 
 Layer = Mapping[str, Given]
@@ -57,7 +69,10 @@ _T = TypeVar("_T", bound=Value)
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """What is in effect. `sources` has, for each setting, where it came from."""
+    """What is in effect. `sources` has, for each setting, where it came from.
+
+    A message names the settings that are `given` as they were given, and others as in `place`.
+    """
 
     settings: Settings
     app: str | None
@@ -67,6 +82,12 @@ class Configuration:
     reload: bool
     reload_include: tuple[str, ...]
     sources: Mapping[str, str]
+    given: Layer = field(default_factory=dict)
+    place: Place = LINE
+
+    def explain(self, error: SettingError) -> str:
+        """Return the line of `error`, with each setting named as this user knows it."""
+        return _named_as_given(error, self.given, self.place)
 
     @property
     def apart(self) -> dict[str, object]:
@@ -134,6 +155,7 @@ def configure(
         reload=_extra(chosen, "reload", False),
         reload_include=_extra(chosen, "reload_include", ()),
         sources=sources,
+        given=chosen,
     )
 
 
@@ -141,14 +163,22 @@ def _settings(chosen: Layer) -> Settings:
     try:
         return from_words({name: given.word for name, given in chosen.items()})
     except SettingError as error:
-        raise SettingError(_relabelled(str(error), chosen)) from None
+        raise SettingError(_named_as_given(error, chosen)) from None
 
 
-def _relabelled(text: str, chosen: Layer) -> str:
-    """Return `text`, which begins with the name of a setting, with that as it was named where it was given."""
-    found = re.match(r"\w+", text)
-    given = chosen.get(found[0]) if found else None
-    return text if found is None or given is None else given.named + text[found.end() :]
+def _named_as_given(error: SettingError, chosen: Layer, usual: Place = LINE) -> str:
+    """Return the line of `error`: settings are named as they were given, and others as they would be in that place."""
+    names = error.names()
+    place = next((chosen[name].place for name in names if name in chosen), usual)
+
+    def label(name: str) -> str:
+        given = chosen.get(name)
+        if given is not None and given.place is not place:
+            return given.named
+        word = place.write(name) if given is None else given.named.removeprefix(place.begin)
+        return place.begin + word if name == names[0] else word
+
+    return error.text(label)
 
 
 def _listened(given: Given | None) -> list[str]:
@@ -185,7 +215,7 @@ def endpoint_of(port: str, named: str) -> str:
 
 def from_line(words: Mapping[str, str], endpoints: Sequence[str]) -> dict[str, Given]:
     """Return what the command line says: `words` by setting, and the `endpoints` in their order."""
-    layer = {name: Given(word, "command line", f"--{name.replace('_', '-')}") for name, word in words.items()}
+    layer = {name: Given(word, "command line", LINE.write(name)) for name, word in words.items()}
     if endpoints:
         # A line each: an endpoint may have blanks in it. The last is there so that one alone is read like that, too.
         layer["listen"] = Given("\n".join(endpoints) + "\n", "command line", "--listen")
@@ -203,7 +233,7 @@ def from_environment(environ: Mapping[str, str]) -> dict[str, Given]:
         if variable.startswith(PREFIX) and variable != CONFIG:
             if variable not in known:
                 raise SettingError(f"{variable} names no setting{_hint_of_variable(variable, [*known, CONFIG])}")
-            layer[known[variable]] = Given(word, variable, variable)
+            layer[known[variable]] = Given(word, variable, variable, ENVIRONMENT)
     return layer
 
 
@@ -221,7 +251,7 @@ def from_habits(environ: Mapping[str, str]) -> dict[str, Given]:
     for name, variable in _HABITS.items():
         word = environ.get(variable)
         if word is not None and (word or name == "trusted_proxy"):
-            layer[name] = Given(word, variable, variable)
+            layer[name] = Given(word, variable, variable, ENVIRONMENT)
     return layer
 
 
@@ -240,6 +270,7 @@ def from_file(path: str, content: bytes) -> dict[str, Given]:
         if not isinstance(ours, dict):
             raise SettingError(f"{path} has no table [tool.twisted_wsgiref]")
         table, prefix = ours, "tool.twisted_wsgiref."
+    place = Place(f"{path}: ", lambda name: prefix + name)
     layer: dict[str, Given] = {}
     for key, value in table.items():
         name, named = key.replace("-", "_"), f"{path}: {prefix}{key}"
@@ -247,7 +278,7 @@ def from_file(path: str, content: bytes) -> dict[str, Given]:
             raise SettingError(f"{named} names no setting{hint(name, (*EXTRAS, *knobs()))}")
         if name in layer:
             raise SettingError(f"{named} is there twice, with - and with _")
-        layer[name] = Given(_word(name, value, named), f"{path}:{prefix}{key}", named)
+        layer[name] = Given(_word(name, value, named), f"{path}:{prefix}{key}", named, place)
     return layer
 
 

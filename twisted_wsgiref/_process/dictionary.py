@@ -297,7 +297,7 @@ _TABLE: Final[dict[str, list[tuple[str, str]]]] = {
             "--access-logformat",
         ),
         (
-            "instead, the log goes to standard error; twistd has a --logfile of its own, before wsgiref",
+            "instead, redirect standard error, which the log is written to: 2>>FILE; or twistd --logfile FILE wsgiref",
             "gunicorn --error-logfile --log-file, uWSGI --logto --logto2 --logger --log-master, granian --log "
             "--no-log, hypercorn --error-logfile --log-file --error-log",
         ),
@@ -307,7 +307,7 @@ _TABLE: Final[dict[str, list[tuple[str, str]]]] = {
             "uvicorn --log-level --log-config --use-colors --no-use-colors, hypercorn --log-level --log-config",
         ),
         (
-            "instead, twistd has a --syslog of its own, before wsgiref",
+            "instead, twistd has it: twistd --syslog wsgiref",
             "gunicorn --log-syslog --log-syslog-to --log-syslog-prefix --log-syslog-facility "
             "--disable-redirect-access-to-syslog, uWSGI --log-syslog",
         ),

@@ -24,7 +24,7 @@ from twisted_wsgiref._twisted.reactor import Reactor, the_reactor
 from twisted_wsgiref.settings import SettingError, Settings, knobs
 
 from . import command_line, configuration
-from .configuration import EXTRAS, Configuration
+from .configuration import CALL, EXTRAS, Configuration
 from .hints import hint
 from .knobs import shown
 from .process import CannotStart, CommandLineService
@@ -163,6 +163,7 @@ def _read(
         reload=extras.get("reload", False),
         reload_include=extras.get("reload_include", ()),
         sources={},
+        place=CALL,
     )
     for name, value in () if by_name else found.apart.items():
         raise SettingError(

@@ -36,9 +36,9 @@ class Identity:
             os.setgid(self.gid)
             os.setuid(self.uid)
         except OSError as error:
-            raise SettingError(f"--user, --group: can not become {self.uid}:{self.gid}: {error.strerror}") from None
+            raise SettingError(f"can not become {self.uid}:{self.gid}, user and group: {error.strerror}") from None
         if self.uid and _can_be_root():
-            raise SettingError(f"--user: became {self.uid}, but could be root again")
+            raise SettingError(f"became the user {self.uid}, but could be root again")
         os.environ.update(self.environ)
 
     def is_current(self) -> bool:
@@ -69,14 +69,14 @@ def identity_of(user: str, group: str, *, root: bool) -> Identity | None:
             gid = entry.pw_gid
             environ = [("HOME", entry.pw_dir), ("USER", entry.pw_name), ("LOGNAME", entry.pw_name)]
         elif not group:
-            raise SettingError(f"--user is {user!r}: a number that no user has, so --group has to be given too")
+            raise SettingError.of("{user} is {!r}: a number that no user has, so {group} has to be given too", user)
     if group:
         gid = _group(group)
     groups = os.getgrouplist(environ[1][1], gid) if environ and not group else [gid]
     found = Identity(uid, gid, tuple(groups), tuple(environ))
     if not root and not found.is_current():
-        named = "--user" if user else "--group"
-        raise SettingError(f"{named} is {user or group!r}: only root can become somebody else")
+        named = "user" if user else "group"
+        raise SettingError.of("{" + named + "} is {!r}: only root can become somebody else", user or group)
     return found
 
 
@@ -89,7 +89,7 @@ def _user(name: str) -> pwd.struct_passwd | None:
     except KeyError:
         pass
     if not name.isascii() or not name.isdigit():
-        raise SettingError(f"--user is {name!r}: there is no such user")
+        raise SettingError.of("{user} is {!r}: there is no such user", name)
     try:
         return pwd.getpwuid(int(name))
     except (KeyError, OverflowError):
@@ -104,5 +104,5 @@ def _group(name: str) -> int:
     except KeyError:
         pass
     if not name.isascii() or not name.isdigit():
-        raise SettingError(f"--group is {name!r}: there is no such group")
+        raise SettingError.of("{group} is {!r}: there is no such group", name)
     return int(name)

@@ -35,7 +35,7 @@ def is_watched(name: str, include: Sequence[str]) -> bool:
 def check_installed() -> None:
     """Raise `SettingError` where there is no `watchfiles`."""
     if find_spec("watchfiles") is None:
-        raise SettingError("--reload needs watchfiles: pip install 'twisted-wsgiref[reload]'")
+        raise SettingError.of("{reload} needs watchfiles: pip install 'twisted-wsgiref[reload]'")
 
 
 class Watch:

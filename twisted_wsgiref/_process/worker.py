@@ -238,7 +238,7 @@ def _load(orders: Orders, sock: socket.socket, runner: Runner) -> tuple[WSGIAppl
         # Words that name nothing are wrong for every worker; code that fails may be mended.
         _end_with(sock, "failed" if error.traceback else "hopeless", str(error), error.traceback)
     except OSError as error:
-        _end_with(sock, "hopeless", f"--access-log is {target!r}: {error.strerror or error}")
+        _end_with(sock, "hopeless", f"the access log {target!r} can not be opened: {error.strerror or error}")
     return application, access_log
 
 
