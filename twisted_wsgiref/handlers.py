@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 from ._wsgiref.base_handler import BaseHandler, format_date_time
 from ._wsgiref.cgi_environ import read_environ
@@ -23,7 +23,7 @@ from .util import is_hop_by_hop as is_hop_by_hop  # noqa: PLC0414
 if TYPE_CHECKING:
     from io import BufferedIOBase
 
-    from .types import ErrorStream, InputStream
+    from .types import ErrorStream, InputStream, WSGIEnvironment
 
 __all__ = [
     "BaseCGIHandler",
@@ -48,7 +48,7 @@ class SimpleHandler(BaseHandler):
         stdin: InputStream,
         stdout: IO[bytes] | BufferedIOBase,
         stderr: ErrorStream,
-        environ: dict[str, Any],
+        environ: WSGIEnvironment,
         multithread: bool = True,
         multiprocess: bool = False,
     ) -> None:

@@ -7,7 +7,7 @@ come in, so that nobody can end a line early through them. Any thread may use an
 from __future__ import annotations
 
 import re
-from typing import Any, Final, overload
+from typing import Final, overload
 
 __all__ = ["Headers"]
 
@@ -22,7 +22,7 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _NOT_IN_VALUE: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
-def _check(text: Any, forbidden: re.Pattern[str], what: str) -> str:
+def _check(text: object, forbidden: re.Pattern[str], what: str) -> str:
     if type(text) is not str:
         raise AssertionError(f"a header's {what} has to be a str, not {text!r}")
     if forbidden.search(text) is not None:
@@ -31,7 +31,7 @@ def _check(text: Any, forbidden: re.Pattern[str], what: str) -> str:
     return text
 
 
-def _check_name(name: Any) -> str:
+def _check_name(name: object) -> str:
     """Return `name`, of a field that is to be sent."""
     if name == "":
         raise ValueError("a header's name has to be a token, not empty")

@@ -21,13 +21,15 @@ import time
 from collections.abc import Iterable
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from platform import python_implementation
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, TypeVar, cast, overload
 from urllib.parse import unquote
 
 from .handlers import SimpleHandler
 
 if TYPE_CHECKING:
-    from .types import ErrorStream, InputStream, StartResponse, WSGIApplication, WSGIEnvironment
+    from _typeshed import WriteableBuffer
+
+    from .types import ErrorStream, StartResponse, WSGIApplication, WSGIEnvironment
 
 
 __all__ = ["WSGIRequestHandler", "WSGIServer", "demo_app", "make_server"]
@@ -120,7 +122,7 @@ class WSGIServer(HTTPServer):
         self.application = application
 
 
-def _has_ipv6_only(address: Any) -> bool:
+def _has_ipv6_only(address: tuple[str, int]) -> bool:
     """True if the host of *address* has IPv6 addresses and no other; False too if it can not be looked up."""
     try:
         host = address[0]
@@ -142,7 +144,7 @@ class _HeadLines:
         self.kept.append(line)
         return line
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         return getattr(self._stream, name)
 
 
@@ -172,13 +174,14 @@ class _BodyOnly(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: Any) -> int:
-        wanted = min(len(buffer), self._left)
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        room = memoryview(buffer)
+        wanted = min(len(room), self._left)
         if wanted == 0:
             return 0
         # What has come is enough; read() would wait until all of it has.
         data = self._stream.read1(wanted)
-        buffer[: len(data)] = data
+        room[: len(data)] = data
         self._left -= len(data)
         return len(data)
 
@@ -189,10 +192,10 @@ class WSGIRequestHandler(BaseHTTPRequestHandler):
     server_version = server_version
     server: WSGIServer
 
-    def get_environ(self) -> dict[str, Any]:
+    def get_environ(self) -> WSGIEnvironment:
         """A new dictionary: ``base_environ`` and the CGI variables of this request."""
         path, _, query = self.path.partition("?")
-        environ: dict[str, Any] = dict(self.server.base_environ)
+        environ: WSGIEnvironment = dict(self.server.base_environ)
         environ["SERVER_PROTOCOL"] = self.request_version
         environ["SERVER_SOFTWARE"] = self.server_version
         environ["REQUEST_METHOD"] = self.command
@@ -214,7 +217,7 @@ class WSGIRequestHandler(BaseHTTPRequestHandler):
         self._add_fields(environ)
         return environ
 
-    def _add_fields(self, environ: dict[str, Any]) -> None:
+    def _add_fields(self, environ: WSGIEnvironment) -> None:
         for name, value in self.headers.items():
             value = _FOLD.sub(" ", value)  # RFC 9112 section 5.2
             variable = name.replace("-", "_").upper()
@@ -232,9 +235,9 @@ class WSGIRequestHandler(BaseHTTPRequestHandler):
         That is 400 for a line that is no field, such as one whose name is not of ASCII: the fields after it would
         be overlooked (RFC 9112 sections 2.2 and 5).
         """
-        stream: Any = self.rfile
-        lines: Any = _HeadLines(stream)
-        self.rfile = lines
+        stream = self.rfile
+        lines = _HeadLines(stream)
+        self.rfile = cast("io.BufferedIOBase", lines)
         try:
             understood = super().parse_request()
         finally:
@@ -249,7 +252,7 @@ class WSGIRequestHandler(BaseHTTPRequestHandler):
         """The stream to be ``wsgi.errors``: standard error."""
         return sys.stderr
 
-    def _body(self) -> InputStream:
+    def _body(self) -> io.BufferedIOBase:
         """The stream to be ``wsgi.input``: it ends where the request's body ends."""
         if "transfer-encoding" in self.headers:
             return self.rfile  # http.server decodes nothing: an application that can, may
@@ -284,7 +287,7 @@ class WSGIRequestHandler(BaseHTTPRequestHandler):
         if body is not self.rfile:
             self._read_rest(body)
 
-    def _read_rest(self, body: Any) -> None:
+    def _read_rest(self, body: io.BufferedIOBase) -> None:
         """What the application has not read of *body* has come, if it comes soon.
 
         A socket that is closed with something unread resets its connection, and the client may lose the answer

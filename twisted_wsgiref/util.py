@@ -9,8 +9,11 @@ from __future__ import annotations
 import warnings
 from io import BytesIO, StringIO
 from posixpath import normpath
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from .types import WSGIEnvironment
 
 __all__ = [
     "FileWrapper",
@@ -38,6 +41,12 @@ _HOP_BY_HOP: Final = frozenset(
 _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
 
 
+class _Readable(Protocol):
+    """A file-like object. `close`, `seek` and `tell` are looked for, and need not be there."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
 class FileWrapper:
     """A file-like object as an iterable of blocks of `blksize` bytes, ended by the first empty one.
 
@@ -49,7 +58,7 @@ class FileWrapper:
     #: How many bytes at most are still to come, None for all of the file: those of a range.
     remaining: int | None = None
 
-    def __init__(self, filelike: Any, blksize: int = 8192) -> None:
+    def __init__(self, filelike: _Readable, blksize: int = 8192) -> None:
         self.filelike = filelike
         self.blksize = blksize
         close = getattr(filelike, "close", None)
@@ -64,7 +73,7 @@ class FileWrapper:
             return self._range
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
 
-    def __getitem__(self, key: int) -> Any:
+    def __getitem__(self, key: int) -> bytes:
         """Return the next block, whatever `key` is: the old sequence protocol. Raises `IndexError` at the end."""
         warnings.warn(
             "FileWrapper is no sequence: iterate over it instead of indexing",
@@ -78,7 +87,7 @@ class FileWrapper:
     def __iter__(self) -> FileWrapper:
         return self
 
-    def __next__(self) -> Any:
+    def __next__(self) -> bytes:
         if self.remaining is None:
             block = self.filelike.read(self.blksize)
         elif not self.remaining:
@@ -93,19 +102,19 @@ class FileWrapper:
 
     def _range(self, start: int, stop: int | None) -> FileWrapper:
         """Return a wrapper of the bytes from `start` to before `stop`, counted from where the file stands."""
-        self.filelike.seek(self.filelike.tell() + start)
+        self.seek(self.tell() + start)
         part = type(self)(self.filelike, self.blksize)
         if stop is not None:
             part.remaining = stop - start
         return part
 
 
-def guess_scheme(environ: dict[str, Any]) -> str:
+def guess_scheme(environ: WSGIEnvironment) -> str:
     """Return "https" if the variable HTTPS is one of "yes", "on" and "1", else "http"."""
     return "https" if environ.get("HTTPS") in ("yes", "on", "1") else "http"
 
 
-def application_uri(environ: dict[str, Any]) -> str:
+def application_uri(environ: WSGIEnvironment) -> str:
     """Return the URI under which the application is mounted. PEP 3333, "URL Reconstruction".
 
     The path is quoted as the latin-1 bytes that it stands for; an empty one gives a slash.
@@ -119,7 +128,7 @@ def application_uri(environ: dict[str, Any]) -> str:
     return f"{scheme}://{host}{_quote_path(environ.get('SCRIPT_NAME') or '/')}"
 
 
-def request_uri(environ: dict[str, Any], include_query: bool = True) -> str:
+def request_uri(environ: WSGIEnvironment, include_query: bool = True) -> str:
     """Return the URI of the request, with its query unless told not to. PEP 3333, "URL Reconstruction"."""
     uri = application_uri(environ)
     path = quote(environ.get("PATH_INFO", ""), safe="/;=,", encoding="latin-1")
@@ -134,7 +143,7 @@ def _quote_path(path: str) -> str:
     return quote(path, encoding="latin-1")
 
 
-def shift_path_info(environ: dict[str, Any]) -> str | None:
+def shift_path_info(environ: WSGIEnvironment) -> str | None:
     """Take the first name off PATH_INFO, put it at the end of SCRIPT_NAME and return it; None if there is none.
 
     Empty segments and "." count for nothing. A path that is only a slash gives "" and puts that slash on SCRIPT_NAME,
@@ -156,7 +165,7 @@ def shift_path_info(environ: dict[str, Any]) -> str | None:
     return None if name == "." else name
 
 
-def setup_testing_defaults(environ: dict[str, Any]) -> None:
+def setup_testing_defaults(environ: WSGIEnvironment) -> None:
     """Fill `environ` up to what PEP 3333 requires, for tests; what is there already stays.
 
     Not for servers: all of it is made up.

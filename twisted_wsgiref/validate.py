@@ -11,8 +11,11 @@ from __future__ import annotations
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .types import ErrorStream, InputStream, StartResponse, WSGIApplication, WSGIEnvironment
 
 __all__ = ["validator"]
 
@@ -40,7 +43,7 @@ class WSGIWarning(Warning):
     """Something PEP 3333 does not forbid, but that is probably a mistake."""
 
 
-def check_string_type(value: Any, title: str) -> str:
+def check_string_type(value: object, title: str) -> str:
     """Return `value`, a `str` and of no subclass (PEP 3333, "A Note On String Types"); AssertionError otherwise."""
     if type(value) is str:
         return value
@@ -53,7 +56,7 @@ def assert_(cond: object, *args: object) -> None:
         raise AssertionError(*args)
 
 
-def validator(application: Callable[..., Any]) -> Callable[..., IteratorWrapper]:
+def validator(application: WSGIApplication) -> Callable[..., IteratorWrapper]:
     """Return a WSGI application that forwards to `application` and checks it, and the server that calls it.
 
     Everything found to break PEP 3333 raises AssertionError where it was done: in the server's call, in the
@@ -62,7 +65,7 @@ def validator(application: Callable[..., Any]) -> Callable[..., IteratorWrapper]
     The application is called, and its answer iterated, in the thread of the server that calls the result.
     """
 
-    def checked_application(*args: Any, **kw: Any) -> IteratorWrapper:
+    def checked_application(*args: Any, **kw: object) -> IteratorWrapper:
         if len(args) != 2 or kw:
             raise AssertionError(f"An application takes 2 positional arguments, not {len(args)} and {list(kw)}")
         environ, start_response = args
@@ -80,10 +83,10 @@ def validator(application: Callable[..., Any]) -> Callable[..., IteratorWrapper]
     return checked_application
 
 
-def _checked_start_response(start_response: Callable[..., Any], started: list[None]) -> Callable[..., WriteWrapper]:
+def _checked_start_response(start_response: StartResponse, started: list[None]) -> Callable[..., WriteWrapper]:
     """Return what the application gets as start_response; each accepted call appends to `started`."""
 
-    def checked_start_response(*args: Any, **kw: Any) -> WriteWrapper:
+    def checked_start_response(*args: Any, **kw: object) -> WriteWrapper:
         if len(args) not in (2, 3) or kw:
             raise AssertionError(f"start_response takes 2 or 3 positional arguments, not {len(args)} and {list(kw)}")
         status, headers = args[:2]
@@ -105,20 +108,20 @@ class InputWrapper:
 
     ends = False  # whether the server says so: ``wsgi.input_terminated``
 
-    def __init__(self, wsgi_input: Any) -> None:
+    def __init__(self, wsgi_input: InputStream) -> None:
         self.input = wsgi_input
 
-    def read(self, *args: Any) -> bytes:
+    def read(self, *args: int) -> bytes:
         """Return at most the number of bytes asked for; one argument, lest it wait for ever on what never `ends`."""
         if len(args) != 1 and (args or not self.ends):
             raise AssertionError(f"wsgi.input.read takes exactly one argument, the size, not {len(args)}")
         return _read(self.input.read(*args), "read")
 
-    def readline(self, *args: Any) -> bytes:
+    def readline(self, *args: int) -> bytes:
         self._check_hint(args)
         return _read(self.input.readline(*args), "readline")
 
-    def readlines(self, *args: Any) -> list[bytes]:
+    def readlines(self, *args: int) -> list[bytes]:
         self._check_hint(args)
         lines = self.input.readlines(*args)
         if type(lines) is not list:
@@ -134,12 +137,12 @@ class InputWrapper:
     def close(self) -> None:
         raise AssertionError("wsgi.input.close was called: only the server may close its input")
 
-    def _check_hint(self, args: tuple[Any, ...]) -> None:
+    def _check_hint(self, args: tuple[object, ...]) -> None:
         if len(args) > 1:
             raise AssertionError(f"readline and readlines of wsgi.input take at most one argument, not {len(args)}")
 
 
-def _read(data: Any, method: str) -> bytes:
+def _read(data: object, method: str) -> bytes:
     if isinstance(data, bytes):
         return data
     raise AssertionError(f"wsgi.input.{method} must give bytes, not {_described(data)}")
@@ -148,7 +151,7 @@ def _read(data: Any, method: str) -> bytes:
 class ErrorWrapper:
     """A wsgi.errors that takes native strings only.  Called by the application's thread."""
 
-    def __init__(self, wsgi_errors: Any) -> None:
+    def __init__(self, wsgi_errors: ErrorStream) -> None:
         self.errors = wsgi_errors
 
     def write(self, s: str) -> None:
@@ -168,7 +171,7 @@ class ErrorWrapper:
 class WriteWrapper:
     """The write callable that start_response returned, taking bytes only.  Called by the application's thread."""
 
-    def __init__(self, wsgi_writer: Any) -> None:
+    def __init__(self, wsgi_writer: Callable[[bytes], object]) -> None:
         self.writer = wsgi_writer
 
     def __call__(self, s: bytes) -> None:
@@ -189,7 +192,7 @@ class IteratorWrapper:
 
     closed: bool = True  # for __del__ of an instance whose __init__ failed
 
-    def __init__(self, wsgi_iterator: Any, check_start_response: list[Any] | None) -> None:
+    def __init__(self, wsgi_iterator: Iterable[bytes], check_start_response: Sequence[object] | None) -> None:
         self.original_iterator = wsgi_iterator
         self.iterator = iter(wsgi_iterator)
         self.check_start_response = check_start_response
@@ -237,7 +240,7 @@ class PartialIteratorWrapper:
         return IteratorWrapper(self.iterator, None)
 
 
-def check_environ(environ: dict[str, Any]) -> None:
+def check_environ(environ: WSGIEnvironment) -> None:
     """Return if `environ` is what PEP 3333 ("environ Variables") lets a server hand over.
 
     Raises AssertionError for the first thing that is not; warns (WSGIWarning) of a missing QUERY_STRING and of an
@@ -272,7 +275,7 @@ def check_environ(environ: dict[str, Any]) -> None:
         warnings.warn(message, WSGIWarning, stacklevel=3)
 
 
-def _check_environ_values(environ: dict[str, Any]) -> None:
+def _check_environ_values(environ: WSGIEnvironment) -> None:
     """Everything CGI-like is a native string. A dot marks the names of servers, which hold what they like."""
     for key, value in environ.items():
         if type(key) is not str:
@@ -287,7 +290,7 @@ def _check_environ_values(environ: dict[str, Any]) -> None:
             raise AssertionError(f"environ[{key!r}] must not be empty")
 
 
-def _check_paths(environ: dict[str, Any]) -> None:
+def _check_paths(environ: WSGIEnvironment) -> None:
     """PEP 3333: either may be empty, one of them is there, and a lone slash belongs to PATH_INFO."""
     script_name = environ.get("SCRIPT_NAME")
     path_info = environ.get("PATH_INFO")
@@ -301,13 +304,13 @@ def _check_paths(environ: dict[str, Any]) -> None:
         raise AssertionError("environ must have a SCRIPT_NAME or a PATH_INFO; PATH_INFO of a root is '/'")
 
 
-def check_input(wsgi_input: Any) -> None:
+def check_input(wsgi_input: object) -> None:
     """Return if `wsgi_input` has the methods of PEP 3333, "Input and Error Streams"; AssertionError otherwise."""
     if missing := [name for name in ("read", "readline", "readlines", "__iter__") if not hasattr(wsgi_input, name)]:
         raise AssertionError(f"wsgi.input must have the methods {missing}; {_described(wsgi_input)} has not")
 
 
-def check_errors(wsgi_errors: Any) -> None:
+def check_errors(wsgi_errors: object) -> None:
     """Return if `wsgi_errors` has the methods of PEP 3333, "Input and Error Streams"; AssertionError otherwise."""
     if missing := [name for name in ("write", "writelines", "flush") if not hasattr(wsgi_errors, name)]:
         raise AssertionError(f"wsgi.errors must have the methods {missing}; {_described(wsgi_errors)} has not")
@@ -368,13 +371,13 @@ def check_content_type(status: str, headers: list[tuple[str, str]]) -> None:
         raise AssertionError(f"The headers need a Content-Type; there are: {names:.200}")
 
 
-def check_exc_info(exc_info: Any) -> None:
+def check_exc_info(exc_info: object) -> None:
     """Return if `exc_info` is None or what `sys.exc_info` returns; AssertionError otherwise."""
     if exc_info is not None and (type(exc_info) is not tuple or len(exc_info) != 3):
         raise AssertionError(f"exc_info must be None or the tuple of sys.exc_info(), not {_described(exc_info)}")
 
 
-def check_iterator(iterator: Any) -> None:
+def check_iterator(iterator: object) -> None:
     """Return if `iterator` can be iterated and is neither text nor a single bytestring; AssertionError otherwise."""
     if isinstance(iterator, (str, bytes)):
         raise AssertionError(f"An application returns an iterable of bytes: put this into a list: {iterator!r:.100}")

@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterable
 from email.utils import formatdate
 from traceback import walk_tb
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from twisted_wsgiref.headers import Headers
 from twisted_wsgiref.util import FileWrapper, guess_scheme
@@ -27,7 +27,7 @@ from .head_checks import check_fields, check_lines, check_status
 from .tracebacks import traceback_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sized
     from types import TracebackType
     from typing import TypeAlias
 
@@ -85,7 +85,7 @@ class BaseHandler:
     # As it was at import, which is what the documentation promises. A server sets it to {}.
     os_environ: dict[str, str] = read_environ()
 
-    wsgi_file_wrapper: Callable[..., Any] | None = FileWrapper
+    wsgi_file_wrapper: type[Iterable[bytes]] | None = FileWrapper
     headers_class: Callable[[list[tuple[str, str]]], Headers] = Headers
 
     traceback_limit: int | None = None
@@ -244,7 +244,7 @@ class BaseHandler:
     def set_content_length(self) -> None:
         """Content-Length is set if the whole body is known to be the one block at hand."""
         try:
-            blocks = len(self.result)  # type: ignore[arg-type]
+            blocks = len(cast("Sized", self.result))
         except (TypeError, NotImplementedError, AttributeError):
             return
         if blocks == 1 and not _has_no_content(self.status or "") and (self.bytes_sent or not self._is_head):
@@ -281,7 +281,7 @@ class BaseHandler:
 
     def result_is_file(self) -> bool:
         """True if ``result`` is an instance of ``wsgi_file_wrapper``, so that sendfile() may take it."""
-        wrapper: Any = self.wsgi_file_wrapper
+        wrapper = self.wsgi_file_wrapper
         if wrapper is None:
             return False
         return isinstance(self.result, wrapper)
@@ -313,7 +313,7 @@ class BaseHandler:
         """*exc_info* stands in the log: by default as a traceback in ``wsgi.errors``, flushed."""
         kind, value, trace = exc_info
         try:
-            stream: Any = self.get_stderr()
+            stream = self.get_stderr()
             stream.write(traceback_text(kind, value, trace, self.traceback_limit))
             stream.flush()
         finally:
@@ -344,7 +344,8 @@ class BaseHandler:
             self.log_exception(sys.exc_info())
         finally:
             self.result = self._closed = None
-            self.headers = self.status = self.environ = None  # type: ignore[assignment]
+            self.headers = self.status = None
+            self.environ = cast("WSGIEnvironment", None)
             self.bytes_sent = 0
             self.headers_sent = False
 

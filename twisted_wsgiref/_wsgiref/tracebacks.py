@@ -9,17 +9,18 @@ the type's name. No Twisted, no files, no logs. Any thread may call.
 from __future__ import annotations
 
 import traceback
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from types import FrameType, TracebackType
 
 # How many exceptions of a chain are told of if `traceback` can not tell: the last ones, as those are met first.
 _LINKS: Final = 10
 _BETWEEN: Final = "\nwhich led to this, or was being handled when this was raised:\n\n"
 
-_name_of: Final[Any] = type.__dict__["__name__"].__get__  # a metaclass may have a property of that name
+# A metaclass may have a property of that name.
+_name_of: Final[Callable[[type], str]] = type.__dict__["__name__"].__get__
 
 
 def traceback_text(
@@ -46,7 +47,7 @@ def traceback_text(
 
 def exception_line(error: BaseException) -> str:
     """Return the type of `error`, and its text if it has one, in one line. Raises nothing."""
-    name: str = _name_of(type(error))
+    name = _name_of(type(error))
     try:
         text = " ".join(str(error).split())
     except BaseException as second:
@@ -65,7 +66,7 @@ def stack_text(frame: FrameType) -> str:
 def _chain(value: BaseException | None) -> list[BaseException]:
     """Return the exceptions that led to `value`, and `value` as the last."""
     links: list[BaseException] = []
-    each: Any = value
+    each: object = value  # an exception's class may give anything for its cause
     while isinstance(each, BaseException) and len(links) < _LINKS and not any(each is link for link in links):
         links.append(each)
         try:
