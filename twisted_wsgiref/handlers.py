@@ -1,8 +1,8 @@
 """Handlers that run one WSGI application for one request, over streams or in a CGI process.
 
-Here live the handlers that know where their streams and environment come from; what they share is
-``BaseHandler`` (``_base_handler``). Nothing here opens a socket or knows of Twisted. Every method is called by
-the one thread that called ``run``.
+Here live the handlers that know the source of their streams and environment; they share ``BaseHandler``
+(``_wsgiref.base_handler``). Nothing here opens a socket or knows of Twisted. The one thread that calls ``run`` calls
+every method.
 """
 
 from __future__ import annotations
@@ -67,11 +67,11 @@ class SimpleHandler(BaseHandler):
 
     def _write(self, data: bytes) -> None:
         taken = self.stdout.write(data)
-        # None is what a stream says that does not count.
+        # A stream that does not count the bytes returns None.
         if taken is None or taken == len(data):
             return
         warnings.warn(
-            "stdout took a part of a block only, and is asked again for the rest: wrap it in io.BufferedWriter",
+            "stdout took only a part of a block, and gets the rest in another call: wrap it in io.BufferedWriter",
             DeprecationWarning,
             stacklevel=2,
         )

@@ -1,7 +1,7 @@
 """The headers of an answer, as a mapping over the list of pairs that PEP 3333 wants.
 
-Only `Headers` lives here. Names, values and parameters that could not be sent as they are get refused where they
-come in, so that nobody can end a line early through them. Any thread may use an instance, one at a time.
+Only `Headers` lives here. It refuses names, values and parameters that it could not send as they are, at the call that
+gives them, so that nobody can end a line early through them. Any thread may use an instance, one at a time.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from typing import Final, overload
 
 __all__ = ["Headers"]
 
-# RFC 2045, section 5.1: what a parameter's value may hold only in quotes. For programs that import it: ours are quoted.
+# RFC 2045, section 5.1: characters that a parameter's value may hold only in quotes. For programs that import it: ours
+# are always quoted.
 tspecials: Final = re.compile(r'[][ "(),/:;<=>?@\\]')
 
 # RFC 9110, section 5.1: a name is a token. Some clients take another one for the end of the head, and overlook the
 # fields after it.
 _NOT_IN_NAME: Final = re.compile(r"[^!#$%&'*+\-.^_`|~0-9A-Za-z]")
-# What nobody may even ask for, as the standard library has it from 3.14 on; HTAB is the one that a value may hold.
+# Characters that nobody may even ask for, as in the standard library from 3.14 on. A value may hold HTAB, of these.
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _NOT_IN_VALUE: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
@@ -32,7 +33,7 @@ def _check(text: object, forbidden: re.Pattern[str], what: str) -> str:
 
 
 def _check_name(name: object) -> str:
-    """Return `name`, of a field that is to be sent."""
+    """Return `name`, the name of a field to send. Raises as `Headers` does."""
     if name == "":
         raise ValueError("a header's name has to be a token, not empty")
     return _check(name, _NOT_IN_NAME, "name")
@@ -41,10 +42,10 @@ def _check_name(name: object) -> str:
 class Headers:
     """A mapping over `headers`, a list of pairs of name and value, which it changes in place.
 
-    Names are compared without regard to case and keep the order and the case in which they came. A name that is not
-    there reads as None, and deleting it does nothing. Raises `TypeError` for what is not a list, `AssertionError` for
-    names and values that are no `str`, `ValueError` for control characters and for names that are no token. Source:
-    PEP 3333, "The start_response() Callable"; RFC 9110, section 5.
+    Names are compared without regard to case, and keep the order and the case in which they came. A missing name reads
+    as None, and deleting it does nothing. Raises `TypeError` if `headers` is not a list, `AssertionError` for names and
+    values that are no `str`, `ValueError` for control characters and for names that are no token. Source: PEP 3333,
+    "The start_response() Callable"; RFC 9110, section 5.
     """
 
     def __init__(self, headers: list[tuple[str, str]] | None = None) -> None:
@@ -102,7 +103,7 @@ class Headers:
         return self.get(name) is not None
 
     def keys(self) -> list[str]:
-        """Return the names, in their order, one as often as it has fields."""
+        """Return the names of all fields, in their order; a name comes once for each of its fields."""
         return [name for name, _ in self._headers]
 
     def values(self) -> list[str]:
@@ -117,7 +118,7 @@ class Headers:
         return f"{self.__class__.__name__}({self._headers!r})"
 
     def __str__(self) -> str:
-        """Return the fields as they are sent, the empty line after them included."""
+        """Return the fields as they are sent, with the empty line after them."""
         return "".join([f"{name}: {value}\r\n" for name, value in self._headers]) + "\r\n"
 
     def __bytes__(self) -> bytes:
@@ -134,10 +135,10 @@ class Headers:
         return value
 
     def add_header(self, _name: str, _value: str | None, **_params: str | None) -> None:
-        """Add a field, whatever is there already, with a parameter for each keyword.
+        """Add a field, also if there is one of that name, with a parameter for each keyword.
 
-        Underscores in a keyword become dashes; None as its value gives the name alone. Without `_value` the field is
-        its parameters.
+        Underscores in a keyword become dashes; None as its value gives the name alone. Without `_value` the field
+        consists of its parameters.
         """
         _check_name(_name)
         parts = [] if _value is None else [_check(_value, _NOT_IN_VALUE, "value")]

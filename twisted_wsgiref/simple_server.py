@@ -1,13 +1,12 @@
 """A plain HTTP server for one WSGI application, on ``http.server``: for trying out, teaching, tests.
 
-Here lives what ``wsgiref.simple_server`` documents: one request a connection, HTTP/1.0 answers, one
-request at a time unless mixed with ``ThreadingMixIn``, as the demonstration of this module is. Nothing of
-the production server, of Twisted or of ``settings`` is used here. The next step, for what shall face the Internet, is
-one call in the place of ``make_server`` and ``serve_forever``: ``twisted_wsgiref.serve(app, 8000)``; or, from a shell,
-``twistd wsgiref``.
+Here lives the server that ``wsgiref.simple_server`` documents: one request a connection, HTTP/1.0 answers, one request
+at a time unless mixed with ``ThreadingMixIn``, as the demonstration of this module is. It uses nothing of Twisted, of
+the production server or of ``settings``. For an application that faces the Internet, one call takes the place of
+``make_server`` and ``serve_forever``: ``twisted_wsgiref.serve(app, 8000)``; or use ``twistd wsgiref`` from a shell.
 
-The server's methods are called by the thread in ``serve_forever`` or ``handle_request``; a request handler
-lives and dies in the one call that serves its connection.
+The thread in ``serve_forever`` or ``handle_request`` calls the server's methods. A request handler lives and dies in
+the one call that serves its connection.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ __all__ = ["WSGIRequestHandler", "WSGIServer", "demo_app", "make_server"]
 
 __version__ = "0.2"  # of the interface, which programs and their tests see in "Server:"
 
-# As the running Python's own says it: without a version from 3.15 on.
+# As in the running Python's own module: without a version from 3.15 on.
 server_version = "WSGIServer" if sys.version_info >= (3, 15) else "WSGIServer/" + __version__
 sys_version = python_implementation() + "/" + sys.version.split()[0]
 software_version = server_version + " " + sys_version
@@ -44,12 +43,12 @@ software_version = server_version + " " + sys_version
 # The longest request line that is looked at, its line end included: http.server's own figure.
 _REQUEST_LINE_BYTES = 65536
 
-# How much of an unread body is read after its answer, in bytes, and for how long, in seconds: a larger upload is rare
-# where this server is used, and nobody else is served meanwhile.
+# The most of an unread body that is read after its answer, in bytes, and the longest time for it, in seconds: a larger
+# upload to this server is rare, and it serves nobody else meanwhile.
 _UNREAD_BYTES = 64 * 1024 * 1024
 _UNREAD_SECONDS = 5.0
 
-# A line of a field, or what continues one (RFC 9112 section 5); CR alone and NUL are in neither.
+# A line of a field, or one that continues it (RFC 9112 section 5); CR alone and NUL are in neither.
 _FIELD_LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\r\0]*\r?\n")
 _FOLDED_LINE = re.compile(rb"[ \t][^\r\0]*\r?\n")
 _FOLD = re.compile(r"[ \t]*\r?\n[ \t]+")
@@ -128,12 +127,12 @@ def _has_ipv6_only(address: tuple[str, int]) -> bool:
         host = address[0]
         found = {each[0] for each in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)} if host else set()
     except (OSError, ValueError, TypeError, LookupError):
-        return False  # whoever binds will say why
+        return False  # binding will fail, and say why
     return found == {socket.AF_INET6}
 
 
 class _HeadLines:
-    """A stream whose lines are kept, so that it can be told whether ``http.server`` understood them all."""
+    """A stream that keeps its lines, so that one can check whether ``http.server`` understood them all."""
 
     def __init__(self, stream: io.BufferedIOBase) -> None:
         self._stream = stream
@@ -179,7 +178,7 @@ class _BodyOnly(io.RawIOBase):
         wanted = min(len(room), self._left)
         if wanted == 0:
             return 0
-        # What has come is enough; read() would wait until all of it has.
+        # The bytes that have come are enough; read() would wait for all.
         data = self._stream.read1(wanted)
         room[: len(data)] = data
         self._left -= len(data)
@@ -232,8 +231,8 @@ class WSGIRequestHandler(BaseHTTPRequestHandler):
     def parse_request(self) -> bool:
         """True if request line and fields are understood; if not, the error has been sent.
 
-        That is 400 for a line that is no field, such as one whose name is not of ASCII: the fields after it would
-        be overlooked (RFC 9112 sections 2.2 and 5).
+        The error is 400 for a line that is no field, such as one whose name is not ASCII: ``http.server`` would
+        overlook the fields after it (RFC 9112 sections 2.2 and 5).
         """
         stream = self.rfile
         lines = _HeadLines(stream)
@@ -255,7 +254,7 @@ class WSGIRequestHandler(BaseHTTPRequestHandler):
     def _body(self) -> io.BufferedIOBase:
         """The stream to be ``wsgi.input``: it ends where the request's body ends."""
         if "transfer-encoding" in self.headers:
-            return self.rfile  # http.server decodes nothing: an application that can, may
+            return self.rfile  # http.server decodes nothing; an application may
         length = self.headers.get("content-length", "").strip()
         size = int(length) if length.isascii() and length.isdigit() else 0
         return io.BufferedReader(_BodyOnly(self.rfile, size))
@@ -288,9 +287,9 @@ class WSGIRequestHandler(BaseHTTPRequestHandler):
             self._read_rest(body)
 
     def _read_rest(self, body: io.BufferedIOBase) -> None:
-        """What the application has not read of *body* has come, if it comes soon.
+        """The rest of *body*, which the application has not read, has come, if it comes soon.
 
-        A socket that is closed with something unread resets its connection, and the client may lose the answer
+        If a socket is closed with unread bytes, its connection is reset, and the client may lose the answer
         (RFC 9112 section 9.6).
         """
         end = time.monotonic() + _UNREAD_SECONDS
@@ -345,8 +344,8 @@ def make_server(
 ) -> WSGIServer:
     """A *server_class* that listens on *host* and *port* and serves *app*; port 0 takes a free one.
 
-    A *host* that has IPv6 addresses only, such as ``"::1"``, is listened on by IPv6. The server is a context
-    manager that closes its socket. Raises OSError if the port cannot be had.
+    If *host* has only IPv6 addresses, as ``"::1"`` has, the server listens on IPv6. The server is a context manager
+    that closes its socket. Raises OSError if it can not listen on the port.
     """
     server = server_class((host, port), handler_class)
     server.set_app(app)
@@ -354,7 +353,7 @@ def make_server(
 
 
 class _DemoServer(socketserver.ThreadingMixIn, WSGIServer):
-    """A thread for each connection: browsers open one to spare, which would keep all others waiting."""
+    """A thread for each connection: browsers open a spare one, which would keep all others waiting."""
 
     daemon_threads = True
 

@@ -46,7 +46,7 @@ class InputStream(Protocol):
     """``wsgi.input``. PEP 3333, "Input and Error Streams"."""
 
     def read(self, size: int = ..., /) -> bytes:
-        """Return at most `size` bytes of the body; all that are left without it."""
+        """Return at most `size` bytes of the body, without `size` all that are left."""
 
     def readline(self, size: int = ..., /) -> bytes:
         """Return one line, or its first `size` bytes."""
@@ -62,7 +62,7 @@ class ErrorStream(Protocol):
     """``wsgi.errors``. PEP 3333, "Input and Error Streams"."""
 
     def flush(self) -> object:
-        """Have what was written reach the log."""
+        """Send everything that was written to the log."""
 
     def write(self, s: str, /) -> object:
         """Write text."""
@@ -82,4 +82,4 @@ class FileWrapper(Protocol):
     """``wsgi.file_wrapper``. PEP 3333, "Optional Platform-Specific File Handling"."""
 
     def __call__(self, file: _Readable, block_size: int = ..., /) -> Iterable[bytes]:
-        """Return an iterable over what is left of `file`."""
+        """Return an iterable over the rest of `file`."""

@@ -1,7 +1,7 @@
-"""Small tools for environs: where a request went, what is left of its path, an environ to test with, files as answers.
+"""Small tools for environs: a request's URI, the rest of its path, an environ to test with, files as answers.
 
-Every function takes an environ as PEP 3333 describes it. Nothing here belongs to a server's inner rooms; any thread
-may call any of it.
+Every function takes an environ as PEP 3333 describes it. Nothing here belongs to a server's inner rooms. Any thread may
+call anything here.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = [
     "shift_path_info",
 ]
 
-# RFC 2616, section 13.5.1, which is what PEP 3333 refers to.
+# RFC 2616, section 13.5.1, to which PEP 3333 refers.
 _HOP_BY_HOP: Final = frozenset(
     {
         "connection",
@@ -48,14 +48,14 @@ class _Readable(Protocol):
 
 
 class FileWrapper:
-    """A file-like object as an iterable of blocks of `blksize` bytes, ended by the first empty one.
+    """A file-like object as an iterable of blocks of `blksize` bytes; the first empty block ends it.
 
     ``close`` is there if the file-like object has one, and calls it. PEP 3333, "Optional Platform-Specific File
-    Handling". So are ``seekable``, ``seek`` and ``tell``, for which Werkzeug asks to answer with a range of a file, and
-    ``app_iter_range``, for which WebOb asks: without them both read the file from its start.
+    Handling". So are ``seekable``, ``seek`` and ``tell``, which Werkzeug uses to answer with a range of a file, and
+    ``app_iter_range``, which WebOb uses. Without them both read the file from its start.
     """
 
-    #: How many bytes at most are still to come, None for all of the file: those of a range.
+    #: The most bytes that are still to come, those of a range; None for the whole file.
     remaining: int | None = None
 
     def __init__(self, filelike: _Readable, blksize: int = 8192) -> None:
@@ -66,7 +66,7 @@ class FileWrapper:
             self.close = close
 
     def __getattr__(self, name: str) -> Any:
-        # Asked for what is not there otherwise, so that a wrapper that nobody seeks in costs no more to make.
+        # Python calls this for a missing attribute only, so a wrapper that nobody seeks in costs no more to make.
         if name in ("seekable", "seek", "tell"):
             return getattr(self.filelike, name)
         if name == "app_iter_range" and hasattr(self.filelike, "seek"):
@@ -101,7 +101,7 @@ class FileWrapper:
         return block
 
     def _range(self, start: int, stop: int | None) -> FileWrapper:
-        """Return a wrapper of the bytes from `start` to before `stop`, counted from where the file stands."""
+        """Return a wrapper of the bytes from `start` to before `stop`, counted from the file's position."""
         self.seek(self.tell() + start)
         part = type(self)(self.filelike, self.blksize)
         if stop is not None:
@@ -117,7 +117,7 @@ def guess_scheme(environ: WSGIEnvironment) -> str:
 def application_uri(environ: WSGIEnvironment) -> str:
     """Return the URI under which the application is mounted. PEP 3333, "URL Reconstruction".
 
-    The path is quoted as the latin-1 bytes that it stands for; an empty one gives a slash.
+    The path is quoted as its latin-1 bytes; an empty one gives a slash.
     """
     scheme = environ["wsgi.url_scheme"]
     host = environ.get("HTTP_HOST")
@@ -146,9 +146,9 @@ def _quote_path(path: str) -> str:
 def shift_path_info(environ: WSGIEnvironment) -> str | None:
     """Take the first name off PATH_INFO, put it at the end of SCRIPT_NAME and return it; None if there is none.
 
-    Empty segments and "." count for nothing. A path that is only a slash gives "" and puts that slash on SCRIPT_NAME,
-    by which ``/x/`` and ``/x`` stay different. `environ` is changed. Raises `ValueError` for a PATH_INFO that
-    starts with something else than a slash ("*" of ``OPTIONS *``): it has no first name (RFC 3875, section 4.1.5).
+    It skips empty segments and ".". A path that is only a slash gives "", and its slash goes to the end of SCRIPT_NAME,
+    so that ``/x/`` and ``/x`` stay different. It changes `environ`. Raises `ValueError` for a PATH_INFO that does not
+    start with a slash ("*" of ``OPTIONS *``): it has no first name (RFC 3875, section 4.1.5).
     """
     path = environ.get("PATH_INFO", "")
     if not path:
@@ -159,16 +159,16 @@ def shift_path_info(environ: WSGIEnvironment) -> str | None:
     inner = [segment for segment in inner if segment not in ("", ".")]
     name, *left = [*inner, last]
     script = normpath(f"{environ.get('SCRIPT_NAME', '')}/{name}").removesuffix("/")
-    # normpath drops the slash of an empty last segment, which is to be seen.
+    # normpath drops the slash of an empty last segment, which has to stay.
     environ["SCRIPT_NAME"] = script if name else script.rstrip("/") + "/"
     environ["PATH_INFO"] = "".join(f"/{segment}" for segment in left)
     return None if name == "." else name
 
 
 def setup_testing_defaults(environ: WSGIEnvironment) -> None:
-    """Fill `environ` up to what PEP 3333 requires, for tests; what is there already stays.
+    """Add the keys that PEP 3333 requires to `environ`, for tests; keys that are there already stay.
 
-    Not for servers: all of it is made up.
+    Not for servers: all values are made up.
     """
     put = environ.setdefault
     put("SERVER_NAME", "127.0.0.1")

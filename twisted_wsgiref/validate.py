@@ -1,9 +1,9 @@
 """Both sides of a WSGI conversation, checked: does the server keep PEP 3333, does the application?
 
-Here live the rules that can be seen from between the two, and the thin wrappers that see them. Nothing here repairs,
-buffers or answers: what is wrong is refused with an AssertionError that says what was found and what would be right;
-what is allowed but unwise is a WSGIWarning. Every refusal is an explicit ``raise``, so ``python -O`` removes none.
-A check costs a few comparisons, so that a test suite can put `validator` around every application.
+Here live the rules that one can check between the two, and the thin wrappers that check them. Nothing here repairs,
+buffers or answers. A mistake raises an AssertionError that says what was found and what would be right. Something that
+is allowed but unwise is a WSGIWarning. Every refusal is an explicit ``raise``, so ``python -O`` removes none. A check
+costs a few comparisons, so a test suite can put `validator` around every application.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 __all__ = ["validator"]
 
-# PEP 3333, "environ Variables": what no request may be without; the first three can never be empty strings either.
+# PEP 3333, "environ Variables": the keys that every request has; the first three can never be empty strings either.
 _REQUIRED_CGI = ("REQUEST_METHOD", "SERVER_NAME", "SERVER_PORT")
 _REQUIRED_WSGI = ("version", "url_scheme", "input", "errors", "multithread", "multiprocess", "run_once")
 _REQUIRED = (*_REQUIRED_CGI, *(f"wsgi.{name}" for name in _REQUIRED_WSGI))
 # CGI gives these two without the HTTP_ prefix; with it, a program would read one of two truths.
 _MISNAMED = ("HTTP_CONTENT_TYPE", "HTTP_CONTENT_LENGTH")
-# What came from the client or names the server. Variables of the operating system, which CGI-like servers mix in,
-# may hold anything that a shell can export, and are held to being `str` only.
+# Keys that come from the client or name the server. Variables of the operating system, which CGI-like servers mix in,
+# may hold anything that a shell can export, and only have to be `str`.
 _OF_THE_REQUEST = re.compile("HTTP_|REQUEST_METHOD|SCRIPT_NAME|PATH_INFO|QUERY_STRING|CONTENT_|SERVER_")
 # RFC 9110 section 9.3 and RFC 5789; CONNECT never reaches an application.
 _KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH"})
@@ -40,7 +40,7 @@ _END = object()
 
 
 class WSGIWarning(Warning):
-    """Something PEP 3333 does not forbid, but that is probably a mistake."""
+    """Something that PEP 3333 does not forbid, but that is probably a mistake."""
 
 
 def check_string_type(value: object, title: str) -> str:
@@ -59,10 +59,10 @@ def assert_(cond: object, *args: object) -> None:
 def validator(application: WSGIApplication) -> Callable[..., IteratorWrapper]:
     """Return a WSGI application that forwards to `application` and checks it, and the server that calls it.
 
-    Everything found to break PEP 3333 raises AssertionError where it was done: in the server's call, in the
-    application's calls of start_response, write, wsgi.input and wsgi.errors, or in the iteration of the body. What is
-    doubtful only is a WSGIWarning. The environ is passed on itself, with its two streams wrapped.
-    The application is called, and its answer iterated, in the thread of the server that calls the result.
+    A breach of PEP 3333 raises AssertionError at its own place: in the server's call, in the application's calls of
+    start_response, write, wsgi.input and wsgi.errors, or in the iteration of the body. Something only doubtful is a
+    WSGIWarning. The application gets the server's own environ, with its two streams wrapped. The thread that calls the
+    result calls the application and iterates its answer.
     """
 
     def checked_application(*args: Any, **kw: object) -> IteratorWrapper:
@@ -84,13 +84,12 @@ def validator(application: WSGIApplication) -> Callable[..., IteratorWrapper]:
 
 
 def _checked_start_response(start_response: StartResponse, started: list[None]) -> Callable[..., WriteWrapper]:
-    """Return what the application gets as start_response; each accepted call appends to `started`."""
+    """Return the start_response for the application; each accepted call appends to `started`."""
 
     def checked_start_response(*args: Any, **kw: object) -> WriteWrapper:
         if len(args) not in (2, 3) or kw:
             raise AssertionError(f"start_response takes 2 or 3 positional arguments, not {len(args)} and {list(kw)}")
-        status, headers = args[:2]
-        exc_info = args[2] if len(args) == 3 else None
+        status, headers, exc_info = (*args, None)[:3]
         check_exc_info(exc_info)
         check_status(status)
         check_headers(headers)
@@ -104,7 +103,7 @@ def _checked_start_response(start_response: StartResponse, started: list[None]) 
 
 
 class InputWrapper:
-    """A wsgi.input whose every read is checked.  Called by the application's thread."""
+    """A wsgi.input whose every read is checked. Called by the application's thread."""
 
     ends = False  # whether the server says so: ``wsgi.input_terminated``
 
@@ -112,7 +111,7 @@ class InputWrapper:
         self.input = wsgi_input
 
     def read(self, *args: int) -> bytes:
-        """Return at most the number of bytes asked for; one argument, lest it wait for ever on what never `ends`."""
+        """Return at most so many bytes. Without `ends` it takes one argument, lest it wait for ever."""
         if len(args) != 1 and (args or not self.ends):
             raise AssertionError(f"wsgi.input.read takes exactly one argument, the size, not {len(args)}")
         return _read(self.input.read(*args), "read")
@@ -149,7 +148,7 @@ def _read(data: object, method: str) -> bytes:
 
 
 class ErrorWrapper:
-    """A wsgi.errors that takes native strings only.  Called by the application's thread."""
+    """A wsgi.errors that takes native strings only. Called by the application's thread."""
 
     def __init__(self, wsgi_errors: ErrorStream) -> None:
         self.errors = wsgi_errors
@@ -169,7 +168,7 @@ class ErrorWrapper:
 
 
 class WriteWrapper:
-    """The write callable that start_response returned, taking bytes only.  Called by the application's thread."""
+    """The write callable that start_response returned, taking bytes only. Called by the application's thread."""
 
     def __init__(self, wsgi_writer: Callable[[bytes], object]) -> None:
         self.writer = wsgi_writer
@@ -177,7 +176,7 @@ class WriteWrapper:
     def __call__(self, s: bytes) -> None:
         if not isinstance(s, bytes):
             raise AssertionError(f"write() must be given bytes, not {_described(s)}")
-        # Looked at only here: many small test doubles return None, and nobody who does not write is hurt.
+        # Checked only here: many small test doubles return None, which hurts only an application that writes.
         if not callable(self.writer):
             raise AssertionError(f"start_response must return the write callable, not {_described(self.writer)}")
         self.writer(s)
@@ -186,8 +185,8 @@ class WriteWrapper:
 class IteratorWrapper:
     """The body that an application returned: bytes only, after start_response, closed at the end, silent afterwards.
 
-    `check_start_response` is a list that gets an element when start_response is called, or None where that is not to be
-    checked. Called by the thread that iterates the answer; one lost unclosed complains in the thread that collects it.
+    `check_start_response` is a list that gets an element when start_response is called, or None for no check of that.
+    Called by the thread that iterates the answer. One that is lost unclosed complains in the thread that collects it.
     """
 
     closed: bool = True  # for __del__ of an instance whose __init__ failed
@@ -216,7 +215,7 @@ class IteratorWrapper:
         raise StopIteration
 
     def close(self) -> None:
-        """Close the application's iterable, where it can be closed; nothing may be read from it afterwards."""
+        """Close the application's iterable, if it has a close(); nothing may be read from it afterwards."""
         self.closed = True
         getattr(self.original_iterator, "close", lambda: None)()
 
@@ -241,10 +240,10 @@ class PartialIteratorWrapper:
 
 
 def check_environ(environ: WSGIEnvironment) -> None:
-    """Return if `environ` is what PEP 3333 ("environ Variables") lets a server hand over.
+    """Return if `environ` is as PEP 3333 ("environ Variables") wants it.
 
-    Raises AssertionError for the first thing that is not; warns (WSGIWarning) of a missing QUERY_STRING and of an
-    unknown method. Called by the server's thread.
+    Raises AssertionError for the first mistake; warns (WSGIWarning) of a missing QUERY_STRING and of an unknown method.
+    Called by the server's thread.
     """
     if type(environ) is not dict:
         raise AssertionError(f"environ must be a built-in dict and no subclass, not {_described(environ)}")
@@ -276,7 +275,7 @@ def check_environ(environ: WSGIEnvironment) -> None:
 
 
 def _check_environ_values(environ: WSGIEnvironment) -> None:
-    """Everything CGI-like is a native string. A dot marks the names of servers, which hold what they like."""
+    """Everything CGI-like is a native string. A dot marks a server's own key, which may hold anything."""
     for key, value in environ.items():
         if type(key) is not str:
             raise AssertionError(f"The keys of environ must be native str, not {_described(key)}")
@@ -307,19 +306,19 @@ def _check_paths(environ: WSGIEnvironment) -> None:
 def check_input(wsgi_input: object) -> None:
     """Return if `wsgi_input` has the methods of PEP 3333, "Input and Error Streams"; AssertionError otherwise."""
     if missing := [name for name in ("read", "readline", "readlines", "__iter__") if not hasattr(wsgi_input, name)]:
-        raise AssertionError(f"wsgi.input must have the methods {missing}; {_described(wsgi_input)} has not")
+        raise AssertionError(f"wsgi.input must have the methods {missing}; {_described(wsgi_input)} lacks them")
 
 
 def check_errors(wsgi_errors: object) -> None:
     """Return if `wsgi_errors` has the methods of PEP 3333, "Input and Error Streams"; AssertionError otherwise."""
     if missing := [name for name in ("write", "writelines", "flush") if not hasattr(wsgi_errors, name)]:
-        raise AssertionError(f"wsgi.errors must have the methods {missing}; {_described(wsgi_errors)} has not")
+        raise AssertionError(f"wsgi.errors must have the methods {missing}; {_described(wsgi_errors)} lacks them")
 
 
 def check_status(status: str) -> None:
     """Return if `status` is three digits from 100, one space and a reason (PEP 3333, "The start_response() Callable").
 
-    Raises AssertionError if not; only warns (WSGIWarning) where the space is missing.  The application's thread.
+    Raises AssertionError if not; only warns (WSGIWarning) if the space is missing. Called by the application's thread.
     """
     check_string_type(status, "The status")
     _check_sendable(status, "The status")
@@ -338,7 +337,7 @@ def check_status(status: str) -> None:
 def check_headers(headers: list[tuple[str, str]]) -> None:
     """Return if `headers` is a list of pairs of strings that can be sent as they are.
 
-    PEP 3333, "The start_response() Callable"; RFC 9110, section 5. Raises AssertionError.  The application's thread.
+    PEP 3333, "The start_response() Callable"; RFC 9110, section 5. Raises AssertionError. The application's thread.
     """
     if type(headers) is not list:
         raise AssertionError(f"The headers must be a built-in list, not {_described(headers)}")
@@ -353,9 +352,7 @@ def check_headers(headers: list[tuple[str, str]]) -> None:
         if name[-1] in "-_":
             raise AssertionError(f"A header name must not end with '-' or '_': {name!r:.100}")
         if name.lower() == "status":
-            raise AssertionError(
-                "The status is the first argument of start_response: it must not be among the headers too"
-            )
+            raise AssertionError("The status is an argument of start_response: it must not be among the headers too")
         if not value.isascii() or not value.isprintable():
             _check_sendable(value, f"The value of the header {name!r:.100}")
 
@@ -372,7 +369,7 @@ def check_content_type(status: str, headers: list[tuple[str, str]]) -> None:
 
 
 def check_exc_info(exc_info: object) -> None:
-    """Return if `exc_info` is None or what `sys.exc_info` returns; AssertionError otherwise."""
+    """Return if `exc_info` is None or a tuple as of `sys.exc_info`; AssertionError otherwise."""
     if exc_info is not None and (type(exc_info) is not tuple or len(exc_info) != 3):
         raise AssertionError(f"exc_info must be None or the tuple of sys.exc_info(), not {_described(exc_info)}")
 

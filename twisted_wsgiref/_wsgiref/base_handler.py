@@ -36,8 +36,7 @@ if TYPE_CHECKING:
     ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType]
     OptExcInfo: TypeAlias = ExcInfo | tuple[None, None, None]
 
-# What a transport raises when the client has left, and the methods in which it is the transport that
-# raises it.
+# The errors that a transport raises when the client has left, and the methods in which the transport raises them.
 CLIENT_LEFT = (ConnectionAbortedError, BrokenPipeError, ConnectionResetError)
 TRANSPORT_METHODS = frozenset({"_write", "_flush", "write", "send_headers", "send_preamble", "sendfile"})
 
@@ -55,8 +54,8 @@ def _has_no_content(status: str) -> bool:
 class BaseHandler:
     """Runs one application for one request; a subclass says where the bytes come from and go to.
 
-    To override: ``_write``, ``_flush``, ``get_stdin``, ``get_stderr`` and ``add_cgi_vars`` (without them
-    NotImplementedError is raised); anything else as wished. ``run`` walks these steps, in this order::
+    A subclass has to override ``_write``, ``_flush``, ``get_stdin``, ``get_stderr`` and ``add_cgi_vars``, which raise
+    NotImplementedError here, and may override anything else. ``run`` walks these steps, in this order::
 
         setup_environ        get_stdin, get_stderr, get_scheme, add_cgi_vars
         the application      start_response
@@ -66,11 +65,10 @@ class BaseHandler:
         close
         handle_error         only after an exception: log_exception, then error_output as the application
 
-    A connection error (``CLIENT_LEFT``) out of the transport, which is to say out of one of
-    ``TRANSPORT_METHODS``, ends the request silently, for nobody is there to be told. The same exception
-    raised by the *application*, say by its database, is an error like any other: it is logged and
-    answered. ``client_left`` tells the two apart by the frames that the exception came through, so
-    that a ``write`` overridden in a subclass is told apart too.
+    If the transport, that is, one of ``TRANSPORT_METHODS``, raises a connection error (``CLIENT_LEFT``), the request
+    ends silently, since nobody is there to read an answer. If the *application* raises it, say by its database, it is
+    an error like any other: it is logged and answered. ``client_left`` tells the two apart by the frames that the
+    exception came through, so it also recognizes a ``write`` that a subclass overrides.
     """
 
     wsgi_version = (1, 0)
@@ -82,7 +80,7 @@ class BaseHandler:
     http_version = "1.0"
     server_software: str | None = None
 
-    # As it was at import, which is what the documentation promises. A server sets it to {}.
+    # As it was at import, as the documentation promises. A server sets it to {}.
     os_environ: dict[str, str] = read_environ()
 
     wsgi_file_wrapper: type[Iterable[bytes]] | None = FileWrapper
@@ -173,10 +171,10 @@ class BaseHandler:
     ) -> Callable[[bytes], None]:
         """Status and headers are set, to be sent before the first byte of the body (PEP 3333).
 
-        Returns ``write``. With *exc_info* it replaces what was set, or raises that exception again if
-        the head has gone out. Raises AssertionError for a second call without *exc_info* and for wrong
-        types, shapes and hop-by-hop headers, TypeError if *headers* is not a list, ValueError for
-        control characters. A refused call changes nothing.
+        Returns ``write``. With *exc_info* it replaces an earlier status and headers, or raises that exception again if
+        the head has gone out. Raises AssertionError for a second call without *exc_info* and for wrong types, shapes
+        and hop-by-hop headers, TypeError if *headers* is not a list, ValueError for control characters. A refused call
+        changes nothing.
         """
         if exc_info:
             try:
@@ -236,7 +234,7 @@ class BaseHandler:
         """The head has gone out, also when there was no body to carry it."""
         if not self.headers_sent:
             headers = self._require_headers()
-            # To HEAD nobody knows what GET would have got; the others have no length at all (RFC 9110 section 8.6).
+            # Nobody knows the length of GET's answer to HEAD; the others have no length at all (RFC 9110 section 8.6).
             if not self._is_head and not _has_no_content(self.status or ""):
                 headers.setdefault("Content-Length", "0")
             self.send_headers()
@@ -251,16 +249,16 @@ class BaseHandler:
             self._require_headers()["Content-Length"] = str(self.bytes_sent)
 
     def cleanup_headers(self) -> None:
-        """Headers are as they shall go out; here a Content-Length is added where one is known."""
+        """Headers are as they shall go out; here a Content-Length is added if it is known."""
         if "Content-Length" not in self._require_headers():
             self.set_content_length()
 
     def send_headers(self) -> None:
         """Status line and headers are with the transport. Raises ValueError for control characters."""
-        # Again, for Headers wraps the application's own list, which may have changed since.
+        # Again, since Headers wraps the application's own list, which may have changed since.
         check_fields(self._require_headers().items())
         self.cleanup_headers()
-        # What a server's own class adds may be about the connection.
+        # A server's own class may add fields about the connection.
         check_lines(self._require_headers().items())
         self.headers_sent = True
         if not self.origin_server or self.client_is_modern():
@@ -349,7 +347,7 @@ class BaseHandler:
             self.bytes_sent = 0
             self.headers_sent = False
 
-    # -- what a subclass must say ----------------------------------------------------------------
+    # -- what a subclass has to override ---------------------------------------------------------
 
     def add_cgi_vars(self) -> None:
         """The CGI variables of the request are in ``environ``."""
@@ -368,5 +366,5 @@ class BaseHandler:
         raise NotImplementedError
 
     def _flush(self) -> None:
-        """What was buffered is on its way."""
+        """The buffered bytes are on their way."""
         raise NotImplementedError

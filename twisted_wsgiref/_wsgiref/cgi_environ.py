@@ -1,6 +1,6 @@
 """The process's environment as a CGI environ: ``read_environ`` and nothing else.
 
-It has a file of its own because the base of all handlers wants it before any handler exists.
+It has a file of its own because the base of all handlers needs it before any handler exists.
 """
 
 from __future__ import annotations

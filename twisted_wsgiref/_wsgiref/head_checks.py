@@ -1,4 +1,4 @@
-"""What may stand in the head of an answer: pure decisions on a status and on header fields.
+"""The rules for the head of an answer: pure decisions on a status and on header fields.
 
 Nothing here sends, stores or changes anything. Checks never rest on ``assert``: they hold under
 ``python -O`` too. Callable from any thread.
@@ -14,9 +14,9 @@ from twisted_wsgiref.util import is_hop_by_hop
 # RFC 9110 section 5.5: a field value is HTAB, SP, visible ASCII and obs-text. PEP 3333 has strings of
 # latin-1 characters only. Everything else would end the line early or could not be encoded at all.
 _NOT_IN_LINE = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
-# RFC 9110 section 5.1: a token. A blank before the colon smuggles; a name beyond ASCII ends the head for some clients.
+# RFC 9110 section 5.1: a token. A space before the colon smuggles; a name beyond ASCII ends the head for some clients.
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-# The reason may be empty, the space before it not be left out: RFC 9112 section 4.
+# The reason may be empty, but the space before it has to be there: RFC 9112 section 4.
 _STATUS_START = re.compile(r"[0-9]{3} ")
 
 

@@ -1,9 +1,9 @@
 """The text of an exception, whatever its class does when it is asked for it.
 
-`traceback` runs code of the exception's class (``__str__``, ``__notes__``, ``__cause__`` as a property), of whoever
-loaded the module (a loader's ``get_source``), and since CPython 3.15 imports the package whose import failed. Each may
-raise anything: `SystemExit`, `KeyboardInterrupt`, `MemoryError`. Nothing here does: less is told instead, in the end
-the type's name. No Twisted, no files, no logs. Any thread may call.
+`traceback` runs code of the exception's class (``__str__``, ``__notes__``, ``__cause__`` as a property) and of the
+module's loader (``get_source``), and since CPython 3.15 imports the package whose import failed. Each of these may
+raise anything: `SystemExit`, `KeyboardInterrupt`, `MemoryError`. Nothing here raises: the text tells less instead, in
+the end only the type's name. No Twisted, no files, no logs. Any thread may call.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import FrameType, TracebackType
 
-# How many exceptions of a chain are told of if `traceback` can not tell: the last ones, as those are met first.
+# The most exceptions of a chain that the text has if `traceback` fails: the last ones, which one meets first.
 _LINKS: Final = 10
 _BETWEEN: Final = "\nwhich led to this, or was being handled when this was raised:\n\n"
 
@@ -85,7 +85,7 @@ def _link(error: BaseException, trace: TracebackType | None, limit: int | None) 
 def _frames(trace: TracebackType | None, limit: int | None) -> str:
     try:
         return "".join(traceback.format_list(traceback.extract_tb(trace, limit)))
-    except BaseException:  # a loader was asked for the lines of its source
+    except BaseException:  # a loader's, which was asked for the lines of its source
         lines = _bare(traceback.walk_tb(trace))
     if limit is not None:
         lines = lines[:limit] if limit >= 0 else lines[limit:]
