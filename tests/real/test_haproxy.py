@@ -34,6 +34,7 @@ from .wires import MIB, make_certificate
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.once,
     pytest.mark.skipif(find_program("haproxy") is None, reason="haproxy is not installed (apt-get install haproxy)"),
 ]
 

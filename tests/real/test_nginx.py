@@ -34,6 +34,7 @@ from .wires import MIB, gate, make_certificate
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.once,
     pytest.mark.skipif(find_program("nginx") is None, reason="nginx is not installed (apt-get install nginx-light)"),
     pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="open sockets are counted in /proc"),
 ]

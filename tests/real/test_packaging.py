@@ -17,7 +17,7 @@ import pytest
 
 from .children import ROOT
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.once]
 
 # Building asks the network or pip's cache for the build backend.
 PATIENCE = 300.0
