@@ -1,4 +1,4 @@
-"""What is told of the server: the record of an exchange, the access log, floods summed up, stacks, the log itself.
+"""Reports about the server: the record of an exchange, the access log, counts of repeated events, stacks, the log.
 
-Nothing here decides anything. Called in any thread, but for what says otherwise.
+Nothing here decides anything. Any thread may call anything, unless its docstring says otherwise.
 """

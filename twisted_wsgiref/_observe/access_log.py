@@ -1,9 +1,9 @@
 """One line a request in the combined format, written in batches by a thread of its own.
 
-What lives here: the line, the file, and the thread between them. What may not: anything that could make a request wait.
-Under load the lines of a few requests are made together, by the caller that brings the last: what they are made of, and
-the code that makes them, are in the processor's cache then. A line by itself costs twice as much, and so does a record
-that lies about until the writer comes. All else is done by the writer, so a stalled disk stalls nobody.
+Here live the line, the file, and the thread between them. Nothing that could make a request wait may live here. Under
+load the caller that brings the last of a few records makes their lines together: then their parts, and the code, are in
+the processor's cache. A line by itself costs twice as much, and so does a record that waits for the writer. The writer
+does everything else, so a stalled disk stalls nobody.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from twisted_wsgiref._threads.forks import drop, tell
 
 from .record import Facts
 
-# Long enough to join the lines of a busy moment into one write, too short for someone who watches the file to notice.
+# Long enough to join the lines of a busy moment into one write, too short to notice for a person who watches the file.
 GATHER_SECONDS = 0.05
-# So many lines are made together; from 8 on the gain is the same.
+# So many lines are made together. From 8 on the gain is the same.
 TOGETHER = 16
-# One write, in bytes: a thousand lines and more. Beyond it the next follows at once.
+# The bytes of one write: a thousand lines and more. If there are more, the next write follows at once.
 PIECE = 256 * 1024
-# What a disk or pipe that takes nothing may pile up, in bytes: some seconds of a very busy server.
+# The most bytes that wait for a disk or a pipe that takes nothing: some seconds of a very busy server.
 MOST_WAITING = 32 * 1024 * 1024
-# A disk that is full again and again is told of once in this time.
+# If a disk is full again and again, the log says so once in this time.
 QUIET_SECONDS = 10.0
-# How long `close` waits for a disk that takes nothing.
+# `close` waits so long for a disk that takes nothing.
 CLOSE_SECONDS = 2.0
-# How long the writer waits at the end for a thread that is making lines, before it looks again.
+# At the end, the writer looks so often whether a thread still makes lines.
 MOMENT = 0.001
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -50,7 +50,7 @@ _UNSAFE_WORD = re.compile(r"[^!#-\[\]-~]")  # Outside of quotes a space would be
 
 
 class Sink(Protocol):
-    """What takes the lines: an unbuffered binary stream. `write` returns how many bytes it took, None for none."""
+    """An unbuffered binary stream for the lines. `write` returns the number of bytes that it took, None for none."""
 
     def write(self, data: bytes, /) -> int | None: ...
 
@@ -108,11 +108,11 @@ def format_line(facts: Facts, when: str) -> str:
 
 
 class AccessLog:
-    """An observer that keeps what is told of each exchange as a line in a file.
+    """An observer that writes the facts of each exchange as a line into a file.
 
-    `target` is a path, ``-`` for standard output, or a `Sink`. Raises `OSError` where a path can not be opened.
-    Lines that can not be written are counted, and `say` is told once when it begins and once when it is well again.
-    What finishes in the same moment in several threads may be written in any order.
+    `target` is a path, ``-`` for standard output, or a `Sink`. Raises `OSError` if it can not open a path. It counts
+    lines that it can not write, and calls `say` once when that begins and once when it is over. If several threads
+    finish requests at the same moment, their lines may come in any order.
 
     Any thread may call it, but no signal handler; nobody waits. `reopen` and `close` are for the main thread.
     """
@@ -120,22 +120,22 @@ class AccessLog:
     def __init__(self, target: str | Sink, *, say: Callable[[str], None] | None = None) -> None:
         self._path = None if not isinstance(target, str) or target == "-" else os.path.abspath(target)
         self._say = say or _say
-        # What has come. Added to by any thread, emptied by whoever makes lines of it.
+        # The records that have come. Any thread adds; a thread that makes lines takes.
         self._records: deque[Facts] = deque()
-        # As long as the number of threads that have taken records and not yet added their lines.
+        # One entry for each thread that has taken records and not yet added their lines.
         self._making: list[None] = []
-        # Lines. Added to by any thread, emptied by the writer.
+        # Lines. Any thread adds; the writer takes.
         self._waiting = bytearray()
         self._most_waiting = MOST_WAITING
-        self._signal = threading.Lock()  # held by the writer; released by who adds a record and finds it asleep
+        self._signal = threading.Lock()  # the writer holds it; a thread that adds a record and finds it asleep releases
         self._signal.acquire()
         self._asleep = True  # or not begun
-        # A second's start and end, and how it is written; whichever thread comes second writes the same.
+        # A second's start and end, and its text; a thread that comes second writes the same.
         self._second = (0.0, 0.0, "")
         self._stop = threading.Event()
         self._reopen = False
         self._writer: threading.Thread | None = None
-        self._lock = threading.Lock()  # Held to start or wake the thread, and to count what found too much waiting.
+        self._lock = threading.Lock()  # Held to start or wake the thread, and to count the lines of an overflow.
         self._overflowed = 0
         if self._path is not None:
             self._sink: Sink = _open(self._path)
@@ -144,7 +144,7 @@ class AccessLog:
         else:
             self._sink = target
         tell(self)
-        # The writer's own.
+        # For the writer alone.
         self._lost = 0
         self._ailing = False
         self._torn = False
@@ -153,22 +153,22 @@ class AccessLog:
     # ---- Any thread ----------------------------------------------------------------------------------------------
 
     def observe_facts(self, facts: Facts) -> None:
-        """Have `facts` written soon. Called by any thread; never waits."""
+        """Write `facts` soon. Called by any thread; never waits."""
         records = self._records
         records.append(facts)
         try:
             if len(records) >= TOGETHER:
                 self._make_lines(TOGETHER)
         finally:
-            # First what is to be written, then a look whether the writer sleeps. It first says so, and then looks.
+            # First add the record, then look whether the writer sleeps. The writer first says so, and then looks.
             if self._asleep:
                 self._wake()
 
     def _make_lines(self, most: int) -> None:
         """Make lines of at most so many records. Called by any thread.
 
-        Nothing is locked: a thread that is interrupted here holds up nobody, and who brings one record makes no more
-        lines than `TOGETHER`, however many others come meanwhile.
+        It takes no lock: a thread that is interrupted here holds up nobody, and a thread that brings one record makes
+        no more lines than `TOGETHER`, however many others come meanwhile.
         """
         records, lines = self._records, []
         self._making.append(None)
@@ -177,7 +177,7 @@ class AccessLog:
             for _ in range(most):
                 try:
                     facts = records.popleft()
-                except IndexError:  # other threads were faster
+                except IndexError:  # other threads have taken them
                     break
                 finished = facts[4]
                 if not start <= finished < end:
@@ -211,7 +211,7 @@ class AccessLog:
             thread = threading.Thread(target=self._run, name="access-log", daemon=True)
             try:
                 thread.start()
-            except RuntimeError:  # no thread is to be had now: the next line tries again
+            except RuntimeError:  # the system has no thread now: the next line tries again
                 self._asleep = True
             else:
                 self._writer = thread
@@ -223,7 +223,7 @@ class AccessLog:
         self._reopen = True
 
     def close(self, timeout: float = CLOSE_SECONDS) -> bool:
-        """Write what has come so far and end the thread; say whether all that was done within `timeout` seconds.
+        """Write all records and end the thread; return whether that was done within `timeout` seconds.
 
         Records that come later are dropped. Called by the main thread.
         """
@@ -238,9 +238,9 @@ class AccessLog:
         return not writer.is_alive()
 
     def forked(self, heir: bool) -> None:
-        """Have another writer, later, if this is the `heir`; else write nothing. Called in the child of a fork.
+        """Start another writer, later, if this is the `heir`; otherwise write nothing. Called in the child of a fork.
 
-        Locks may have been held by threads that are not here, so there are others.
+        Threads that are not here may have held the locks, so it makes new ones.
         """
         self._lock, self._signal, self._stop = threading.Lock(), threading.Lock(), threading.Event()
         self._signal.acquire()
@@ -251,8 +251,9 @@ class AccessLog:
             self._records.clear()
             self._waiting.clear()
             self._most_waiting = 0
-            if self._path is not None:
-                drop([self._sink.fileno()])  # type: ignore[attr-defined]
+            descriptor = _descriptor_of(self._sink)
+            if self._path is not None and descriptor is not None:
+                drop([descriptor])
 
     # ---- The writer's thread -------------------------------------------------------------------------------------
 
@@ -265,21 +266,21 @@ class AccessLog:
                 lines = self._take()
                 if lines:
                     self._write(lines)
-            except Exception:  # a sink or `say` of somebody else's, or a record that is none
+            except Exception:  # of a sink or a `say` that is not ours, or of a record that is none
                 _log.failure("the access log goes on, but not all of it was written")
         if self._lost:
             self._say_lost("the access log is closed; ")
         self._end()
 
     def _end(self) -> None:
-        self._most_waiting = 0  # what comes now must not pile up
+        self._most_waiting = 0  # later records must not pile up
         with suppress(OSError):
             self._sink.close()
 
     def _wait(self) -> bool:
         """Wait for something to write; return False once there will be none."""
         while not self._records:
-            # First who is making lines, then the lines: those of who has just been through are there.
+            # First look for threads that make lines, then for lines: a thread that has just finished has added its own.
             made = not self._making
             if self._waiting:
                 break
@@ -306,7 +307,7 @@ class AccessLog:
         if self._reopen and self._path is not None:
             self._reopen = False
             self._open_anew(self._path)
-        # What a full disk broke off must not run into the next line.
+        # The start of a line that a full disk broke off must not run into the next line.
         data = b"\n" * self._torn + lines
         rest, error = _write_all(self._sink, data)
         written = len(data) - len(rest)
@@ -338,20 +339,30 @@ class AccessLog:
             self._say(f"the access log {path} can not be opened anew, the old file is still written: {error.strerror}")
             return
         old, self._sink, self._torn = self._sink, sink, False
-        with suppress(OSError):  # as a network's file system says that what was written before is lost
+        with suppress(OSError):  # such as a network file system's, which has lost earlier writes
             old.close()
 
 
 def _open(path: str) -> Sink:
-    # "ab": each write goes to the end, also when a rotating tool has cut the file short.
+    # "ab": each write goes to the end, even if a rotating tool has cut the file short.
     return open(path, "ab", buffering=0)
 
 
-def _most_at_once(sink: Sink) -> int:
-    """Return how many bytes `sink` takes as a whole, whoever else writes to it: a pipe, few."""
+def _descriptor_of(sink: object) -> int | None:
+    """Return the descriptor of `sink`, None if it has none, or has closed it."""
+    fileno: Callable[[], int] | None = getattr(sink, "fileno", None)
     try:
-        is_pipe = stat.S_ISFIFO(os.fstat(sink.fileno()).st_mode)  # type: ignore[attr-defined]
-    except (AttributeError, OSError, ValueError):
+        return None if fileno is None else fileno()
+    except (OSError, ValueError):
+        return None
+
+
+def _most_at_once(sink: Sink) -> int:
+    """Return the most bytes that `sink` keeps together if others write to it too: for a pipe few."""
+    descriptor = _descriptor_of(sink)
+    try:
+        is_pipe = descriptor is not None and stat.S_ISFIFO(os.fstat(descriptor).st_mode)
+    except OSError:
         return sys.maxsize
     return getattr(select, "PIPE_BUF", 512) if is_pipe else sys.maxsize  # 512: POSIX's least
 
@@ -362,7 +373,7 @@ def _standard_output() -> int:
 
 
 def _write_all(sink: Sink, data: bytes) -> tuple[bytes, OSError | None]:
-    """Write `data`, in one call unless the sink takes only a part; return what is left, and what stopped it."""
+    """Write `data`, in one call unless the sink takes only a part; return the rest, and the error that stopped it."""
     most, start = _most_at_once(sink), 0
     try:
         while start < len(data):
@@ -375,7 +386,7 @@ def _write_all(sink: Sink, data: bytes) -> tuple[bytes, OSError | None]:
             start += taken
     except OSError as error:
         return data[start:], error
-    except Exception as error:  # of a closed file, or of a sink of somebody else's
+    except Exception as error:  # of a closed file, or of a sink that is not ours
         return data[start:], OSError(errno.EBADF, str(error))
     return b"", None
 

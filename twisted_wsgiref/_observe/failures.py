@@ -1,12 +1,13 @@
 """An application's exception in the log: a `Failure` with its request, whose text is the traceback as Python shows it.
 
 Programs that look at the log find the exception itself: trial's ``flushLoggedErrors``, observers that report errors
-elsewhere, `logging` by its ``exc_info``. Whoever only writes text writes one message. Called in any thread.
+elsewhere, `logging` by its ``exc_info``. An observer that only writes text writes one message. Called in any thread.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from types import TracebackType
 
 from twisted.logger import LogLevel
 from twisted.python.failure import Failure
@@ -17,28 +18,30 @@ _log = logger("wsgi.errors")
 
 
 class ToldFailure(Failure):
-    """A failure that is told by `text`: with causes, notes and groups, which Twisted's own text leaves out."""
+    """A failure whose text is `text`: with causes, notes and groups, which Twisted's own text leaves out."""
 
-    def __init__(self, error: BaseException, trace: Any, text: str) -> None:
+    def __init__(self, error: BaseException, trace: TracebackType | None, text: str) -> None:
         super().__init__(error, type(error), trace)  # type: ignore[no-untyped-call]
         self.text = text
 
     def getTraceback(self, elideFrameworkCode: int = 0, detail: str = "default") -> str:
-        """Return the text, whatever detail is asked for."""
+        """Return the text, whatever the arguments."""
         return self.text
 
 
 def log_text(text: str) -> None:
-    """Log what an application has written to ``wsgi.errors``."""
+    """Log text that an application has written to ``wsgi.errors``."""
     _log.error("{text}", text=text)
 
 
-def log_exception(what: str, facts: dict[str, Any], error: BaseException, trace: Any, text: str) -> None:
-    """Log `error`, which was met with `trace`: `what` is a format for `facts`, `text` the traceback. Raises nothing.
+def log_exception(
+    what: str, facts: Mapping[str, object], error: BaseException, trace: TracebackType | None, text: str
+) -> None:
+    """Log `error` with its `trace`: `what` is a format for `facts`, `text` the traceback's text. Raises nothing.
 
     The event has the `Failure` as ``log_failure``, and each of the facts.
     """
     try:
         _log.failure(what, ToldFailure(error, trace, text), LogLevel.error, **facts)
-    except BaseException:  # the class of the exception, or an observer that asks it for its text
+    except BaseException:  # of the exception's class, or of an observer that asks it for its text
         log_text(f"{what.format(**facts)}\n{text}")

@@ -1,17 +1,18 @@
-"""What a service logs, which is seen also where the program has not begun logging.
+"""The log of a service, which people see even if the program has not begun logging.
 
-Twisted keeps what is logged before a program begins logging, for the log to come, and shows only what is critical. Many
-programs never begin: then the traceback of an application would be seen by nobody. So what a service has to say goes to
-standard error as long as nobody listens, and to Twisted's log from then on: to one of the two, never to both. Called in
-any thread.
+Twisted keeps the events before a program begins logging, for the log to come, and shows only critical ones. Many
+programs never begin: then nobody would see the traceback of an application. So the events of a service go to standard
+error as long as nobody listens, and to Twisted's log from then on: to one of the two, never to both. Called in any
+thread.
 """
 
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import cast
 
 from twisted.logger import (
+    ILogObserver,
     LogEvent,
     Logger,
     LogLevel,
@@ -28,25 +29,24 @@ def is_heard() -> bool:
 
 
 def _publish(event: LogEvent) -> None:
-    # What is critical Twisted shows itself.
+    # Twisted shows critical events itself.
     if event.get("log_level") is LogLevel.critical or is_heard() or not _show(event):
         globalLogPublisher(event)
 
 
 def _show(event: LogEvent) -> bool:
-    """Write `event` to standard error, if there is one. Return whether that could be done."""
+    """Write `event` to standard error, if there is one. Return whether that succeeded."""
     try:
         text, stream = formatEventAsClassicLogText(event), sys.stderr
         if text is None or stream is None:
             return False
         stream.write(text)
         stream.flush()
-    except Exception:  # closed, full, or a program's own that raises whatever it likes
+    except Exception:  # closed, full, or a program's own stream, which may raise anything
         return False
     return True
 
 
 def logger(namespace: str) -> Logger:
     """Return a logger whose events somebody sees."""
-    observer: Any = _publish
-    return Logger(namespace=namespace, observer=observer)
+    return Logger(namespace=namespace, observer=cast(ILogObserver, _publish))

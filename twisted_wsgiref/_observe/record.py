@@ -1,20 +1,21 @@
-"""What is told of a finished exchange: one plain value, made by the thread that sent the last byte."""
+"""The record of a finished exchange: one plain value. The thread that sent the last byte makes it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple, Protocol, TypeAlias
+from typing import Final, NamedTuple, Protocol, TypeAlias, cast
 
-#: The fields of a `Record`, in their order. Nothing is made, and taken apart, as fast as a plain tuple.
+#: The fields of a `Record`, in their order. Python makes and unpacks nothing as fast as a plain tuple.
 Facts: TypeAlias = "tuple[str | None, str, int, int, float, float, str, str, str]"
 
 
 class Record(NamedTuple):
     """One request and its answer, for logs and metrics.
 
-    ``peer`` is the client's address or None (UNIX sockets), ``finished`` seconds since the epoch, ``seconds`` how long
-    it took from the head's arrival to the last byte handed to the kernel, ``size`` the bytes of the answer's body.
-    ``status`` is 0 when the client left before an answer began. Text fields are as the client sent them, latin-1.
+    ``peer`` is the client's address or None (UNIX sockets). ``finished`` is in seconds since the epoch, ``seconds`` the
+    time from the head's arrival to the moment when the kernel took the last byte. ``size`` is the number of bytes of
+    the answer's body. ``status`` is 0 if the client left before an answer began. Text fields are as the client sent
+    them, latin-1.
     """
 
     peer: str | None
@@ -29,31 +30,30 @@ class Record(NamedTuple):
 
     @classmethod
     def refused(cls, peer: str | None, status: int, size: int, now: float) -> Record:
-        """Return the record of what never became a request; the body of its answer has `size` bytes."""
+        """Return the record of input that never became a request; the body of its answer has `size` bytes."""
         return cls(peer, "-", status, size, now, 0.0, "", "", "")
 
 
 class FactsObserver(Protocol):
-    """An observer that does without the names, since it is told of every request."""
+    """An observer that takes a plain tuple instead of a `Record`, since it costs less for each request."""
 
     def observe_facts(self, facts: Facts, /) -> object: ...
 
 
-# Both are found at the front door. (Within them a type checker takes the name for one of their fields.)
+# Both are public at the package's top. (Within them a type checker takes the name for one of their fields.)
 Record.__module__ = FactsObserver.__module__ = "twisted_wsgiref"
-# What a named tuple's own constructor calls, with a call less.
-_make_record: Final[Callable[[type[Record], tuple[Any, ...]], Record]] = tuple.__new__
+# As a named tuple's own constructor, with a call less.
+_make_record: Final[Callable[[type[Record], Facts], Record]] = tuple.__new__
 
 
 def told_facts(observer: Callable[[Record], object] | FactsObserver) -> Callable[[Facts], object]:
-    """Return what to call with `Facts` so that `observer` learns of them, as a `Record` unless it does without."""
-    given: Any = observer
+    """Return a function that tells `observer` of `Facts`, as a `Record` unless it is a `FactsObserver`."""
     # Not of the object itself: a `Mock` has every attribute.
     if hasattr(type(observer), "observe_facts"):
-        plain: Callable[[Facts], object] = given.observe_facts
-        return plain
+        return cast(FactsObserver, observer).observe_facts
+    call = cast("Callable[[Record], object]", observer)
 
     def tell(facts: Facts) -> None:
-        given(_make_record(Record, facts))
+        call(_make_record(Record, facts))
 
     return tell

@@ -1,6 +1,6 @@
-"""Every thread's stack, with the request that it runs: what an operator asks a silent server for.
+"""Every thread's stack, with the request that it runs, for an operator whose server is silent.
 
-What lives here: the text. What may not: the server; which thread runs which request is handed in. Any thread may call.
+Only the text lives here. The caller hands in which thread runs which request. Any thread may call.
 """
 
 from __future__ import annotations
@@ -8,23 +8,22 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from twisted_wsgiref._wsgiref.tracebacks import stack_text
 
 
-def requests_of(running: Iterable[tuple[threading.Thread, Any]]) -> dict[int, str]:
-    """Return the request line of each thread's job, as `WorkerPool.running` tells of them."""
+def requests_of(running: Iterable[tuple[threading.Thread, object]]) -> dict[int, str]:
+    """Return the request line of each thread's job, by the thread's number; `running` is as of `WorkerPool.running`."""
     return {thread.ident: _request_line(job) for thread, job in running if thread.ident is not None}
 
 
-def _request_line(job: Any) -> str:
-    head = getattr(job, "head", None)
-    return getattr(head, "request_line", None) or type(job).__name__
+def _request_line(job: object) -> str:
+    line: str | None = getattr(getattr(job, "head", None), "request_line", None)
+    return line or type(job).__name__
 
 
 def describe_threads(requests: Mapping[int, str], *, only: bool = False) -> str:
-    """Return the stack of every thread, innermost call last; `only` of those that run a request."""
+    """Return the stack of every thread, innermost call last; with `only`, of the threads that run a request."""
     names = {thread.ident: thread.name for thread in threading.enumerate()}
     parts = []
     for ident, frame in sorted(sys._current_frames().items()):
