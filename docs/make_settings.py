@@ -124,7 +124,7 @@ def page() -> str:
         if reason.section != section:
             section = reason.section
             parts.append(f"\n## {section}\n\n{_TABLE}")
-        default = f"{written(getattr(Settings(), name), knob.unit)} {knob.unit}".rstrip()
+        default = written(getattr(Settings(), name), knob.unit)
         if name == "access_log":
             default += "; `off` for a daemon"  # the command line decides that
         cells = (f"`{option(name)}`", default, knob.text, reason.text)

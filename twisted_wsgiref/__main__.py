@@ -27,7 +27,7 @@ class Options(command_line.Options):
         return f"Usage: {typed} {self.synopsis}"
 
     def opt_reactor(self, name: str) -> None:
-        """Twisted's reactor to run on, as epoll, poll, select or asyncio (default: the best one here)."""
+        """Reactor of Twisted's to run on, such as epoll, poll, select or asyncio (default: the best one here)"""
         try:
             installReactor(name)
         except NoSuchReactor:

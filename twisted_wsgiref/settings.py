@@ -1,8 +1,7 @@
 """Every knob of the server, its default, and the reason for it: one frozen value.
 
-The command line (`_process.words`), the environment and a configuration file (`_process.configuration`) are all read
-off these fields, so that a knob exists everywhere or nowhere. `Settings` stops at the service: lower rooms take plain
-values.
+The command line (`_process.words`), the environment and a configuration file (`_process.configuration`) read these
+fields, so that a knob exists everywhere or nowhere. `Settings` stops at the service: lower rooms take plain values.
 """
 
 from __future__ import annotations
@@ -56,26 +55,19 @@ class SettingError(ValueError):
 
     def names(self) -> list[str]:
         """Return the names of the settings in the text, in their order."""
-        return [name for _, name, _, _ in Formatter().parse(self._template) if name]
+        return _names(self._template)
 
     def text(self, label: Callable[[str], str]) -> str:
         """Return the text with each setting named by `label`: people know it by the word that they have typed."""
         return _filled(self._template, self._values or (str(self),), label)
 
 
-class _Labels(dict[str, str]):
-    """What each name is written as, by a function."""
-
-    def __init__(self, label: Callable[[str], str]) -> None:
-        super().__init__()
-        self._label = label
-
-    def __missing__(self, name: str) -> str:
-        return self._label(name)
+def _names(template: str) -> list[str]:
+    return [name for _, name, _, _ in Formatter().parse(template) if name]
 
 
 def _filled(template: str, values: Sequence[object], label: Callable[[str], str]) -> str:
-    return Formatter().vformat(template, values, _Labels(label))
+    return template.format(*values, **{name: label(name) for name in _names(template)})
 
 
 _T = TypeVar("_T", bound=Value)
@@ -94,8 +86,8 @@ def _knob(
 class Settings:
     """How a service behaves. Immutable; `dataclasses.replace` makes a variant.
 
-    Raises `SettingError` where a value makes no sense. Durations are in seconds, sizes in octets; 0 means "no limit"
-    only where the text says so.
+    Raises `SettingError` if a value makes no sense. Durations are in seconds, sizes in bytes. 0 means "no limit" only
+    if the text says so.
     """
 
     __module__ = "twisted_wsgiref"
@@ -103,126 +95,225 @@ class Settings:
     # ---- Threads -----------------------------------------------------------------------------------------------
     # waitress starts 4, gunicorn's gthread 1, cheroot 10. Applications wait for databases, so one is too few; each
     # costs a stack and, often, a connection, and many that compute only add switching. 4 stays pleasant for both.
-    threads: int = _knob(4, "worker threads that are always there", parse_number, least=1, most=MOST_THREADS)
+    threads: int = _knob(
+        4, "threads that run the application and are always there", parse_number, least=1, most=MOST_THREADS
+    )
     # 0 keeps the number fixed: memory and database connections can then be planned.
-    threads_max: int = _knob(0, "most worker threads; 0: as many as --threads", parse_number, most=MOST_THREADS)
+    threads_max: int = _knob(
+        0, "most threads, while there is work for them; 0: as many as --threads", parse_number, most=MOST_THREADS
+    )
     # A thread costs its stack and, often, a database connection: beyond the minimum it goes after this long unused.
-    threads_idle: float = _knob(30.0, "an unneeded extra thread ends after", parse_seconds, "seconds")
+    threads_idle: float = _knob(
+        30.0, "seconds without work after which a thread beyond --threads ends", parse_seconds, "seconds"
+    )
     # At 4 threads and 50 ms a request this is 13 seconds of work, more than most clients wait.
-    queue: int = _knob(1024, "requests waiting for a thread before 503", parse_number, least=1)
+    queue: int = _knob(
+        1024, "requests that may wait for a thread; the server answers 503 to any more", parse_number, least=1
+    )
     # Browsers and proxies wait 30 to 60 seconds; an answer later than that has no reader.
-    queue_age: float = _knob(30.0, "longest wait for a thread before 503", parse_seconds, "seconds", least=0.1)
+    queue_age: float = _knob(
+        30.0,
+        "seconds that a request may wait for a thread; then the server answers 503",
+        parse_seconds,
+        "seconds",
+        least=0.1,
+    )
 
     # ---- Limits on what comes in -------------------------------------------------------------------------------
     # Apache's 8190, nginx's 8 KiB, gunicorn's 4094.
-    max_request_line: int = _knob(8190, "longest request line", parse_size, "octets", least=1)
-    max_field: int = _knob(8190, "longest header field", parse_size, "octets", least=1)
+    max_request_line: int = _knob(
+        8190, "bytes that a request line may have; the server answers 414 to a longer one", parse_size, "bytes", least=1
+    )
+    max_field: int = _knob(
+        8190, "bytes that a header field may have; the server answers 431 to a longer one", parse_size, "bytes", least=1
+    )
     # nginx: 4 buffers of 8 KiB. The largest heads in practice are cookies, about 16 KiB.
-    max_head: int = _knob(32 * KIB, "longest request head", parse_size, "octets", least=1)
+    max_head: int = _knob(
+        32 * KIB,
+        "bytes that a request line and its header fields may have together; the server answers 431 to more",
+        parse_size,
+        "bytes",
+        least=1,
+    )
     # gunicorn's and Apache's 100; browsers send about 20.
-    max_fields: int = _knob(100, "most header fields", parse_number, least=1)
+    max_fields: int = _knob(
+        100, "header fields that a request may have; the server answers 431 to more", parse_number, least=1
+    )
     # Sizes take 16 digits; extensions are in practice never sent.
-    max_chunk_line: int = _knob(256, "longest line of a chunk's size", parse_size, "octets", least=1)
-    max_trailers: int = _knob(8190, "longest trailer section of a chunked body", parse_size, "octets")
+    max_chunk_line: int = _knob(
+        256,
+        "bytes that the line with a chunk's size may have; the server answers 400 to a longer one",
+        parse_size,
+        "bytes",
+        least=1,
+    )
+    max_trailers: int = _knob(
+        8190, "bytes that the trailers of a chunked body may have; the server answers 431 to more", parse_size, "bytes"
+    )
     # waitress and gunicorn take 1 GiB or any size, nginx 1 MiB. Uploads are common, a full disk is bad.
-    max_body: int = _knob(1024 * MIB, "largest request body before 413", parse_size, "octets")
+    max_body: int = _knob(
+        1024 * MIB, "bytes that a request body may have; the server answers 413 to a larger one", parse_size, "bytes"
+    )
     # The larger part of forms and API calls fits; 1,000 bodies at once are 256 MiB at most.
     body_memory: int = _knob(
-        256 * KIB, "request body kept in memory; beyond it goes to a file", parse_size, "octets", least=1
+        256 * KIB,
+        "bytes up to which a request body stays in memory; a larger one goes to a temporary file",
+        parse_size,
+        "bytes",
+        least=1,
     )
     # A hundred times what waitress takes; one costs a few KiB. Descriptors are usually limited to 1024 or far more.
-    max_connections: int = _knob(10000, "most connections; beyond it the oldest idle one goes", parse_number, least=1)
+    max_connections: int = _knob(
+        10000,
+        "connections at the same time; one more closes the one that has been idle for longest",
+        parse_number,
+        least=1,
+    )
     # One read: a body of 64 KiB, as clients like to send, together with its head. Less than 64 KiB is read as 64 KiB.
-    max_pipelined: int = _knob(96 * KIB, "unanswered pipelined input kept", parse_size, "octets")
+    max_pipelined: int = _knob(
+        96 * KIB,
+        "bytes that the server keeps of later requests of a connection while it answers one",
+        parse_size,
+        "bytes",
+    )
 
     # ---- Deadlines ---------------------------------------------------------------------------------------------
     # Apache's RequestReadTimeout and nginx's client_header_timeout are 20 to 60; a phone on a bad line needs 5.
-    head_timeout: float = _knob(20.0, "a request head arrives whole within", parse_seconds, "seconds", least=0.1)
+    head_timeout: float = _knob(
+        20.0, "seconds in which all of a request head has to arrive", parse_seconds, "seconds", least=0.1
+    )
     # Above the 60 of common balancers' idle timeouts, so that they close first and lose no request.
-    keep_alive: float = _knob(65.0, "an idle connection is kept for; 0: no keep-alive", parse_seconds, "seconds")
+    keep_alive: float = _knob(
+        65.0,
+        "seconds that an idle connection stays open for the next request; 0: it closes after each answer",
+        parse_seconds,
+        "seconds",
+    )
     # Slower than the slowest modem, over any 10 seconds.
-    body_rate: int = _knob(256, "a request body arrives at this many octets a second or more; 0: any", parse_size)
+    body_rate: int = _knob(
+        256, "bytes a second at which a request body has to arrive, over any ten seconds; 0: any rate", parse_size
+    )
     # nginx's send_timeout.
     send_timeout: float = _knob(
-        60.0, "a client that takes nothing of its answer is cut off after", parse_seconds, "seconds", least=0.1
+        60.0,
+        "seconds after which a client that takes nothing of its answer is cut off",
+        parse_seconds,
+        "seconds",
+        least=0.1,
     )
     # Off: only the application's author knows how long an answer may take. gunicorn's 30 kills the whole worker.
-    request_timeout: float = _knob(0.0, "an application answers within; 0: whenever it likes", parse_seconds, "seconds")
+    request_timeout: float = _knob(
+        0.0, "seconds that an application may take before its client gets 504; 0: no limit", parse_seconds, "seconds"
+    )
     # Off: the exception may come between any two steps of Python code, so a lock that an application or a library has
     # just taken may stay taken, and a connection to a database half used. For code that is known to bear it.
     request_interrupt: bool = _knob(
-        False, "an exception ends an application in its thread when --request-timeout is over", parse_truth
+        False, "raise an exception in the application's thread when --request-timeout is over", parse_truth
     )
-    tls_timeout: float = _knob(10.0, "a TLS handshake ends within", parse_seconds, "seconds", least=0.1)
+    # Two round trips and some computing; on a bad line ten times that.
+    tls_timeout: float = _knob(10.0, "seconds in which a TLS handshake has to end", parse_seconds, "seconds", least=0.1)
     # Long enough for a client far away to read an error before its connection is reset.
-    linger: float = _knob(2.0, "input is still read after the last answer for", parse_seconds, "seconds")
+    linger: float = _knob(
+        2.0,
+        "seconds for which the server still reads after its last answer, so that the client can read that",
+        parse_seconds,
+        "seconds",
+    )
     # systemd and Kubernetes kill after 90 and 30.
-    grace: float = _knob(25.0, "requests in flight at stop may take", parse_seconds, "seconds")
+    grace: float = _knob(25.0, "seconds that requests in flight may take after SIGTERM", parse_seconds, "seconds")
 
     # ---- What goes out -----------------------------------------------------------------------------------------
     # waitress: 16 MiB; asyncio: 64 KiB. A worker goes on once the reactor has sent half of it.
     high_water: int = _knob(
-        256 * KIB, "unsent answer at which an application is made to wait", parse_size, "octets", least=1
+        256 * KIB, "bytes of unsent answer at which the application waits for its client", parse_size, "bytes", least=1
     )
     # Naming versions helps only attackers.
-    server_header: str = _knob("twisted_wsgiref", "value of the Server field; empty: none", str)
+    server_header: str = _knob("twisted_wsgiref", "value of the Server header field; empty: no such field", str)
     # In the foreground and in a container standard output is where logs belong; a daemon has none.
-    access_log: str = _knob("-", "file for the access log, - for standard output, off for none", str)
+    access_log: str = _knob("-", "file for the access log; -: standard output; off: none", str)
 
     # ---- Whom to believe, and how the application is called ----------------------------------------------------
     # Whoever is believed can pretend to be anybody: nobody, until the operator names the proxies.
     trusted_proxy: tuple[str, ...] = _knob(
-        (), "networks whose X-Forwarded-* and Forwarded are believed; also * for all, unix for UNIX peers", parse_words
+        (),
+        "networks of proxies whose X-Forwarded-* and Forwarded the server believes; *: all; unix: UNIX sockets",
+        parse_words,
     )
-    proxy_protocol: bool = _knob(False, "each connection starts with a PROXY header from a trusted proxy", parse_truth)
-    stream_input: bool = _knob(False, "call the application before the body has come", parse_truth)
+    proxy_protocol: bool = _knob(
+        False, "expect a PROXY header of a trusted proxy at the start of each connection", parse_truth
+    )
+    stream_input: bool = _knob(
+        False, "call the application at the end of the request head, before the body has come", parse_truth
+    )
     # Django and Bottle read as much as CONTENT_LENGTH says, which nobody knows here: nothing, with status 200.
     # Flask and Pyramid ask for wsgi.input_terminated.
     stream_chunked: bool = _knob(
-        False, "with --stream-input, also a body in chunks: the application knows wsgi.input_terminated", parse_truth
+        False,
+        "with --stream-input, do so for a body in chunks, too: the application has to know wsgi.input_terminated",
+        parse_truth,
     )
     # Libraries keep a connection for each thread in context variables, Django's caches among them: with a context for
     # each request they open one for each. The other servers have one for each thread.
     context: str = _knob(
         "thread",
-        "what a request sets in a context variable is seen by later ones of its thread; request: by none",
+        "lifetime of context variables that a request sets: that of its thread (thread), or its own (request)",
         one_of("thread", "request"),
     )
     # Off: what PEP 3333 forbids and every server bears would be a 500, and each request costs more.
     validate: bool = _knob(
-        False, "the application is checked: whatever it does against PEP 3333 is an error; for developing", parse_truth
+        False,
+        "check the application: whatever it does against PEP 3333 raises an exception; for developing",
+        parse_truth,
     )
-    script_name: str = _knob("", "SCRIPT_NAME: the path under which the application is mounted", str)
+    script_name: str = _knob("", "path under which the application is mounted, its SCRIPT_NAME", str)
     # Python's own 5 ms is what a short request waits behind each of the threads that compute: with two of them its p99
     # is 19 ms. At 0.5 ms it is 4.1, and the computing itself is some 3 % slower. An idle server pays nothing.
     switch_interval: float = _knob(
         0.0005,
-        "a thread that computes gives way after; 0: Python's own; only in a process of ours",
+        "seconds after which a thread that computes gives way; 0: Python's own; an embedded service never sets it",
         parse_seconds,
         "seconds",
         most=60,
     )
-    backlog: int = _knob(1024, "connections that the kernel keeps until accepted", parse_number, least=1, most=65535)
+    # As waitress; nginx has 511, gunicorn 2048, and Linux cuts it to 4096 (net.core.somaxconn).
+    backlog: int = _knob(
+        1024, "connections that the kernel keeps until the server accepts them", parse_number, least=1, most=65535
+    )
 
     # ---- Processes ---------------------------------------------------------------------------------------------
     # One process needs no parent. With several, each has its own interpreter and memory: that is a choice to make.
     workers: int = _knob(
-        1, "worker processes below a parent; auto: one for each core", parse_workers, least=1, most=MOST_WORKERS
+        1,
+        "worker processes, which a parent process watches; auto: one for each core",
+        parse_workers,
+        least=1,
+        most=MOST_WORKERS,
     )
     # A leak is not cured by this, but lived with.
-    max_requests: int = _knob(0, "a worker process is replaced after about so many requests; 0: never", parse_number)
-    max_rss: int = _knob(0, "a worker process with more memory than this is replaced; 0: never", parse_size, "octets")
+    max_requests: int = _knob(
+        0, "requests, give or take a tenth, after which a worker process is replaced; 0: never", parse_number
+    )
+    max_rss: int = _knob(0, "bytes of memory above which a worker process is replaced; 0: never", parse_size, "bytes")
     # The largest Django sites import for 20 seconds on a loaded machine; systemd waits for 90.
     start_timeout: float = _knob(
-        60.0, "a worker process serves within this or is killed; 0: any", parse_seconds, "seconds"
+        60.0,
+        "seconds in which a worker process has to begin to serve, or it is killed; 0: no limit",
+        parse_seconds,
+        "seconds",
     )
     # gunicorn's timeout is 30. Ours is no limit for requests: the reactor does not wait for them.
     watchdog: float = _knob(
-        30.0, "a worker process is killed whose reactor has not turned for; 0: never", parse_seconds, "seconds"
+        30.0,
+        "seconds without a turn of its reactor after which a worker process is killed; 0: never",
+        parse_seconds,
+        "seconds",
     )
     # Far longer than any turn should take, and short enough to catch what clients notice.
     stall: float = _knob(
-        1.0, "the log shows every stack if the reactor has not turned for; 0: never", parse_seconds, "seconds"
+        1.0,
+        "seconds without a turn of the reactor after which the log shows every thread's stack; 0: never",
+        parse_seconds,
+        "seconds",
     )
 
     def __post_init__(self) -> None:
@@ -277,7 +368,7 @@ class Settings:
 
     @property
     def mount(self) -> str:
-        """`script_name` as PEP 3333 has paths: octets as latin-1; also such as were no UTF-8 on the command line."""
+        """`script_name` as PEP 3333 has paths: bytes as latin-1, also those that were no UTF-8 on the command line."""
         return self.script_name.encode("utf-8", "surrogateescape").decode("latin-1")
 
 

@@ -96,8 +96,8 @@ def test_a_list_may_be_repeated() -> None:
 def test_sizes_are_typed_as_the_help_shows_them() -> None:
     assert settings("--max-body", "10m").max_body == 10 * 1024 * 1024
     words = " ".join(str(Options()).split())
-    assert "largest request body before 413 (default: 1024m)" in words
-    assert "an idle connection is kept for; 0: no keep-alive (default: 65 seconds)" in words
+    assert "a larger one (default: 1g)" in words
+    assert "0: it closes after each answer (default: 65)" in words
 
 
 def test_an_empty_value_is_a_value() -> None:
@@ -110,7 +110,7 @@ def test_an_empty_value_is_a_value() -> None:
         (["--nonsense"], "option --nonsense not recognized; --help lists all"),
         (["-Z"], "option -Z not recognized; --help lists all"),
         (["--thread", "2"], "option --thread not a unique prefix: it begins --threads, --threads-idle, --threads-max"),
-        (["--listen", ""], "--listen is empty: it has to be an endpoint, as tcp:8000 or unix:/run/app.sock"),
+        (["--listen", ""], "--listen is empty: it has to be an endpoint, such as tcp:8000 or unix:/run/app.sock"),
         (["--access-log", "--port", "80"], "--access-log needs a value, and --port is an option; --help lists all"),
         (
             ["a:b", "0.0.0.0:80"],
@@ -120,7 +120,7 @@ def test_an_empty_value_is_a_value() -> None:
         (["--stream-input=maybe"], "option --stream-input must not have an argument; --help lists all"),
         (["--threads", "many"], "--threads is 'many': not a whole number"),
         (["--threads", "0"], "--threads is 0: it has to be at least 1"),
-        (["--max-body", "-1"], "--max-body is '-1': not a number of octets, as 65536, 64k, 10m or 2g"),
+        (["--max-body", "-1"], "--max-body is '-1': not a number of bytes, such as 65536, 64k, 10m or 2g"),
         (["--script-name", "x"], "--script-name is 'x': it starts with a slash and does not end with one"),
         (["--port", "http"], "--port is 'http': it has to be a number from 0 to 65535"),
         (["--port", "65536"], "--port is '65536': it has to be a number from 0 to 65535"),

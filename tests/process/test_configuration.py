@@ -172,7 +172,7 @@ def test_what_is_no_toml_is_one_line() -> None:
     assert refusal(file="threads = 1\nthreads = = 2").startswith("site.toml is not TOML: Invalid value (at line 2")
     with pytest.raises(SettingError, match=r"^conf.py is not TOML, which the settings have to be written in: "):
         from_file("conf.py", b"import os")
-    with pytest.raises(SettingError, match=r"^site.toml is not UTF-8: octet 1 of it is 0xe9$"):
+    with pytest.raises(SettingError, match=r"^site.toml is not UTF-8: byte 1 of it is 0xe9$"):
         from_file("site.toml", b"#\xe9")
 
 

@@ -65,17 +65,18 @@ class Options(UsageOptions):
 
     synopsis = "[options] [MOD:APP]"
     longdesc = (
-        "Serves a WSGI application: MOD:APP is the module and the name of the application in it, MOD:FACTORY() what a "
-        "factory returns, MOD alone its application or app. Modules in the current directory can be named. Without an "
-        f"application a demo page is served; without --listen and --port, on {DEFAULT_ENDPOINT}."
+        "Serves a WSGI application. MOD:APP is a module and the name of the application in it; MOD:FACTORY() is the "
+        "application that a factory returns; MOD alone is the module's application or app. Modules of the current "
+        "directory are found. Without an application the server shows a demo page. Without --listen, --bind and --port "
+        f"it listens on {DEFAULT_ENDPOINT}. Sizes may be written as 64k, 10m or 2g."
     )
     optFlags: ClassVar[list[Row]] = [
-        ["check-config", None, "print the settings in effect and where each came from, and exit"],
+        ["check-config", None, "Print each setting in effect and its source, and exit"],
         *FLAGS,
     ]
     optParameters: ClassVar[list[Row]] = [
-        ["app", "a", None, "the application: MOD:APP, MOD:FACTORY() or MOD (default: a demo page)"],
-        ["config", "c", None, "a TOML file with settings, or a pyproject.toml with [tool.twisted_wsgiref]"],
+        ["app", "a", None, "Application to serve: MOD:APP, MOD:FACTORY() or MOD (default: a demo page)"],
+        ["config", "c", None, "TOML file with settings, or a pyproject.toml with a table [tool.twisted_wsgiref]"],
         *PARAMETERS,
     ]
 
@@ -129,15 +130,15 @@ class Options(UsageOptions):
         return any(self._twistd.get(each) is not None for each in ("uid", "gid"))
 
     def opt_listen(self, endpoint: str) -> None:
-        """Listen on this endpoint, as tcp:8000, unix:/run/app.sock or ssl:443:privateKey=key.pem; may be repeated."""
+        """Endpoint to listen on, such as tcp:8000, unix:/run/app.sock or ssl:443:privateKey=key.pem; may be repeated"""
         if not endpoint.strip():
-            raise UsageError("--listen is empty: it has to be an endpoint, as tcp:8000 or unix:/run/app.sock")
+            raise UsageError("--listen is empty: it has to be an endpoint, such as tcp:8000 or unix:/run/app.sock")
         self["endpoints"].append(endpoint)
 
     opt_l = opt_listen
 
     def opt_bind(self, address: str) -> None:
-        """Listen on HOST:PORT, :PORT or unix:PATH, as gunicorn's users write it; may be repeated."""
+        """Address to listen on, as HOST:PORT, :PORT or unix:PATH; may be repeated"""
         endpoint = address if address.startswith("unix:") else endpoint_of_address(address)
         if endpoint is None:
             raise UsageError(f"--bind is {address!r}: it has to be HOST:PORT, :PORT or unix:PATH; see also --listen")
@@ -146,7 +147,7 @@ class Options(UsageOptions):
     opt_b = opt_bind
 
     def opt_port(self, port: str) -> None:
-        """Listen on this TCP port of every interface: short for --listen tcp:PORT."""
+        """TCP port to listen on, at every interface; short for --listen tcp:PORT"""
         try:
             self["endpoints"].append(configuration.endpoint_of(port, "--port"))
         except SettingError as error:
@@ -156,7 +157,7 @@ class Options(UsageOptions):
     opt_h = UsageOptions.opt_help
 
     def opt_version(self) -> NoReturn:
-        """Print the version and exit."""
+        """Print the version, and exit"""
         print(f"twisted_wsgiref {__version__}")
         sys.exit(0)
 
@@ -386,8 +387,7 @@ def _reactor_name(reactor: Reactor) -> str:
     """Return the word for ``--reactor`` that makes such a reactor, "" for the default and for one that has none."""
     if default.install.__module__ == type(reactor).__module__:
         return ""
-    found = (each.shortName for each in getReactorTypes() if makes_reactor(each, reactor))
-    return next(found, "")
+    return next((each.shortName for each in getReactorTypes() if makes_reactor(each, reactor)), "")
 
 
 def _open_access_log(options: Asked, target: str) -> AccessLog | None:

@@ -26,15 +26,16 @@ DEFAULT: Final = "default"
 
 # What can be set and is no field of `Settings`: it is said to the process, and no embedding program needs it.
 EXTRAS: Final[dict[str, Knob]] = {
-    "app": Knob("the application: MOD:APP, MOD:FACTORY() or MOD", str),
+    "app": Knob("application to serve: MOD:APP, MOD:FACTORY() or MOD", str),
     "listen": Knob(
-        "endpoints to listen on, as tcp:8000 or unix:/run/app.sock; a variable parts them by blanks", parse_words
+        "endpoints to listen on, such as tcp:8000 or unix:/run/app.sock; in a variable blanks separate them",
+        parse_words,
     ),
-    "port": Knob("TCP port of every interface, short for the endpoint tcp:PORT", str),
-    "user": Knob("become this user, with its groups, once the endpoints are bound", str),
-    "group": Knob("become this group, instead of the groups of the user", str),
-    "reload": Knob("start anew whenever a file of the application changes", parse_truth),
-    "reload_include": Knob("names of more files than *.py that are watched, as *.html", parse_words),
+    "port": Knob("TCP port to listen on, at every interface; short for the endpoint tcp:PORT", str),
+    "user": Knob("user that the process becomes, with its groups, once it has bound its endpoints", str),
+    "group": Knob("group that the process becomes, instead of the groups of the user", str),
+    "reload": Knob("start the application anew whenever one of its files changes; needs watchfiles", parse_truth),
+    "reload_include": Knob("patterns of names of files to watch besides *.py, such as *.html", parse_words),
 }
 # Variables that other servers and platforms have made a habit, and what they set here.
 _HABITS: Final = {"workers": "WEB_CONCURRENCY", "port": "PORT", "trusted_proxy": "FORWARDED_ALLOW_IPS"}
@@ -291,7 +292,7 @@ def _parsed(path: str, content: bytes) -> dict[str, object]:
     try:
         return tomllib.loads(content.decode("utf-8"))
     except UnicodeDecodeError as error:
-        raise SettingError(f"{path} is not UTF-8: octet {error.start} of it is {content[error.start]:#04x}") from None
+        raise SettingError(f"{path} is not UTF-8: byte {error.start} of it is {content[error.start]:#04x}") from None
     except tomllib.TOMLDecodeError as error:
         remark = "" if path.endswith(".toml") else ", which the settings have to be written in"
         raise SettingError(f"{path} is not TOML{remark}: {error}") from None
@@ -332,7 +333,7 @@ def _wanted(name: str, default: object) -> str:
 
 
 def _is_size(name: str) -> bool:
-    return name in knobs() and knobs()[name].unit == "octets"
+    return name in knobs() and knobs()[name].unit == "bytes"
 
 
 def _toml(value: object, *, sizes: bool = False) -> str:

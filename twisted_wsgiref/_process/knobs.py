@@ -111,14 +111,14 @@ def parse_seconds(word: str) -> float:
 
 
 def parse_size(word: str) -> int:
-    """Return a number of octets: ``65536``, ``64k``, ``10m`` or ``2g``. Raises `ValueError`."""
+    """Return a number of bytes: ``65536``, ``64k``, ``10m`` or ``2g``. Raises `ValueError`."""
     factors = {"k": KIB, "m": MIB, "g": KIB * MIB}
     digits, factor = word.strip().lower().removesuffix("b").removesuffix("i"), 1
     if digits[-1:] in factors:
         factor = factors[digits[-1]]
         digits = digits[:-1]
     if not digits.strip().isdecimal():
-        raise ValueError("not a number of octets, as 65536, 64k, 10m or 2g")
+        raise ValueError("not a number of bytes, such as 65536, 64k, 10m or 2g")
     return int(digits) * factor
 
 

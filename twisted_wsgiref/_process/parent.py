@@ -47,7 +47,7 @@ TICK: Final = 0.25
 LAST_WORDS: Final = 0.1
 # Whoever is killed has this long to show its stacks, in seconds.
 TO_DUMP: Final = 0.1
-# What a child writes is a line from so many octets on, too.
+# So many bytes that a child writes are a line, also without an end of one.
 LONGEST_LINE: Final = 64 * 1024
 WORKER: Final = "twisted_wsgiref._process.worker"
 # Why a child could not be started that may be started later: the machine has no more of something at the moment.

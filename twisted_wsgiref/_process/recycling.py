@@ -52,7 +52,7 @@ class Recycling:
 
 
 def resident() -> int:
-    """Return how many octets of memory this process has now; where only the most so far is known, that."""
+    """Return how many bytes of memory this process has now, or its most so far if the system tells only that."""
     try:
         with open("/proc/self/statm", encoding="ascii") as file:
             return int(file.read().split()[1]) * resource.getpagesize()

@@ -22,18 +22,22 @@ def option(name: str) -> str:
     return name.replace("_", "-")
 
 
+def capitalised(text: str) -> str:
+    """Return `text` as the help begins each of its own."""
+    return text[:1].upper() + text[1:]
+
+
 def _written(value: object, unit: str) -> str:
     """Return a knob's default as a person would type it."""
     if value == "":
         return "empty"
     if isinstance(value, tuple):
         return ",".join(value) or "none"
-    if unit == "octets" and isinstance(value, int):
-        for factor, letter in ((KIB * KIB, "m"), (KIB, "k")):
+    if unit == "bytes" and isinstance(value, int):
+        for factor, letter in ((KIB**3, "g"), (KIB**2, "m"), (KIB, "k")):
             if value and value % factor == 0:
                 return f"{value // factor}{letter}"
-    text = f"{value:g}" if isinstance(value, float) else str(value)
-    return f"{text} {unit}".rstrip()
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 # An option as `twisted.python.usage` reads it: its name, its letter, a default if it has a value, and its help.
@@ -51,10 +55,10 @@ def table() -> tuple[list[Row], list[Row]]:
     flags: list[Row] = []
     parameters: list[Row] = []
     for name, usual in defaults().items():
-        text = place(name).text
+        text = capitalised(place(name).text)
         if usual is False:
             flags.append([option(name), None, text])
-            flags.append([f"no-{option(name)}", None, f"not --{option(name)}, whatever a file or a variable says"])
+            flags.append([f"no-{option(name)}", None, f"Turn --{option(name)} off, whatever a file or a variable says"])
         elif name in knobs():
             short = _SHORT.get(name)
             parameters.append([option(name), short, None, _help(name, knobs()[name], usual)])
@@ -65,8 +69,8 @@ def table() -> tuple[list[Row], list[Row]]:
 
 def _help(name: str, knob: Knob, default: object) -> str:
     if name == "access_log":
-        return f"{knob.text} (default: -, and off for a daemon)"
-    return f"{knob.text} (default: {_written(default, knob.unit)})"
+        return f"{capitalised(knob.text)} (default: -, and off for a daemon)"
+    return f"{capitalised(knob.text)} (default: {_written(default, knob.unit)})"
 
 
 def joined(found: list[tuple[str, str]]) -> list[tuple[str, str]]:
