@@ -50,7 +50,7 @@ class SteppedPool:
         self.failures: list[BaseException] = []
         self.now: Any = None
         self.sparing = False
-        self.grows = 0
+        self.sweeps = 0
         self._failed = failed
         self._stopped = False
         self.at_work = 0  # how many threads have something else to do
@@ -97,9 +97,10 @@ class SteppedPool:
         self._low = callback if len(self.jobs) > above else None
         return self._low is not None
 
-    def grow(self) -> None:
-        self.grows += 1
+    def sweep(self) -> bool:
+        self.sweeps += 1
         self._grow()
+        return False
 
     def _grow(self) -> None:
         missing = min(len(self.jobs) - self._idle, self.size - self.threads)

@@ -64,8 +64,9 @@ class _RunsInPlace:
     def stop(self) -> None:
         """Stop nothing."""
 
-    def grow(self) -> None:
-        """Stay without threads."""
+    def sweep(self) -> bool:
+        """Forget nobody."""
+        return False
 
     def queue(self, jobs: Sequence[Any], sparing: bool = False) -> Sequence[Any]:
         """Keep `jobs` until `wake`; refuse none."""

@@ -92,7 +92,7 @@ def test_a_client_that_leaves_while_its_body_is_being_written_leaves_nothing(kin
 def test_the_thread_that_waits_for_disks_is_started_again_where_it_could_not_be() -> None:
     with serving() as server:
         server.advance(1)
-        assert server.disk.grows == 1
+        assert server.disk.sweeps == 1
 
 
 @kinds

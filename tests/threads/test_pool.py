@@ -13,7 +13,10 @@ from typing import Any
 import pytest
 
 from tests.support import PATIENCE
-from twisted_wsgiref._threads.pool import Jobs, WorkerPool
+from twisted_wsgiref._threads import pool as pool_module
+from twisted_wsgiref._threads.jobs import Jobs
+from twisted_wsgiref._threads.pool import WorkerPool
+from twisted_wsgiref._threads.wake_signal import make_wake_signal
 
 _names = itertools.count()
 
@@ -209,7 +212,7 @@ def test_stop_comes_back_at_once_even_if_a_thread_hangs(make: Any) -> None:
     until(waiting.done.is_set)  # what is queued is done
     until(lambda: threads_of(pool) == [stuck.thread])
     assert list(pool.put([waiting])) == [waiting]
-    pool.grow()
+    pool.sweep()
     assert threads_of(pool) == [stuck.thread]
     stuck.go.set()
     until(lambda: threads_of(pool) == [])
@@ -339,7 +342,7 @@ def test_nothing_runs_before_the_start() -> None:
     pool = WorkerPool("unstarted", minimum=1, maximum=4, idle=1, limit=10, failed=print)
     job = Job()
     assert list(pool.put([job])) == []
-    pool.grow()
+    pool.sweep()
     assert not [each for each in threading.enumerate() if each.name.startswith("unstarted-")]
     pool.start()
     until(job.done.is_set)
@@ -511,5 +514,116 @@ def test_a_thread_that_can_not_be_started_is_tried_again(make: Any, monkeypatch:
         full.setattr(threading.Thread, "start", refuse)
         assert list(pool.put([job])) == []
     assert [str(failure) for failure in failures] == ["can't start new thread"]
-    pool.grow()
+    pool.sweep()
     until(job.done.is_set)
+
+
+# ---- Whoever was forgotten -----------------------------------------------------------------------------------------
+
+
+class _Lossy:
+    """A wake signal of which the first release is lost."""
+
+    def __init__(self, signal: Any) -> None:
+        self._signal = signal
+        self.acquire = signal.acquire
+        self.lost = False
+
+    def release(self) -> None:
+        if self.lost:
+            self._signal.release()
+        self.lost = True
+
+
+def _lock() -> Any:
+    lock = threading.Lock()
+    lock.acquire()
+    return lock
+
+
+@pytest.mark.parametrize("make_signal", [make_wake_signal, _lock])
+@pytest.mark.parametrize("idle", [30.0, 0.05])
+def test_a_worker_whose_wake_was_lost_is_woken_by_the_second_sweep(
+    make: Any, monkeypatch: pytest.MonkeyPatch, make_signal: Any, idle: float
+) -> None:
+    signals: list[_Lossy] = []
+
+    def make_lossy() -> Any:
+        signals.append(_Lossy(make_signal()))
+        return signals[-1]
+
+    monkeypatch.setattr(pool_module, "make_wake_signal", make_lossy)
+    pool = make(minimum=0 if idle < 1 else 1, maximum=1, idle=idle)
+    if idle < 1:
+        pool._add_thread()  # one that waits for a limited time only
+    until(lambda: len(pool._queue.idle) == 1)
+    job = Job()
+    pool.put([job])
+    assert signals[0].lost
+    if idle < 1:
+        time.sleep(2 * idle)  # it waits without an end now: it knows that somebody was to wake it
+    assert [pool.sweep(), job.done.is_set(), pool.sweep()] == [False, False, True]
+    until(job.done.is_set)
+    assert not pool.sweep()
+    again = Job()
+    pool.put([again])
+    until(again.done.is_set)
+
+
+def test_a_job_that_nobody_was_woken_for_is_run_after_the_second_sweep(make: Any) -> None:
+    pool = make(minimum=2)
+    until(lambda: len(pool._queue.idle) == 2)
+    job = Job()
+    pool._queue.waiting.append(job)
+    assert [pool.sweep(), pool.sweep()] == [False, True]
+    until(job.done.is_set)
+
+
+def test_jobs_that_wait_for_busy_workers_are_not_forgotten(make: Any) -> None:
+    pool = make(minimum=1)
+    jobs = [Job(waits=True) for _ in range(3)]
+    pool.put(jobs)
+    until(jobs[0].running.is_set)
+    assert not any(pool.sweep() for _ in range(3))
+    for job in jobs:
+        job.go.set()
+
+
+def test_jobs_behind_the_one_worker_that_is_enough_are_not_forgotten(make: Any, enough: list[bool]) -> None:
+    pool = make(minimum=3)
+    jobs = [Job(waits=True) for _ in range(3)]
+    pool.put(jobs)
+    until(jobs[0].running.is_set)
+    assert not any(pool.sweep() for _ in range(3))
+    for job in jobs:
+        job.go.set()
+
+
+def test_jobs_that_are_taken_between_sweeps_are_not_forgotten(make: Any) -> None:
+    pool = make(minimum=2)
+    until(lambda: len(pool._queue.idle) == 2)
+    for _ in range(4):
+        job = Job()
+        pool._queue.waiting.append(job)
+        assert not pool.sweep()
+        pool._queue.wake()
+        until(job.done.is_set)
+
+
+@pytest.mark.parametrize("make_signal", [make_wake_signal, _lock])
+def test_a_ring_too_many_does_no_harm(make: Any, monkeypatch: pytest.MonkeyPatch, make_signal: Any) -> None:
+    # The worker had been woken after all: the system had not let it go yet.
+    monkeypatch.setattr(pool_module, "make_wake_signal", make_signal)
+    pool = make(minimum=1)
+    (signal,) = pool._signals.values()
+    for _ in range(50):
+        job = Job(waits=True)
+        pool.put([job])
+        until(job.running.is_set)
+        pool._queue.ring(signal)
+        job.go.set()
+        until(job.done.is_set)
+        until(lambda: pool._queue.idle == [signal])
+    last = Job()
+    pool.put([last])
+    until(last.done.is_set)

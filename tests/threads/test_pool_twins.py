@@ -165,5 +165,5 @@ def test_a_pool_of_none_grows_with_its_first_job(make: Make) -> None:
 def test_what_was_queued_and_found_no_thread_gets_one_later(make: Make) -> None:
     twin, order = make(minimum=0, maximum=2), list[int]()
     twin.pool.queue(jobs(2, order))
-    twin.pool.grow()
+    twin.pool.sweep()
     twin.settle(lambda: len(order) == 2)

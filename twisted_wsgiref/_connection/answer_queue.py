@@ -94,6 +94,11 @@ class AnswerQueue:
         """How much waits to be taken, in bytes or a little more. Read in any thread."""
         return self._pending
 
+    @property
+    def has_more(self) -> bool:
+        """Whether there is something for the reactor to take: a block, or the end. Read in any thread."""
+        return self._ended or bool(self._blocks)
+
     # ---- In any thread, with the lock held ---------------------------------------------------------------------
 
     def admit(self, block: Piece | tuple[Piece, bytes], straight: bool, keep: bool = False) -> GoOn:

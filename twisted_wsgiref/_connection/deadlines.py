@@ -65,6 +65,10 @@ class Deadlines:
         if self.phase in (Phase.IDLE, Phase.FRESH):
             self.phase = None
 
+    def has_stood(self, phase: Phase, progress: int) -> bool:
+        """Return whether the last look found the same `phase`, at the same `progress`."""
+        return phase is self.phase and progress == self._progress
+
     def is_late(self, phase: Phase, now: float, progress: int = 0) -> bool:
         """Return whether `phase` has stood at `progress` for longer than it may; the first look starts it."""
         self.start(phase, now)

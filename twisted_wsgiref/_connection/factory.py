@@ -131,6 +131,8 @@ class WSGIFactory(Factory):
             Phase.FRESH: rules.linger,
             Phase.HANDSHAKE: min(rules.linger, rules.tls_timeout),
         }
+        #: How often the sweep has made up for a wake that was lost.
+        self.forgotten = 0
         self._unfit = False  # every thread is stuck, and that was said
         self._pool = schedule.pool
         self._disk = disk
@@ -218,10 +220,18 @@ class WSGIFactory(Factory):
                 connection.sweep(now)
             except Exception:
                 _log.failure("a sweep failed: this is a bug in twisted_wsgiref")
-        self._schedule.sweep()
-        self._disk.grow()
+        for pool in (self._pool, self._disk):
+            if pool.sweep():
+                self.note_forgotten("a request waited though a thread was idle")
+        if self.wake.sweep():
+            self.note_forgotten("threads had calls for the reactor")
         self._watch_ages(now)
         self._tally.sum_up()
+
+    def note_forgotten(self, what: str) -> None:
+        """Count and log that the sweep has made up for a wake that was lost."""
+        self.forgotten += 1
+        self._tally.note(f"a wake-up was lost, and came late: {what}")
 
     def note_refusal(self, status: int, reason: str) -> None:
         """Log why a request was refused; floods of one kind are counted and summed up."""

@@ -58,6 +58,7 @@ class WSGIProtocol(Protocol):
 
     factory: WSGIFactory
     transport: Any
+    _suspect = False  # the last sweep found something to do, and nobody about to do it
 
     def __init__(self, factory: WSGIFactory) -> None:
         rules = factory.rules
@@ -496,10 +497,36 @@ class WSGIProtocol(Protocol):
     def sweep(self, now: float) -> None:
         """Keep the deadlines; `now` is by the factory's clock. Called about once a second."""
         phase, progress = self._look()
+        if self._is_forgotten(phase, progress):
+            self._suspect = not self._suspect
+            if self._suspect:
+                return  # a wake may be on its way; if not, the next sweep finds the same
+            self._make_up()
+        elif self._suspect:
+            self._suspect = False
         if phase is Phase.BODY and self._reading.waits:
             self._deadlines.reset()  # it is us who hold it up
         elif self._deadlines.is_late(phase, now, progress):
             self._give_up(phase)
+
+    def _is_forgotten(self, phase: Phase, progress: int) -> bool:
+        """Return whether there is something to do in the reactor's thread, and nothing to wait for."""
+        if self._closing:
+            return False
+        if self._exchange is None:
+            # Whoever looks at a head that is not whole starts its deadline.
+            unread = phase is Phase.HEAD and self._deadlines.phase is not phase
+            return unread or bool(self._reading.waits & ~SPILLING)
+        return self._queue.has_more and not self._sender.busy and self._deadlines.has_stood(phase, progress)
+
+    def _make_up(self) -> None:
+        """Do what was forgotten: a wake was lost."""
+        if self._exchange is None:
+            self.factory.note_forgotten("what a client had sent was not looked at")
+            self._go_on()
+        else:
+            self.factory.note_forgotten("an answer was not sent on")
+            self._sender.pump()
 
     def _look(self) -> tuple[Phase, int]:
         """Return what is waited for, and how far it has come."""

@@ -1,4 +1,4 @@
-"""The threads that run applications: a queue, and workers that wait for it.
+"""The threads that run applications: workers before a queue (`jobs`).
 
 Our own, and not `twisted.python.threadpool`: there each call costs a team, a lock and three context switches, and
 stopping joins threads from the reactor, which never ends if one of them waits for the reactor. Here a reactor's turn
@@ -8,18 +8,11 @@ puts all that it gathered at once, and nothing is ever joined: the threads are d
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from .jobs import Job, Jobs
 from .wake_signal import WakeSignal, make_wake_signal
-
-
-class Job(Protocol):
-    """What a worker does."""
-
-    def run(self) -> None:
-        """Do it, whatever happens. Called in a worker's thread."""
 
 
 class Pool(Protocol):
@@ -58,8 +51,11 @@ class Pool(Protocol):
     def spare_none(self) -> None:
         """Have the jobs that wait run on as many threads as there may be."""
 
-    def grow(self) -> None:
-        """Start threads for the jobs that none is free for."""
+    def sweep(self) -> bool:
+        """Start threads that could not be started, and wake those that were forgotten. Return whether one was.
+
+        To be called about once a second.
+        """
 
     def when_low(self, callback: Callable[[], None], above: int) -> bool:
         """Have `callback` called once no more than one job waits; return False if no more than `above` wait now."""
@@ -69,92 +65,6 @@ class Pool(Protocol):
 
     def forked(self, heir: bool) -> None:
         """Know that no other thread is left."""
-
-
-class Jobs:
-    """Jobs in their order, and the workers that wait for one.
-
-    A job wakes one worker: the last that fell idle, whose memory is still in the processor's cache. (A `SimpleQueue`
-    has all of them wait for the same lock: who gets it passes it on, and the next wakes for nothing.) Of many jobs each
-    worker that takes one wakes the next.
-
-    But while ``sparing`` none is woken for jobs behind others, and of several that are at work all but the last that
-    took one fall idle. Should that one not be through soon, the others have to be woken from outside.
-
-    No lock guards this: a worker first says that it waits and then looks for a job, and whether it is still spared;
-    whoever puts one, or ends the sparing, does it first and then looks for who waits. `put`, `start` and `close` are
-    called in one thread.
-    """
-
-    __slots__ = ("_closed", "_due", "idle", "last", "sparing", "waiting")
-
-    def __init__(self) -> None:
-        #: Jobs that no worker has taken. Taken in a worker's thread.
-        self.waiting: deque[Job] = deque()
-        #: One for each worker that waits, which holds it; who takes it out of here releases it.
-        self.idle: list[WakeSignal] = []
-        #: Whether one worker is to be enough. Set in the reactor's thread, read in any.
-        self.sparing = False
-        #: Of the worker that took the last job, which will look for more before it waits. None if it has ended.
-        self.last: WakeSignal | None = None
-        self._closed = False
-        self._due = False  # jobs were put before a worker that nobody has woken
-
-    def put(self, jobs: Sequence[Job]) -> None:
-        """Add `jobs`, which `start` is to follow."""
-        empty = not self.waiting
-        self.waiting.extend(jobs)
-        # Where some were waiting, somebody is on the way.
-        self._due = self._due or not self.sparing or (empty and (self.last is None or self.last in self.idle))
-
-    def start(self) -> bool:
-        """Wake a worker for what was put, if one has to be. Return whether one was."""
-        due, self._due = self._due, False
-        return due and self.wake()
-
-    def close(self) -> None:
-        """Have `wait` return False once no job is left."""
-        self._closed = True
-        self.sparing = False
-        while self.wake():
-            pass
-
-    def desert(self) -> None:
-        """Give out no more jobs, and wake nobody: there is nobody. Called in the child of a fork."""
-        self._closed = True
-        self.sparing = False
-        self.waiting.clear()
-        self.idle.clear()
-
-    def wake(self) -> bool:
-        """Wake a worker that waits, if there is one. Called in any thread."""
-        try:
-            signal = self.idle.pop()
-        except IndexError:
-            return False
-        signal.release()
-        return True
-
-    # ---- In a worker's thread ----------------------------------------------------------------------------------
-
-    def wait(self, signal: WakeSignal, timeout: float, spared: bool) -> bool:
-        """Wait until there may be a job, for `timeout` seconds at most, -1: without an end.
-
-        `signal` is the worker's own. Return False once the time is over, or no more will come. Who is
-        `spared` leaves jobs that wait to another.
-        """
-        if self._closed:
-            return False
-        self.idle.append(signal)
-        needless = not self.waiting or (spared and self.sparing)
-        if needless and not self._closed and signal.acquire(True, timeout):
-            return True
-        try:
-            self.idle.remove(signal)
-        except ValueError:
-            signal.acquire()  # somebody has taken it, and releases it now
-            return True
-        return bool(self.waiting)
 
 
 class WorkerPool:
@@ -183,6 +93,8 @@ class WorkerPool:
         self._queue = Jobs()
         # What each thread does now. A worker writes its own key alone, so no lock is needed.
         self._doing: dict[threading.Thread, Job | None] = {}
+        self._signals: dict[threading.Thread, WakeSignal] = {}
+        self._suspect: Job | None = None  # it waited at the last sweep, and a thread was idle
         self._low: Callable[[], None] | None = None
         self._started = 0
         self._running = False
@@ -194,6 +106,7 @@ class WorkerPool:
             # Those of the life before may still be at a job: they end with their own queue.
             self._queue = Jobs()
             self._doing = {}
+            self._signals = {}
             self._stopped = False
         self._running = True
         while len(self._doing) < self._minimum:
@@ -228,14 +141,14 @@ class WorkerPool:
         queue = self._queue
         woken = queue.start()
         if len(self._doing) < self._maximum and not (queue.sparing and self._doing):
-            self.grow()
+            self._grow()
         return woken
 
     def spare_none(self) -> None:
         """Have the jobs that wait run on as many threads as there may be."""
         self._queue.sparing = False
         self._queue.wake()  # each wakes the next
-        self.grow()
+        self._grow()
 
     def when_low(self, callback: Callable[[], None], above: int) -> bool:
         """Have `callback` called, in a worker's thread, once no more than one job waits.
@@ -249,7 +162,7 @@ class WorkerPool:
         self._low = None
         return False
 
-    def grow(self) -> None:
+    def _grow(self) -> None:
         """Start threads for the jobs that none is free for, up to the maximum, or as many as are to be had now."""
         if self._stopped or not self._running:
             return
@@ -259,6 +172,34 @@ class WorkerPool:
                 self._add_thread()
         except RuntimeError as error:
             self._failed(error)
+
+    def sweep(self) -> bool:
+        """Start threads that could not be started, and wake those that were forgotten. Return whether one was.
+
+        A job is forgotten if two sweeps in a row find it at the head of the queue, and find a thread idle that is not
+        spared. That means that a wake was lost, or that the system ran no thread for as long as that.
+        """
+        self._grow()
+        head = self._find_head_beside_idle()
+        forgotten = head is not None and head is self._suspect
+        self._suspect = None if forgotten else head
+        if forgotten:
+            queue = self._queue
+            for thread, job in list(self._doing.items()):
+                signal = self._signals.get(thread)
+                if job is None and signal is not None and signal not in queue.idle:
+                    queue.ring(signal)
+            queue.wake()
+        return forgotten
+
+    def _find_head_beside_idle(self) -> Job | None:
+        queue = self._queue
+        if queue.sparing or not self._count_idle():
+            return None
+        try:
+            return queue.waiting[0]
+        except IndexError:
+            return None
 
     def stop(self) -> None:
         """Let each thread end after what is queued. Returns at once: a thread that hangs holds up nobody."""
@@ -275,6 +216,7 @@ class WorkerPool:
             waiting, self._queue = self._queue.waiting, Jobs()
             self._queue.waiting.extend(waiting)
             self._doing = {}
+            self._signals = {}
         else:
             # In place: a worker that comes back from what it runs looks at both, and ends.
             self._queue.desert()
@@ -309,18 +251,27 @@ class WorkerPool:
         self._started += 1
         timeout = -1.0 if len(self._doing) < self._minimum else self._idle
         name = f"{self._name}-{self._started}"
-        work = (self._queue, self._doing, timeout, make_wake_signal())
+        signal = make_wake_signal()
+        work = (self._queue, self._doing, self._signals, timeout, signal)
         thread = threading.Thread(target=self._work, args=work, name=name, daemon=True)
         self._doing[thread] = None
+        self._signals[thread] = signal
         try:
             thread.start()
         except RuntimeError:
-            del self._doing[thread]
+            del self._doing[thread], self._signals[thread]
             raise
 
     # ---- In a worker's thread ----------------------------------------------------------------------------------
 
-    def _work(self, jobs: Jobs, doing: dict[threading.Thread, Job | None], timeout: float, signal: WakeSignal) -> None:
+    def _work(
+        self,
+        jobs: Jobs,
+        doing: dict[threading.Thread, Job | None],
+        signals: dict[threading.Thread, WakeSignal],
+        timeout: float,
+        signal: WakeSignal,
+    ) -> None:
         me = threading.current_thread()
         waiting, idle = jobs.waiting, jobs.idle
         job: Job | None
@@ -338,6 +289,7 @@ class WorkerPool:
                     if jobs.last is signal:
                         jobs.last = None
                     if not waiting:
+                        signals.pop(me, None)
                         return
                     doing[me] = None
                 spared = False

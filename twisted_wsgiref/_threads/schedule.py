@@ -24,7 +24,8 @@ from time import monotonic, process_time
 from typing import Any, Final, Protocol
 
 from .answer_batch import AnswerBatch
-from .pool import Job, Pool
+from .jobs import Job
+from .pool import Pool
 
 #: A job that takes less, in seconds, is quick. A thread of its own costs more than it brings: the switch is a good part
 #: of so short a time. And its answer is made before a client has done with the answer before it: no client sleeps, so
@@ -272,11 +273,7 @@ class Schedule:
             else:
                 self.pool.spare_none()
 
-    # ---- From time to time, and at the end ---------------------------------------------------------------------
-
-    def sweep(self) -> None:
-        """Try again what could not be done. To be called about once a second."""
-        self.pool.grow()
+    # ---- The end -----------------------------------------------------------------------------------------------
 
     def close(self) -> None:
         """Leave nothing with the reactor. Jobs may still come."""

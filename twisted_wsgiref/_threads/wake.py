@@ -13,7 +13,7 @@ class Wake:
     calls and a turn of its loop: under load the answers of a whole turn share it.
     """
 
-    __slots__ = ("_asked", "_call_from_thread", "_due", "_failed")
+    __slots__ = ("_asked", "_call_from_thread", "_due", "_failed", "_suspect")
 
     def __init__(
         self, call_from_thread: Callable[[Callable[[], None]], object], failed: Callable[[BaseException], None]
@@ -22,6 +22,7 @@ class Wake:
         self._failed = failed
         self._due: deque[Callable[[], None]] = deque()
         self._asked = False
+        self._suspect: Callable[[], None] | None = None  # it waited at the last sweep
 
     def __call__(self, function: Callable[[], None]) -> None:
         """Have `function` called in the reactor's thread soon. Called in any thread."""
@@ -42,3 +43,15 @@ class Wake:
         if due and not self._asked:
             self._asked = True
             self._call_from_thread(self._run)
+
+    def sweep(self) -> bool:
+        """Call what two sweeps in a row find waiting. Return whether there was such a thing.
+
+        Then a wake of the reactor was lost. Called in the reactor's thread, about once a second.
+        """
+        head = self._due[0] if self._due else None  # taken out in this thread alone
+        forgotten = head is not None and head is self._suspect
+        self._suspect = None if forgotten else head
+        if forgotten:
+            self._run()
+        return forgotten
