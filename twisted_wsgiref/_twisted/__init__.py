@@ -1,5 +1,5 @@
-"""Any thread: all that is known of Twisted itself: its private parts, and the types that it leaves out.
+"""Any thread: this package's knowledge of Twisted itself: its private parts, and the types that it leaves out.
 
-So an upgrade has one folder to be checked against. Nothing here knows anything of ours. Names that Twisted documents
-are used where they are needed, and not here.
+So whoever upgrades Twisted has one folder to check. Nothing here knows anything of ours. Modules that need a documented
+name of Twisted use it themselves.
 """

@@ -1,20 +1,20 @@
-"""Twisted's private names, and what it does without saying so in its documentation, as far as we rest on it.
+"""Twisted's private names, and its undocumented behaviour, as far as this package relies on them.
 
-Each function says what an upgrade of Twisted has to check; `tests/test_twisted_private.py` checks it, and fails with a
+Each function says what an upgrade of Twisted has to check. `tests/test_twisted_private.py` checks it, and fails with a
 sentence that names the function. No other module of ours reads or sets a private name of Twisted
 (`tests/test_structure.py`). Imports are late, since the log needs only the log.
 
-Four things have no function here, since each is a class, or called once a request. They are tested all the same:
+Four points have no function here, since each is a class, or is called once a request. The tests cover them too:
 
 - `_connection.sender`: ``registerProducer(producer, False)`` of a TCP transport calls ``resumeProducing`` at once, and
   then, after ``startWriting()``, whenever the socket can be written, as long as the transport itself holds nothing.
-- `_connection.protocol`: what is sent on the socket of a TCP transport that holds nothing is neither held up by
-  it nor reordered; ``transport.write`` may be mixed with it only where nothing is sent straight afterwards.
-- `_connection.secure`: ``TLSMemoryBIOFactory.protocol`` makes each connection's TLS, and may be set on one factory; its
-  ``dataReceived`` is looked up on the object for each read; ``wrappedProtocol`` is what is above it.
+- `_connection.protocol`: if a TCP transport holds nothing, it neither delays nor reorders bytes that are sent on its
+  socket. ``transport.write`` may be mixed with such sends only if nothing is sent straight afterwards.
+- `_connection.secure`: ``TLSMemoryBIOFactory.protocol`` makes each connection's TLS, and may be set on one factory. Its
+  ``dataReceived`` is looked up on the object for each read. ``wrappedProtocol`` is the protocol above it.
 - `_threads.forks`, which knows no room of ours: the child of a fork in ``twisted.internet.process`` ends in ``exec``.
 
-Called in the reactor's thread, where nothing else is said.
+The reactor's thread calls every function whose docstring names no other thread.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from twisted.logger import ILogObserver, LogEvent, Logger, globalLogBeginner, globalLogPublisher
 
-# Not late: it is asked for when a process may not be allowed any more to read what it has not imported.
+# Not late: when it is needed, the process may have lost the right to read modules.
 from twisted.python.logfile import LogFile
 
 from .reactor import Port, Reactor
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 class _Insides(Port, Protocol):
-    """A port, with the private names that are used below."""
+    """A port, with the private names that this module uses."""
 
     _logger: Logger
     _shouldShutdown: bool
@@ -50,10 +50,10 @@ class _Insides(Port, Protocol):
 
 
 def is_log_unheard() -> bool:
-    """Return whether nobody listens to the log but the buffer that Twisted keeps until logging begins. In any thread.
+    """Return whether only the buffer that Twisted keeps until logging begins listens to the log. In any thread.
 
-    To be checked: ``globalLogBeginner._temporaryObserver`` is that buffer, and None once logging has begun;
-    ``globalLogPublisher._observers`` is the list of all observers. Without them the log is taken to be heard.
+    To be checked: ``globalLogBeginner._temporaryObserver`` is that buffer, and None once logging has begun.
+    ``globalLogPublisher._observers`` is the list of all observers. Without these names somebody is taken to listen.
     """
     buffer = getattr(globalLogBeginner, "_temporaryObserver", None)
     observers = getattr(globalLogPublisher, "_observers", None)
@@ -61,7 +61,7 @@ def is_log_unheard() -> bool:
 
 
 def has_logging_begun() -> bool:
-    """Return whether the program has begun logging: whoever does it again is told that it was done twice.
+    """Return whether the program has begun logging: a second beginning makes Twisted warn of it.
 
     To be checked: as `is_log_unheard`.
     """
@@ -71,7 +71,7 @@ def has_logging_begun() -> bool:
 def log_files_of(handler: object) -> list[LogFile]:
     """Return the log files that `handler`, of SIGUSR1, would rotate if it is twistd's. Called in the main thread.
 
-    To be checked: twistd's handler is a function in a module of Twisted, and knows its ``LogFile`` by closure.
+    To be checked: twistd's handler is a function in a module of Twisted, with its ``LogFile`` in its closure.
     """
     if not inspect.isfunction(handler) or not handler.__module__.startswith("twisted."):
         return []
@@ -79,9 +79,9 @@ def log_files_of(handler: object) -> list[LogFile]:
 
 
 def descriptor_of_log(file: LogFile) -> int:
-    """Return the descriptor that `file`, a ``LogFile``, writes to.
+    """Return the descriptor that `file` writes to.
 
-    To be checked: ``BaseLogFile._file`` is a file of Python's.
+    To be checked: ``BaseLogFile._file`` is a file object of Python's.
     """
     return int(file._file.fileno())
 
@@ -92,9 +92,9 @@ def descriptor_of_log(file: LogFile) -> int:
 def tell_of_accepting(port: object, note: Callable[[LogEvent], None]) -> None:
     """Give the log events that `port` makes while it accepts to `note`, and not to the log.
 
-    To be checked: ``tcp.Port._logger`` gives its namespace and observer to what ``doRead`` logs; the event has
-    ``acceptError`` if accepting failed, ``address`` if a connection was closed for want of a descriptor. Without it
-    each such event is a line in the log.
+    To be checked: ``doRead`` logs by ``tcp.Port._logger``. The event has ``acceptError`` if accepting failed, and
+    ``address`` if a connection was closed because no descriptor was left. Without ``_logger`` each such event is a line
+    in the log.
     """
     logger = getattr(port, "_logger", None)
     if logger is not None:
@@ -102,17 +102,17 @@ def tell_of_accepting(port: object, note: Callable[[LogEvent], None]) -> None:
 
 
 def keep_socket_open(port: Port) -> None:
-    """Have `port` close its descriptor when it closes, and not shut the socket down, which others share.
+    """Make `port` close its descriptor when it closes, but not shut the socket down, which others share.
 
-    To be checked: ``tcp._SocketCloser._shouldShutdown`` is asked by ``_closeSocket``.
+    To be checked: ``_closeSocket`` of ``tcp._SocketCloser`` looks at ``_shouldShutdown``.
     """
     cast(_Insides, port)._shouldShutdown = False
 
 
 def close_socket(port: Port, reason: object) -> None:
-    """Close the socket of `port`, a TCP or UNIX one, and touch no path of it.
+    """Close the socket of `port`, a TCP or UNIX one, without removing its path.
 
-    To be checked: ``tcp.Port.connectionLost`` is all that ``unix.Port.connectionLost`` does, but for path and lock.
+    To be checked: ``unix.Port.connectionLost`` does as ``tcp.Port.connectionLost``, and removes path and lock.
     """
     from twisted.internet import tcp
 
@@ -120,10 +120,10 @@ def close_socket(port: Port, reason: object) -> None:
 
 
 def call_before_close(tcp_port: tcp.Port, call: Callable[[], None]) -> None:
-    """Have `call` called in the moment before `tcp_port`, which will be told to stop, closes its socket; it may accept.
+    """Make `tcp_port` call `call`, which may accept, at the moment before it closes its socket. It has to stop soon.
 
-    To be checked: ``stopListening`` calls ``connectionLost`` a turn of the reactor later, found on the object itself,
-    and nothing but ``disconnecting`` is changed meanwhile.
+    To be checked: ``stopListening`` calls ``connectionLost`` of the object itself a turn of the reactor later, and
+    changes nothing but ``disconnecting`` meanwhile.
     """
     port = cast(Port, tcp_port)
     lose = port.connectionLost
@@ -138,9 +138,9 @@ def call_before_close(tcp_port: tcp.Port, call: Callable[[], None]) -> None:
 
 
 def accept_by(port: Port, may_accept: Callable[[], int]) -> None:
-    """Have `port` accept, whenever it could, as many connections as `may_accept` returns.
+    """Make `port` accept, whenever it could, as many connections as `may_accept` returns.
 
-    To be checked: reactors look ``doRead`` up on the object each time, and it accepts ``numberAccepts`` at the most.
+    To be checked: reactors look ``doRead`` up on the object each time, and it accepts at most ``numberAccepts``.
     """
     accept = port.doRead
 
@@ -158,8 +158,8 @@ def accept_by(port: Port, may_accept: Callable[[], int]) -> None:
 def adopt_unix_port(reactor: Reactor, descriptor: int, factory: IProtocolFactory) -> Port:
     """Return a port that accepts on a copy of `descriptor`, a UNIX socket whose path is another process's.
 
-    Neither is the path's mode set here, nor is it ever removed. To be checked: ``unix.Port._fromListeningDescriptor``
-    puts the copy into ``_preexistingSocket``, and ``startListening`` does no more than here, but for path and backlog.
+    The port neither sets the path's mode nor ever removes it. To be checked: ``unix.Port._fromListeningDescriptor``
+    puts the copy into ``_preexistingSocket``. ``startListening`` does the same, and sets path and backlog.
     """
     # Late: there are no UNIX sockets on Windows.
     from twisted.internet import unix
@@ -185,7 +185,7 @@ def adopt_unix_port(reactor: Reactor, descriptor: int, factory: IProtocolFactory
 def inherited_sockets() -> ListenFDs | None:
     """Return the `ListenFDs` of ``systemd:`` endpoints, or None.
 
-    Twisted reads them from the environment, once, and then removes them there; so it has to be asked. To be checked:
+    Twisted reads them from the environment once, and removes them there, so we have to ask Twisted. To be checked:
     ``endpoints._SystemdParser._sddaemon`` is that object.
     """
     from twisted.internet import endpoints
@@ -194,7 +194,7 @@ def inherited_sockets() -> ListenFDs | None:
 
 
 def inherit_sockets(descriptors: Sequence[int], names: Sequence[str]) -> None:
-    """Have ``systemd:`` endpoints find `descriptors` by these `names`. To be checked: as `inherited_sockets`."""
+    """Make ``systemd:`` endpoints find `descriptors` by these `names`. To be checked: as for `inherited_sockets`."""
     from twisted.internet import endpoints
     from twisted.python.systemd import ListenFDs
 
@@ -207,19 +207,19 @@ def inherit_sockets(descriptors: Sequence[int], names: Sequence[str]) -> None:
 
 
 def stop_transport_reading(transport: tcp.Connection) -> None:
-    """Have `transport`, a ``tcp.Connection``, read nothing by itself; called within ``connectionMade``.
+    """Make `transport` read nothing by itself. Called within ``connectionMade``.
 
-    To be checked: ``stopReading`` ends the watch that ``startReading`` begins before ``connectionMade``, and nothing
-    begins it anew but ``resumeProducing``.
+    To be checked: ``stopReading`` ends the watch that ``startReading`` begins before ``connectionMade``, and only
+    ``resumeProducing`` begins it anew.
     """
     transport.stopReading()
 
 
 def lose_connection(transport: tcp.Connection, error: OSError) -> None:
-    """Have `transport`, a ``tcp.Connection``, end as if it had met `error` itself while it read.
+    """End `transport` as if it had met `error` itself while it read.
 
-    To be checked: a failed read ends in ``connectionLost`` of the transport, which takes it from the reactor, closes
-    its socket and tells its protocol.
+    To be checked: a failed read calls ``connectionLost`` of the transport, which takes it from the reactor, closes its
+    socket and tells its protocol.
     """
     from twisted.internet.error import ConnectionLost
     from twisted.python.failure import Failure
@@ -230,8 +230,8 @@ def lose_connection(transport: tcp.Connection, error: OSError) -> None:
 def transport_below_tls(transport: object) -> ITransport | None:
     """Return the transport that carries the TLS of `transport`, below wrappers; None if there is none (any more).
 
-    To be checked: ``TLSMemoryBIOProtocol.transport`` is that transport until it is lost, and closing it sends what TLS
-    has written to it and waits for no close_notify.
+    To be checked: ``TLSMemoryBIOProtocol.transport`` is that transport until it is lost. When it closes, it sends the
+    bytes that TLS has written to it, and waits for no close_notify.
     """
     try:
         from twisted.protocols.tls import TLSMemoryBIOProtocol
@@ -242,20 +242,20 @@ def transport_below_tls(transport: object) -> ITransport | None:
     return None if transport is None else transport.transport
 
 
-# ---- The reactor, and who runs it ------------------------------------------------------------------------------
+# ---- The reactor, and the thread that runs it ------------------------------------------------------------------
 
 
 def is_reactors_handler(handler: object, reactor: object) -> bool:
-    """Return whether `handler`, of a signal, is what `reactor` has installed itself. Called in the main thread.
+    """Return whether `reactor` itself has installed `handler`, of a signal. Called in the main thread.
 
-    To be checked: for SIGINT, SIGTERM and SIGBREAK reactors install bound methods of their own, before what was given
-    to ``callWhenRunning`` is called.
+    To be checked: for SIGINT, SIGTERM and SIGBREAK reactors install bound methods of their own, before they call the
+    functions given to ``callWhenRunning``.
     """
     return getattr(handler, "__self__", None) is reactor
 
 
 def stand_in_for_run(reactor: Reactor, run: Callable[..., None]) -> Callable[..., None]:
-    """Put `run` into the place of ``reactor.run``, and return what was there. Called before the reactor runs.
+    """Put `run` into the place of ``reactor.run``, and return the old one. Called before the reactor runs.
 
     To be checked: twistd, twist and crochet look ``run`` up on the reactor when they call it.
     """
@@ -265,23 +265,23 @@ def stand_in_for_run(reactor: Reactor, run: Callable[..., None]) -> Callable[...
 
 
 def has_run(reactor: object) -> bool:
-    """Return whether `reactor` has run before, and so will not again.
+    """Return whether `reactor` has run before, and so can not run again.
 
-    To be checked: ``ReactorBase._startedBefore`` says so. Without it ``run`` raises `ReactorNotRestartable`.
+    To be checked: ``ReactorBase._startedBefore`` says so. Without that name ``run`` raises `ReactorNotRestartable`.
     """
     return bool(getattr(reactor, "_startedBefore", False))
 
 
 def makes_reactor(kind: object, reactor: object) -> bool:
-    """Return whether `kind`, one of ``getReactorTypes()``, makes such a reactor as this one.
+    """Return whether `kind`, one of ``getReactorTypes()``, makes reactors of the class of `reactor`.
 
-    To be checked: ``moduleName`` of a kind is the module that has the reactor's class. The installer has no such word.
+    To be checked: ``moduleName`` of a kind is the module that has the reactor's class.
     """
     return bool(getattr(kind, "moduleName", "") == type(reactor).__module__)
 
 
 def is_reaped(pid: int) -> bool:
-    """Return whether Twisted waits for the end of the process `pid`, which it has started.
+    """Return whether Twisted itself waits for the end of the process `pid`, which it has started.
 
     To be checked: ``process.reapProcessHandlers`` has the pid of each from its start to its end.
     """
@@ -295,7 +295,7 @@ def is_reaped(pid: int) -> bool:
 
 
 def asks_for_completion(words: Sequence[str]) -> bool:
-    """Return whether `words` are a shell's, which asks how they may go on; Twisted answers it itself.
+    """Return whether `words` come from a shell that asks for completions, which Twisted itself answers.
 
     To be checked: ``usage.Options.parseOptions`` looks for ``--_shell-completion``.
     """

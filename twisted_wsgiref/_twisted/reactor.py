@@ -1,10 +1,10 @@
-"""The reactor, and the ports and processes that it makes, as types: each with exactly what this package asks of it.
+"""The reactor, and the ports and processes that it makes, as types: each with exactly the names that this package uses.
 
 Twisted gives the reactor no type that names all its methods, and a listening port only one that hides its socket. So
-each has a protocol here, for every room. Twisted's private names may not live here: they are `private`'s.
+each has a protocol here, for every room. Twisted's private names live in `private`, not here.
 
-All is called in the reactor's thread, except `Reactor.callFromThread`, which any thread may call, and `the_reactor`,
-which the main thread calls before there is a reactor.
+The reactor's thread calls everything, with two exceptions: any thread may call `Reactor.callFromThread`, and the main
+thread calls `the_reactor` before there is a reactor.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ ContextFactory: TypeAlias = "IOpenSSLContextFactory | IOpenSSLServerConnectionCr
 
 
 class Port(Protocol):
-    """A port that a reactor has made, TCP or UNIX: more than Twisted's `IListeningPort` tells of it.
+    """A port that a reactor has made, TCP or UNIX, with more names than Twisted's `IListeningPort` has.
 
     A reactor looks ``doRead`` and ``connectionLost`` up on the object each time, so both may be set.
     """
@@ -51,7 +51,7 @@ class Port(Protocol):
     connectionLost: Callable[[object], object]
 
     def getHost(self) -> IAddress:
-        """Return where the port listens."""
+        """Return the address that the port listens on."""
 
     def startReading(self) -> None:
         """Accept connections."""
@@ -60,7 +60,7 @@ class Port(Protocol):
         """Accept no connections; the kernel keeps them."""
 
     def stopListening(self) -> Deferred[None] | None:
-        """Close the port; the Deferred fires when it is closed, None: it is."""
+        """Close the port. The Deferred fires when it is closed; None means that it is closed already."""
 
 
 class ChildProcess(Protocol):
@@ -73,10 +73,10 @@ class ChildProcess(Protocol):
 
 
 class Listening(Protocol):
-    """What an endpoint asks of a reactor. Each method raises `CannotListenError`.
+    """The methods of a reactor that an endpoint calls. Each raises `CannotListenError`.
 
-    Twisted's reactors have it, and the wrappers of ours that listen otherwise. An endpoint of somebody else's may ask
-    for more, so a wrapper passes every other name on.
+    Twisted's reactors have them, and so have our wrappers, which listen otherwise. An endpoint that is not ours may use
+    more, so a wrapper passes every other name on.
     """
 
     def listenTCP(self, port: int, factory: IProtocolFactory, backlog: int = 50, interface: str = "") -> Port:
@@ -98,11 +98,11 @@ class Listening(Protocol):
         """Listen on a UNIX socket at the path `address`."""
 
     def adoptStreamPort(self, fileDescriptor: int, addressFamily: int, factory: IProtocolFactory) -> Port:
-        """Accept on a copy of a listening socket that was inherited."""
+        """Accept on a copy of an inherited listening socket."""
 
 
 class Reactor(Listening, Protocol):
-    """All that this package asks of a reactor. Twisted's interfaces say what each method does."""
+    """The names of a reactor that this package uses. Twisted's interfaces document each method."""
 
     running: bool
     #: Twisted's commands look it up when they call it, so it may be set before.
@@ -148,7 +148,7 @@ class Reactor(Listening, Protocol):
 def the_reactor() -> Reactor:
     """Return the reactor of this process. Installs Twisted's default if nobody has chosen another.
 
-    Call it as late as you can: a program may choose its reactor only before.
+    Call it as late as you can: a program can choose its reactor only before this call.
     """
     from twisted.internet import reactor
 

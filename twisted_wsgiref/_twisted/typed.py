@@ -1,7 +1,7 @@
 """Classes of Twisted's that this package subclasses, with the annotations that Twisted leaves out.
 
-Each is Twisted's own: only a type checker sees anything else. Twisted's functions without annotations need nothing
-here; ``untyped_calls_exclude`` in pyproject.toml lets them be called.
+At run time each is Twisted's own class; only a type checker sees another. Twisted's functions without annotations need
+nothing here: ``untyped_calls_exclude`` in pyproject.toml allows calls of them.
 """
 
 from __future__ import annotations
