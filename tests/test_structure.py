@@ -40,7 +40,7 @@ MODULES: dict[str, str] = {
     "": "front door",
     **dict.fromkeys(("util", "headers", "types", "handlers", "validate", "simple_server"), "names"),
     # What a setting can be is a part of the settings, and no name for users.
-    **dict.fromkeys(("settings", "_process.knobs"), "settings"),
+    **dict.fromkeys(("settings", "_process.knobs", "_process.setting_error"), "settings"),
     "service": "service",
     "__main__": "main",
 }

@@ -7,10 +7,9 @@ fields, so that a knob exists everywhere or nowhere. `Settings` stops at the ser
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from importlib.util import find_spec
-from string import Formatter
 from typing import Final, TypeVar
 
 from ._process.knobs import (
@@ -29,6 +28,9 @@ from ._process.knobs import (
     parse_workers,
     shown,
 )
+from ._process.setting_error import SettingError
+
+__all__ = ["SettingError", "Settings", "from_words", "knobs"]
 
 # What their shared memory has room for is more; no machine has use for these.
 MOST_WORKERS = 512
@@ -36,38 +38,6 @@ MOST_WORKERS = 512
 MOST_THREADS = 10_000
 # Beats of a worker come each half second, and are looked for as often.
 SHORTEST_WATCHDOG = 2.0
-
-
-class SettingError(ValueError):
-    """A setting has a value that the server can not run with; the text names the setting, the value and the cure."""
-
-    __module__ = "twisted_wsgiref"
-
-    _template = "{}"
-    _values: tuple[object, ...] = ()
-
-    @classmethod
-    def of(cls, template: str, *values: object) -> SettingError:
-        """Return the error of the text `template`: ``{name}`` in it is a setting, each ``{}`` one of `values`."""
-        error = cls(_filled(template, values, str))
-        error._template, error._values = template, values
-        return error
-
-    def names(self) -> list[str]:
-        """Return the names of the settings in the text, in their order."""
-        return _names(self._template)
-
-    def text(self, label: Callable[[str], str]) -> str:
-        """Return the text with each setting named by `label`: people know it by the word that they have typed."""
-        return _filled(self._template, self._values or (str(self),), label)
-
-
-def _names(template: str) -> list[str]:
-    return [name for _, name, _, _ in Formatter().parse(template) if name]
-
-
-def _filled(template: str, values: Sequence[object], label: Callable[[str], str]) -> str:
-    return template.format(*values, **{name: label(name) for name in _names(template)})
 
 
 _T = TypeVar("_T", bound=Value)
