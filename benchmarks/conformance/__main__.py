@@ -26,8 +26,8 @@ from benchmarks.conformance.subject import Subject
 from benchmarks.conformance.table import Result
 from benchmarks.harness.environment import CHECKOUT, Environment, interpreter, prepare, versions
 from benchmarks.harness.peers import OURS, SERVERS, Server
-from benchmarks.harness.raw_client import NotHTTP
 from benchmarks.harness.serving import ServerFailed
+from tests.real.raw_client import NotHTTP
 
 # The same server with another parser is no server more.
 _LEFT_OUT = ("gunicorn[fast]",)

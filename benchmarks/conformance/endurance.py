@@ -11,7 +11,7 @@ import time
 from benchmarks.conformance.application import BIG_BLOCKS
 from benchmarks.conformance.questions import CLOSE, Question, Verdict, describe
 from benchmarks.conformance.subject import Subject
-from benchmarks.harness.raw_client import Answer, Client, ask, request
+from tests.real.raw_client import Answer, Client, ask, request
 
 #: Within this many seconds another client is served.
 PROMPT = 1.0

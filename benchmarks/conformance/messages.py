@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from benchmarks.conformance.subject import Subject
-from benchmarks.harness.raw_client import Client, NotHTTP, request
 from tests.corpus import HOSTILE, TRUNCATED, VALID, Hostile, Truncated, Valid
+from tests.real.raw_client import Client, NotHTTP, request
 
 #: What became of a message, from good to bad.
 REFUSED: Final = "refused"  # an error, or the connection closed; the application saw nothing

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from benchmarks.conformance.subject import Subject
-from benchmarks.harness.raw_client import Answer, Client, NotHTTP, ask, request
+from tests.real.raw_client import Answer, Client, NotHTTP, ask, request
 
 
 class Verdict(NamedTuple):

@@ -16,8 +16,9 @@ from typing import Any
 
 from benchmarks.harness.environment import CHECKOUT, Environment
 from benchmarks.harness.peers import PLAIN, Server
-from benchmarks.harness.raw_client import ask, request
-from benchmarks.harness.serving import Running, ServerFailed, free_port
+from benchmarks.harness.serving import Running, ServerFailed
+from tests.real.children import free_port
+from tests.real.raw_client import ask, request
 
 _READY_SECONDS = 20.0
 APPLICATION = "benchmarks.conformance.application:application"
@@ -33,7 +34,7 @@ class _Process(Running):
     def exit_status(self, seconds: float) -> int | None:
         """Return the exit status, negative for a signal; None if it still runs after so many seconds."""
         try:
-            return self._process.wait(seconds)
+            return self.process.wait(seconds)
         except subprocess.TimeoutExpired:
             return None
 

@@ -1,23 +1,23 @@
-"""A server as a child process: started on a free port, waited for, looked at from outside, ended by its id.
+"""A server as a child process that listens on a port, and what it costs, seen from outside.
 
 What a server costs is read from /proc, over the process and all its children. Nothing here knows what is measured.
 """
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
-Own = TypeVar("Own", bound="Running")
+from tests.real.children import Process
 
 # An interpreter with Django has to be up within this many seconds, on a busy machine.
 _READY_SECONDS = 20.0
@@ -27,13 +27,6 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 class ServerFailed(Exception):
     """A server did not come up, answered wrongly, or is gone; the text says which and shows the end of its output."""
-
-
-def free_port() -> int:
-    """Return a TCP port of the loopback interface that nobody uses now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def pinned(core: int | None) -> list[str]:
@@ -69,34 +62,16 @@ class Usage:
     switches: int
 
 
-class Running:
-    """A server process. Use it in a ``with``: at the end the process and its children are gone."""
+class Running(Process):
+    """A server on `port`. Use it in a ``with``: at the end the process and its children are gone."""
 
-    def __init__(self, words: list[str], port: int, output: Path, variables: dict[str, str]) -> None:
+    def __init__(self, words: Sequence[str], port: int, output: Path, variables: dict[str, str]) -> None:
         self.port = port
-        self._output = output
-        with output.open("wb") as stream:
-            # A session of its own, so that the children can be ended with it.
-            self._process = subprocess.Popen(
-                words,
-                stdin=subprocess.DEVNULL,
-                stdout=stream,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, **variables},
-                cwd=output.parent,
-                start_new_session=True,
-            )
-
-    def __enter__(self: Own) -> Own:
-        return self
+        # A session of its own: of other servers' children some are left if only the parent is ended.
+        super().__init__(words, output.parent, {**os.environ, **variables}, output=output, own_session=True)
 
     def __exit__(self, *_: object) -> None:
         self.stop()
-
-    @property
-    def pid(self) -> int:
-        """The id of the process that was started."""
-        return self._process.pid
 
     def wait_until_ready(self, length: int, tls: bool = False, body: int = 0) -> None:
         """Return once the server answers 200 with `length` octets. Raises `ServerFailed`."""
@@ -119,29 +94,16 @@ class Running:
 
     def check_alive(self) -> None:
         """Do nothing while the process lives. Raises `ServerFailed`."""
-        status = self._process.poll()
+        status = self.process.poll()
         if status is not None:
             raise ServerFailed(f"it ended with status {status}{self._tail()}")
 
     def stop(self) -> None:
         """End the process and its children: asked first, then killed."""
-        for number, seconds in ((signal.SIGTERM, _STOP_SECONDS), (signal.SIGKILL, _STOP_SECONDS)):
-            try:
-                os.killpg(self.pid, number)
-            except ProcessLookupError:
-                return
-            try:
-                self._process.wait(seconds)
-            except subprocess.TimeoutExpired:
-                continue
-
-    def processes(self) -> list[int]:
-        """Return the ids of the process and its children."""
-        found = [self.pid]
-        for pid in found:  # grows while it is walked
-            for task in Path(f"/proc/{pid}/task").glob("*/children"):
-                found += [int(child) for child in _read(task).split()]
-        return found
+        with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
+            os.killpg(self.pid, signal.SIGTERM)
+            self.process.wait(_STOP_SECONDS)
+        self.close()
 
     def usage(self) -> Usage:
         """Return what has been used up to now; zeros where the kernel has no /proc."""
@@ -160,7 +122,7 @@ class Running:
         return Usage(rss, pss, cpu, switches)
 
     def _tail(self) -> str:
-        text = self._output.read_text("utf-8", "replace").strip()
+        text = self.look().strip()
         return f"; its output ends:\n{text[-1500:]}" if text else ""
 
 

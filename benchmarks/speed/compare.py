@@ -20,11 +20,12 @@ from typing import TypeVar
 
 from benchmarks.harness.environment import CHECKOUT, Environment, interpreter, prepare, versions
 from benchmarks.harness.peers import SERVERS, Server
-from benchmarks.harness.serving import Running, ServerFailed, free_port, pinned
+from benchmarks.harness.serving import Running, ServerFailed, pinned
 from benchmarks.harness.workloads import APPLICATIONS, SHORT, WORKLOADS, Workload
 from benchmarks.harness.wrk import drive, require_wrk
 from benchmarks.speed import report
 from benchmarks.speed.plot import draw
+from tests.real.children import free_port
 
 SERVER_CORE = 0
 Named = TypeVar("Named", Server, Workload)

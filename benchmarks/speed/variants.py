@@ -23,11 +23,12 @@ from statistics import median, quantiles
 
 from benchmarks.harness.environment import CHECKOUT, Environment, prepare
 from benchmarks.harness.peers import OURS, SERVERS
-from benchmarks.harness.serving import Running, ServerFailed, free_port, pinned
+from benchmarks.harness.serving import Running, ServerFailed, pinned
 from benchmarks.harness.trees import package_alone
 from benchmarks.harness.workloads import APPLICATIONS, WORKLOADS, Workload
 from benchmarks.harness.wrk import drive, require_wrk
 from benchmarks.speed.compare import SERVER_CORE, client_core, named, positive
+from tests.real.children import free_port
 
 _SERVER = next(server for server in SERVERS if server.name == OURS)
 

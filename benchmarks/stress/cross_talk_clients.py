@@ -14,9 +14,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from benchmarks.harness.raw_client import CLOSE, Answer, Client, NotHTTP
 from benchmarks.stress.cross_talk_app import FAULTY, READINGS, RIGHT, body_of, late_block
 from benchmarks.stress.hostile_app import made
+from tests.real.raw_client import CLOSE, Answer, Client, NotHTTP
 
 #: In seconds; an answer that has not come by then never will.
 PATIENCE = 30.0

@@ -5,17 +5,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-import signal
-import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 
-from benchmarks.harness.environment import CHECKOUT
+from tests.real.children import ROOT, Process, alive, free_port, parent_of
 
 PATIENCE = 30.0
 
@@ -41,61 +37,19 @@ def wait_for_ever():
 """
 
 
-def free_port() -> int:
-    """Return a port that was free a moment ago."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        number: int = sock.getsockname()[1]
-        return number
-
-
-def parent_of(pid: int) -> int:
-    """Return the parent's pid; 0 if there is no such process."""
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    except (OSError, ValueError):
-        return 0
-
-
-def alive(pid: int) -> bool:
-    """Say whether the process runs; a zombie does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-class House:
+class House(Process):
     """A server in a process of its own, with its workers; gone at the end of the ``with``, whatever happens."""
 
     def __init__(self, folder: Path, *words: str, workers: int = 2) -> None:
         self.folder = folder
         self.port = free_port()
-        self.log = folder / "log"
         if not (folder / "site_under_test.py").exists():
             self.write(APPLICATION.replace("@VERSION@", "1"))
         environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-        environ["PYTHONPATH"] = os.pathsep.join([str(CHECKOUT), environ.get("PYTHONPATH", "")]).strip(os.pathsep)
+        environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), environ.get("PYTHONPATH", "")]).strip(os.pathsep)
         command = [sys.executable, "-m", "twisted_wsgiref", "site_under_test:app", "--workers", str(workers)]
         command += ["--listen", f"tcp:{self.port}:interface=127.0.0.1", "--access-log", "off", *words]
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                command, cwd=folder, env=environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
-
-    def __enter__(self) -> House:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        workers = self.workers()
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait(PATIENCE)
-        for pid in workers:
-            if alive(pid):
-                os.kill(pid, signal.SIGKILL)
+        super().__init__(command, folder, environ, own_session=True)
 
     def write(self, text: str) -> None:
         """Make `text` the application's code."""
@@ -110,16 +64,12 @@ class House:
         found = [int(each) for each in os.listdir("/proc") if each.isdigit()]
         return sorted(pid for pid in found if parent_of(pid) == self.process.pid and alive(pid))
 
-    def said(self) -> str:
-        """Return the log."""
-        return self.log.read_text(errors="replace")
-
     async def until(self, text: str, count: int = 1, patience: float = PATIENCE) -> float:
         """Wait until the log has `text` so many times; return when that was seen."""
         end = time.monotonic() + patience
-        while self.said().count(text) < count:
+        while self.look().count(text) < count:
             if time.monotonic() > end:
-                raise TimeoutError(f"the server did not say {text!r} {count} times, but:\n{self.said()[-3000:]}")
+                raise TimeoutError(f"the server did not say {text!r} {count} times, but:\n{self.said[-3000:]}")
             await asyncio.sleep(0.01)
         return time.monotonic()
 

@@ -14,7 +14,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.stress.faults_house import APPLICATION, Client, House, Load, Tally, alive
+from benchmarks.stress.faults_house import APPLICATION, Client, House, Load, Tally
+from tests.real.children import alive
 
 
 @dataclass
@@ -126,7 +127,7 @@ async def stuck_stop(folder: Path, quick: bool) -> Outcome:
             status = await _stopped(house)
             took = time.monotonic() - begun
             await asyncio.wait([*victims, *asking], timeout=5)
-            told = "wait_for_ever" in house.said() and "GET /stuck" in house.said()
+            told = "wait_for_ever" in house.look() and "GET /stuck" in house.look()
         holds = holds and took <= 4.0 and status not in (0, None) and told and tally.answered == 2
         parts.append(
             f"{workers} worker{'s' if workers > 1 else ''}: gone after {took:.2f} s (grace 3), status {status}, stack "
@@ -177,12 +178,12 @@ async def bad_reload(folder: Path, quick: bool) -> Outcome:
             house.write("import nowhere_at_all\n")
             house.send(signal.SIGHUP)
             await house.until("the reload is given up", 1)
-            failing = "No module named 'nowhere_at_all'" in house.said()
+            failing = "No module named 'nowhere_at_all'" in house.look()
             house.write("import time\ntime.sleep(3600)\n")
             house.send(signal.SIGHUP)
             await house.until("the reload is given up", 2)
             # The stack shows the line, the supervisor's words the reason.
-            hanging = bool(re.search(r'site_under_test.py", line 2 in <module>', house.said()))
+            hanging = bool(re.search(r'site_under_test.py", line 2 in <module>', house.look()))
             house.write(APPLICATION.replace("@VERSION@", "mended"))
             house.send(signal.SIGHUP)
             await house.until("reloaded: ")
@@ -263,13 +264,13 @@ async def crash_loops(folder: Path, quick: bool) -> Outcome:
                 await house.serving()
             tally = Tally()
             end = time.monotonic() + 60
-            while "one is started a second" not in house.said() and time.monotonic() < end:
+            while "one is started a second" not in house.look() and time.monotonic() < end:
                 await _provoke(house, kind, tally)
-            before, begun = house.said().count(" starts: pid "), time.monotonic()
+            before, begun = house.look().count(" starts: pid "), time.monotonic()
             while time.monotonic() - begun < 8:
                 await _provoke(house, kind, tally)
-            starts, took = house.said().count(" starts: pid ") - before, time.monotonic() - begun
-            message = "one is started a second" in house.said()
+            starts, took = house.look().count(" starts: pid ") - before, time.monotonic() - begun
+            message = "one is started a second" in house.look()
             living = house.process.poll() is None
             status = await _stopped(house)
         holds = holds and message and living and starts <= took + 1 and status == 0

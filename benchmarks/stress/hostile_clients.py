@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from benchmarks.harness.raw_client import Client, ask, request
 from benchmarks.stress.hostile_app import NUMBERED_OCTETS
 from benchmarks.stress.hostile_server import HostileServer, Row
+from tests.real.raw_client import Client, ask, request
 from twisted_wsgiref.settings import Settings
 
 THREADS = 4

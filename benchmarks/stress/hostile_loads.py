@@ -13,10 +13,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from benchmarks.harness.raw_client import Client, request
 from benchmarks.stress.hostile_app import BLOCK, made
 from benchmarks.stress.hostile_clients import CLOSE, THREADS, Times
 from benchmarks.stress.hostile_server import HostileServer, Row
+from tests.real.raw_client import Client, request
 
 LARGE = 256 * 2**20
 CONNECTIONS = 64

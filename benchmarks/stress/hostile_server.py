@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.harness.environment import CHECKOUT
-from benchmarks.harness.raw_client import ask, request
-from benchmarks.harness.serving import Running, ServerFailed, free_port
+from benchmarks.harness.serving import Running, ServerFailed
+from tests.real.children import free_port
+from tests.real.raw_client import ask, request
 
 _READY_SECONDS = 20.0
 
@@ -56,7 +57,7 @@ class HostileServer(Running):
         self.log = folder / "server.log"
         self._record = folder / "record"
         self._record.unlink(missing_ok=True)
-        self._read = 0
+        self._noted = 0
         self._temporary = folder / "temporary"
         self._temporary.mkdir(exist_ok=True)
         words = [sys.executable, "-m", "twisted_wsgiref", "--listen", f"tcp:{port}:interface=127.0.0.1"]
@@ -94,7 +95,7 @@ class HostileServer(Running):
     def news(self) -> list[dict[str, object]]:
         """Return what the application has noted since this was last asked."""
         octets = self._record.read_bytes() if self._record.exists() else b""
-        lines, self._read = octets[self._read :], len(octets)
+        lines, self._noted = octets[self._noted :], len(octets)
         return [json.loads(line) for line in lines.splitlines()]
 
     def notes(self) -> Counter[object]:

@@ -1,18 +1,24 @@
-"""Servers as child processes: started, waited for by what they say, and always ended."""
+"""Servers as child processes: started, waited for by what they say, and always ended, with all processes of theirs.
+
+Shared by the tests of this folder and by `benchmarks`; it knows nothing of either, and needs the standard library only.
+"""
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import os
 import re
-import selectors
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
+from typing import BinaryIO, TypeVar
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 # A loaded machine with two cores needs seconds to import Twisted several times at once.
@@ -24,10 +30,14 @@ COMMANDS: dict[str, list[str]] = {
     "twist": [sys.executable, "-c", "from twisted.application.twist._twist import Twist; Twist.main()", "wsgiref"],
     "python -m": [sys.executable, "-m", "twisted_wsgiref"],
 }
-# Started from a shell's background, a child would inherit an ignored SIGINT.
+# In a shell's background SIGINT is ignored, which a child would inherit.
 _WITH_SIGINT = (
-    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execvp(sys.argv[1], sys.argv[1:])"
 )
+# Seconds between two looks at what a child has said: little beside the start of an interpreter.
+_LOOK = 0.005
+
+Own = TypeVar("Own", bound="Process")
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -38,59 +48,169 @@ def environment(**more: str) -> dict[str, str]:
     return {**kept, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **more}
 
 
-class Child:
-    """A process, and all that it has said so far on both of its streams."""
+def _stat(pid: int) -> list[str]:
+    """Return what the kernel says of the process, from its state on; nothing if there is no such process."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
 
-    def __init__(self, words: Sequence[str], cwd: Path, env: dict[str, str]) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", _WITH_SIGINT, *words],
-            cwd=cwd,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
+
+def alive(pid: int) -> bool:
+    """Return whether the process runs. One that has ended and is still to be waited for does not, where /proc tells."""
+    if Path("/proc/self/stat").exists():
+        return _stat(pid)[:1] not in ([], ["Z"])
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def parent_of(pid: int) -> int:
+    """Return the id of the process's parent; 0 if there is no such process."""
+    return int((_stat(pid) or ["", "0"])[1])
+
+
+def free_ports(number: int) -> list[int]:
+    """Return TCP ports of the loopback interface that nobody uses now."""
+    with contextlib.ExitStack() as stack:
+        socks = [stack.enter_context(socket.socket()) for _ in range(number)]
+        for sock in socks:
+            sock.bind(("127.0.0.1", 0))
+        return [int(sock.getsockname()[1]) for sock in socks]
+
+
+def free_port() -> int:
+    """Return a TCP port of the loopback interface that nobody uses now."""
+    return free_ports(1)[0]
+
+
+class Process:
+    """A process, and all that it and its children have said on both of their streams.
+
+    Use it in a ``with``: at the end it is gone, and its children are. With `own_session` so is whatever they have left
+    behind; but then no signal to the group of the program that has started it, as `timeout` sends, ends them.
+
+    What they say goes to the file `output`, or to one without a name: whoever does not read it holds nobody up.
+    """
+
+    def __init__(
+        self,
+        words: Sequence[str],
+        cwd: Path,
+        env: dict[str, str] | None = None,
+        *,
+        output: Path | None = None,
+        pass_fds: Sequence[int] = (),
+        own_session: bool = False,
+    ) -> None:
+        self._own_session = own_session
+        #: What was said up to the last look at it.
         self.said = ""
+        self._output: BinaryIO = (
+            tempfile.TemporaryFile() if output is None else output.open("w+b")  # noqa: SIM115 - see `close`
+        )
+        self._read = 0
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+        try:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", _WITH_SIGINT, *words] if ignored else words,
+                cwd=cwd,
+                env=environment() if env is None else env,
+                stdin=subprocess.DEVNULL,
+                stdout=self._output,
+                stderr=subprocess.STDOUT,
+                pass_fds=pass_fds,
+                start_new_session=own_session,
+            )
+        except BaseException:
+            self._output.close()
+            raise
+
+    def __enter__(self: Own) -> Own:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def pid(self) -> int:
+        """The id of the process that was started."""
+        return self.process.pid
+
+    def look(self) -> str:
+        """Return all that was said up to now."""
+        # At a place of our own: the children write at the place that the file has.
+        while not self._output.closed and (octets := os.pread(self._output.fileno(), 1 << 20, self._read)):
+            self._read += len(octets)
+            self.said += self._decoder.decode(octets)
+        return self.said
 
     def wait_for(self, pattern: re.Pattern[str], patience: float = PATIENCE) -> re.Match[str]:
-        """Read until `pattern` has been said."""
-        stream = self.process.stdout
-        if stream is None:
-            raise RuntimeError("the child has no pipe")
+        """Wait until `pattern` has been said. Raises `TimeoutError`, or `EOFError` if the process ends before."""
         end = time.monotonic() + patience
-        with selectors.DefaultSelector() as selector:
-            selector.register(stream, selectors.EVENT_READ)
-            while (found := pattern.search(self.said)) is None:
-                if not selector.select(max(0.0, end - time.monotonic())):
-                    raise TimeoutError(f"the child did not say {pattern.pattern} in time, but:\n{self.said}")
-                data = os.read(stream.fileno(), 65536)
-                if not data:
-                    raise EOFError(f"the child ended without saying {pattern.pattern}:\n{self.said}")
-                self.said += data.decode("utf-8", "replace")
+        while (found := pattern.search(self.said)) is None:
+            over = self.process.poll() is not None
+            before = self._read
+            self.look()
+            if self._read != before:
+                continue
+            if over:
+                raise EOFError(f"the child ended without saying {pattern.pattern}:\n{self.said}")
+            if time.monotonic() > end:
+                raise TimeoutError(f"the child did not say {pattern.pattern} in time, but:\n{self.said}")
+            time.sleep(_LOOK)
         return found
+
+    def end(self, number: int = signal.SIGTERM, patience: float = PATIENCE) -> int:
+        """Send the signal, and return the exit status. Raises `subprocess.TimeoutExpired`."""
+        self.process.send_signal(number)
+        self.process.wait(patience)
+        self.look()
+        return self.process.returncode
+
+    def processes(self) -> list[int]:
+        """Return the ids of the process and its children, and of theirs; where there is no /proc, of the process."""
+        found = [self.pid]
+        for pid in found:  # grows while it is walked
+            for task in Path(f"/proc/{pid}/task").glob("*/children"):
+                with contextlib.suppress(OSError):
+                    found += [int(child) for child in task.read_text().split()]
+        return found
+
+    def close(self) -> None:
+        """Kill what is left of it; ``said`` is then all that it has said."""
+        self.kill()
+        self.look()
+        self._output.close()
+
+    def kill(self) -> None:
+        """End the process and its children, whatever they do."""
+        if self._own_session:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+        elif self.process.poll() is None:
+            for pid in self.processes():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        self.process.wait(PATIENCE)
+
+
+class Child(Process):
+    """A server of ours: it says itself where it serves."""
 
     def port(self) -> int:
         """Wait until it serves, and return the port that it says."""
         return int(self.wait_for(SERVING)["port"])
 
-    def end(self, number: int = signal.SIGTERM, patience: float = PATIENCE) -> int:
-        """Send the signal, read the rest, and return the exit status."""
-        self.process.send_signal(number)
-        rest, _ = self.process.communicate(timeout=patience)
-        self.said += rest.decode("utf-8", "replace")
-        return self.process.returncode
 
-
-@contextlib.contextmanager
-def started(words: Sequence[str], cwd: Path, env: dict[str, str] | None = None) -> Iterator[Child]:
-    """Run the command as a `Child`; whatever happens, it is gone afterwards."""
-    child = Child(words, cwd, environment() if env is None else env)
-    try:
-        yield child
-    finally:
-        if child.process.poll() is None:
-            child.process.kill()
-        child.process.communicate(timeout=PATIENCE)
+def started(
+    words: Sequence[str], cwd: Path, env: dict[str, str] | None = None, *, pass_fds: Sequence[int] = ()
+) -> Child:
+    """Run the command as a `Child`, for a ``with``."""
+    return Child(words, cwd, env, pass_fds=pass_fds)
 
 
 def ended(words: Sequence[str], cwd: Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:

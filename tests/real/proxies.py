@@ -11,7 +11,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import socket
 import ssl
 import subprocess
@@ -21,7 +20,7 @@ from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
 from typing import Any
 
-from .children import COMMANDS, PATIENCE, ROOT, Child, environment, started
+from .children import COMMANDS, PATIENCE, ROOT, Child, Process, environment, started
 from .wires import Answer
 
 PAGE = ROOT / "docs" / "deploying.md"
@@ -60,17 +59,6 @@ def filled(text: str, places: Mapping[str, str]) -> str:
     return text
 
 
-def free_ports(number: int) -> list[int]:
-    """Return ports of the loopback interface that nobody listens on."""
-    with contextlib.ExitStack() as stack:
-        found = []
-        for _ in range(number):
-            sock = stack.enter_context(socket.socket())
-            sock.bind(("127.0.0.1", 0))
-            found.append(sock.getsockname()[1])
-    return found
-
-
 @contextlib.contextmanager
 def instance(folder: Path, *words: str, ends_with: int = 0) -> Iterator[Child]:
     """Serve the application on endpoints that `words` name; in the end it is told to stop, and its status looked at."""
@@ -84,25 +72,18 @@ def instance(folder: Path, *words: str, ends_with: int = 0) -> Iterator[Child]:
 
 
 @contextlib.contextmanager
-def proxy(words: Sequence[str], folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+def proxy(words: Sequence[str], folder: Path, port: int) -> Iterator[Process]:
     """Run a proxy in the foreground; yields once `port` takes connections. It is gone afterwards."""
-    log = folder / "proxy.log"
-    with log.open("ab") as stream:
-        process = subprocess.Popen(words, cwd=folder, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream)
-    try:
+    with Process(words, folder, dict(os.environ), output=folder / "proxy.log") as process:
         end = time.monotonic() + PATIENCE
         while not _takes_connections(port):
-            if process.poll() is not None or time.monotonic() > end:
-                raise RuntimeError(f"{words[0]} does not listen, status {process.poll()}:\n{log.read_text()}")
+            status = process.process.poll()
+            if status is not None or time.monotonic() > end:
+                raise RuntimeError(f"{words[0]} does not listen, status {status}:\n{process.look()}")
             time.sleep(0.02)
         yield process
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(5)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(PATIENCE)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.end(patience=5)
 
 
 def _takes_connections(port: int) -> bool:
@@ -111,7 +92,7 @@ def _takes_connections(port: int) -> bool:
 
 
 @contextlib.contextmanager
-def nginx(folder: Path, port: int, servers: str) -> Iterator[subprocess.Popen[bytes]]:
+def nginx(folder: Path, port: int, servers: str) -> Iterator[Process]:
     """Run nginx with `servers` as what Debian includes from /etc/nginx/conf.d."""
     temporary = "\n".join(
         f"    {kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -128,7 +109,7 @@ def nginx(folder: Path, port: int, servers: str) -> Iterator[subprocess.Popen[by
 
 
 @contextlib.contextmanager
-def haproxy(folder: Path, port: int, text: str) -> Iterator[subprocess.Popen[bytes]]:
+def haproxy(folder: Path, port: int, text: str) -> Iterator[Process]:
     """Run HAProxy with the configuration `text`."""
     path = folder / "haproxy.cfg"
     path.write_text(text)

@@ -7,12 +7,12 @@ import re
 import socket
 import ssl
 import sys
-from http.client import HTTPResponse
 from pathlib import Path
 
 import pytest
 
 from .children import COMMANDS, PATIENCE, Child, started
+from .raw_client import Client as RawClient
 from .wires import Wire, client, endpoints, make_certificate
 
 pytestmark = pytest.mark.slow
@@ -54,22 +54,19 @@ def has_ipv6() -> bool:
 def exchange(port: int, *octets: bytes, context: ssl.SSLContext | None = None) -> dict[str, str]:
     """Send `octets`, the first before TLS if that has a `context`; return the environ that the answer tells."""
     first, *rest = octets
-    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as sock:
-        if context is None:
-            return _exchange(sock, b"".join(octets))
-        sock.sendall(first)
-        with context.wrap_socket(sock, server_hostname="localhost") as secure:
-            return _exchange(secure, b"".join(rest))
+    with RawClient(port, PATIENCE) as raw:
+        raw.send(first)
+        if context is not None:
+            raw.start_tls(context)
+        raw.send(b"".join(rest))
+        return told_on(raw)
 
 
-def _exchange(sock: socket.socket, octets: bytes) -> dict[str, str]:
-    sock.sendall(octets)
-    answer = HTTPResponse(sock)
-    try:
-        answer.begin()
-        return json.loads(answer.read())
-    finally:
-        answer.close()
+def told_on(raw: RawClient) -> dict[str, str]:
+    """Return the environ that the next answer tells."""
+    answer = raw.read_answer()
+    assert answer is not None
+    return json.loads(answer.body)
 
 
 def finish(child: Child) -> None:
@@ -138,12 +135,10 @@ def test_a_tls_client_may_offer_protocols_or_none(tmp_path: Path) -> None:
             context = ssl.create_default_context(cafile=tmp_path / "certificate.pem")
             if offered:
                 context.set_alpn_protocols(offered)
-            with (
-                socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as sock,
-                context.wrap_socket(sock, server_hostname="localhost") as secure,
-            ):
-                assert secure.selected_alpn_protocol() == chosen
-                assert _exchange(secure, REQUEST)["wsgi.url_scheme"] == "https"
+            with RawClient(port, PATIENCE) as raw:
+                assert raw.start_tls(context) == chosen
+                raw.send(REQUEST)
+                assert told_on(raw)["wsgi.url_scheme"] == "https"
         finish(child)
 
 

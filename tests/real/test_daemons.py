@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from .children import PATIENCE, ROOT, environment, get
+from .children import PATIENCE, ROOT, ended, environment, free_port, get
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no daemons")]
 
@@ -63,25 +63,10 @@ prepare()
 """
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-        return port
-
-
 def twistd(folder: Path, words: Sequence[str], **more: str) -> subprocess.CompletedProcess[str]:
     """Run a twistd until its terminal is free again."""
     command = [*TWISTD, "--pidfile", str(folder / "pid"), "--logfile", str(folder / "log"), *words]
-    return subprocess.run(
-        command,
-        cwd=folder,
-        env=environment(**more),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    return ended(command, folder, environment(**more))
 
 
 @contextlib.contextmanager

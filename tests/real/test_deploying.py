@@ -22,8 +22,8 @@ from twisted_wsgiref._process.command_line import Options
 from twisted_wsgiref._process.supervisor import CUT_SHORT, FAILED
 from twisted_wsgiref.settings import Settings
 
-from .children import PATIENCE, Child, environment, get, started
-from .proxies import PAGE, filled, free_ports, page_block
+from .children import PATIENCE, Child, environment, free_ports, get, started
+from .proxies import PAGE, filled, page_block
 
 pytestmark = [
     pytest.mark.slow,

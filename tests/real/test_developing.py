@@ -16,12 +16,12 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
 
 from .children import COMMANDS, PATIENCE, ROOT, Child, ended, environment, get, started
+from .raw_client import ask, request
 from .wires import make_certificate
 
 pytestmark = pytest.mark.slow
@@ -278,12 +278,9 @@ def serves_on_a_path(open_folder: Path, interpreter: tuple[str, dict[str, str]])
     words = [executable, *MODULE[1:], "--listen", "unix:http.sock", "--user", OTHER.pw_name, "demo:app"]
     with started(words, open_folder, env) as child:
         child.wait_for(re.compile("serving demo:app on unix:"))
-        connection = HTTPConnection("localhost")
-        connection.sock = socket.socket(socket.AF_UNIX)
-        with contextlib.closing(connection):
-            connection.sock.connect(str(open_folder / "http.sock"))
-            connection.request("GET", "/")
-            assert connection.getresponse().read().startswith(b"WORD ")
+        answer = ask(str(open_folder / "http.sock"), request("/"), timeout=PATIENCE)
+        assert answer is not None
+        assert answer.body.startswith(b"WORD ")
         assert child.end() == 0, child.said
     assert "Traceback" not in child.said
 

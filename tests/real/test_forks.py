@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from .children import COMMANDS, PATIENCE, Child, environment, get, started
+from .children import COMMANDS, PATIENCE, Child, alive, environment, get, started
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")]
 
@@ -57,16 +57,6 @@ def orphan_of(port: int, path: str = "/orphan") -> Iterator[int]:
 def read_all(client: socket.socket) -> None:
     while client.recv(1000):
         pass
-
-
-def is_alive(pid: int) -> bool:
-    status = Path(f"/proc/{pid}/stat")
-    if status.exists():
-        return status.read_text().rpartition(")")[2].split()[0] != "Z"
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, 0)
-        return True
-    return False
 
 
 @pytest.mark.parametrize("name", SERVERS)
@@ -114,7 +104,7 @@ def test_an_orphan_keeps_neither_the_server_nor_its_ports(name: str, tmp_path: P
             assert time.monotonic() - begin < 10
             idle.settimeout(10)
             assert idle.recv(1000) == b""
-            assert is_alive(pid)
+            assert alive(pid)
             with pytest.raises(ConnectionRefusedError):
                 socket.create_connection(("127.0.0.1", port))
             with started(words, tmp_path, env) as second:
@@ -129,7 +119,7 @@ def test_a_server_that_is_killed_leaves_its_port_to_nobody(name: str, tmp_path: 
         with orphan_of(port) as pid:
             server.process.kill()
             server.process.wait(PATIENCE)
-            assert is_alive(pid)
+            assert alive(pid)
             with pytest.raises(ConnectionRefusedError):
                 socket.create_connection(("127.0.0.1", port))
 
@@ -139,7 +129,7 @@ def test_a_process_that_an_import_left_behind_keeps_no_port(tmp_path: Path) -> N
         port = server.port()
         with orphan_of(port, "/") as pid:
             assert server.end() == 0
-            assert is_alive(pid)
+            assert alive(pid)
             with pytest.raises(ConnectionRefusedError):
                 socket.create_connection(("127.0.0.1", port))
 
@@ -170,7 +160,7 @@ def test_a_child_that_comes_back_sends_nothing_and_ends(tmp_path: Path) -> None:
             said = ask(port, "/come-back")
             pid, _, rest = said.partition(" ")
             assert rest == "ended with 0"
-            assert not is_alive(int(pid))
+            assert not alive(int(pid))
         assert server.end() == 0
         assert server.said.count("GET /come-back") == 10
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from .children import PATIENCE, Child
+from .children import PATIENCE, Child, free_ports
 from .proxied_app import BLOCK, BLOCKS, TAG
 from .proxies import (
     CLIENT,
@@ -23,7 +23,6 @@ from .proxies import (
     connected,
     filled,
     find_program,
-    free_ports,
     instance,
     nginx,
     open_sockets,

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
-import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from .children import COMMANDS, PATIENCE, ROOT, environment, started
+from .children import COMMANDS, PATIENCE, ROOT, Process, environment, started
 
 pytestmark = pytest.mark.slow
 THREADS = 4
@@ -34,19 +33,10 @@ def store() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="redis") as folder:
         socket = Path(folder, "socket")
         words = [program, "--port", "0", "--unixsocket", str(socket), "--save", "", "--appendonly", "no"]
-        server = subprocess.Popen(
-            words, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        try:
-            end = time.monotonic() + PATIENCE
-            while not socket.exists():
-                if server.poll() is not None or time.monotonic() > end:
-                    raise RuntimeError(f"redis-server did not come up: status {server.poll()}")
-                time.sleep(0.02)
+        with Process(words, Path(folder)) as server:
+            server.wait_for(re.compile("[Rr]eady to accept connections"))
             yield socket
-        finally:
-            server.terminate()
-            server.wait(timeout=PATIENCE)
+            server.end()
 
 
 def visit(port: int) -> list[int]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import signal
-import socket
 import time
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 from twisted_wsgiref._process.supervisor import CUT_SHORT
 
 from .children import COMMANDS, PATIENCE, get, started
+from .raw_client import Client, request
 
 pytestmark = pytest.mark.slow
 
@@ -60,9 +60,9 @@ def test_what_outlives_the_grace_is_cut_short(how: str, left: str, tmp_path: Pat
 def test_an_answer_that_is_cut_off_counts_as_cut_short(how: str, tmp_path: Path) -> None:
     (tmp_path / "demo.py").write_text(APP)
     words = [*COMMANDS["python -m"], *WORKERS[how], "--port", "0", "--grace", "1", "demo:app"]
-    with started(words, tmp_path) as child, socket.create_connection(("127.0.0.1", child.port())) as sock:
-        sock.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert sock.recv(1) == b"H"
+    with started(words, tmp_path) as child, Client(child.port(), PATIENCE) as client:
+        client.send(request("/large"))
+        assert client.next_status(PATIENCE) == 200
         assert child.end() == CUT_SHORT, child.said
     assert "1 connections are cut off at the end of the grace" in child.said
 
@@ -71,11 +71,9 @@ def test_an_answer_that_is_cut_off_counts_as_cut_short(how: str, tmp_path: Path)
 def test_an_idle_connection_that_is_cut_off_does_not(how: str, tmp_path: Path) -> None:
     (tmp_path / "demo.py").write_text(APP)
     words = [*COMMANDS["python -m"], *WORKERS[how], "--port", "0", "--grace", "1", "--linger", "5", "demo:app"]
-    with started(words, tmp_path) as child, socket.create_connection(("127.0.0.1", child.port())) as sock:
-        sock.settimeout(PATIENCE)
-        sock.sendall(b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n")
-        while b"\r\n\r\n" not in sock.recv(65536):
-            pass
+    with started(words, tmp_path) as child, Client(child.port(), PATIENCE) as client:
+        client.send(request("/", "HEAD"))
+        assert client.read_answer("HEAD") is not None
         assert child.end() == 0, child.said
 
 

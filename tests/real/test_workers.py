@@ -8,7 +8,6 @@ import re
 import signal
 import socket
 import ssl
-import subprocess
 import sys
 import threading
 import time
@@ -20,7 +19,8 @@ import pytest
 
 from tests.authorities import family
 
-from .children import COMMANDS, PATIENCE, Child, ended, environment, get, started
+from . import raw_client
+from .children import COMMANDS, PATIENCE, Child, alive, ended, get, parent_of, started
 
 pytestmark = [
     pytest.mark.slow,
@@ -75,21 +75,6 @@ def house(folder: Path, *words: str, command: str = "python -m", workers: int = 
 def pids(child: Child) -> list[int]:
     """The pids of all workers so far."""
     return [int(pid) for pid in re.findall(r"worker \d+ starts: pid (\d+)", child.said)]
-
-
-def stat(pid: int) -> list[str]:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return ["Z", "0"]
-
-
-def alive(pid: int) -> bool:
-    return stat(pid)[0] != "Z"
-
-
-def parent_of(pid: int) -> int:
-    return int(stat(pid)[1])
 
 
 def until(holds: Callable[[], object], patience: float = PATIENCE) -> None:
@@ -150,12 +135,15 @@ def said_on(connection: HTTPConnection) -> list[str]:
         return connection.getresponse().read().decode().split(" ")
 
 
+def said_in(answer: raw_client.Answer | None) -> list[str]:
+    assert answer is not None
+    assert answer.status == 200
+    return answer.body.decode().split(" ")
+
+
 def endpoints(folder: Path) -> dict[str, Callable[[Child], list[str]]]:
     def by_unix(child: Child) -> list[str]:
-        connection = HTTPConnection("localhost")
-        connection.sock = socket.socket(socket.AF_UNIX)
-        connection.sock.connect(str(folder / "socket"))
-        return said_on(connection)
+        return said_in(raw_client.ask(str(folder / "socket"), raw_client.request("/"), timeout=PATIENCE))
 
     def by_tls(child: Child) -> list[str]:
         # Fails unless the whole chain is sent.
@@ -164,14 +152,8 @@ def endpoints(folder: Path) -> dict[str, Callable[[Child], list[str]]]:
         return said_on(HTTPSConnection("localhost", child.port(), context=context, timeout=PATIENCE))
 
     def by_proxy(child: Child) -> list[str]:
-        with socket.create_connection(("127.0.0.1", child.port()), timeout=PATIENCE) as sock:
-            sock.sendall(b"PROXY TCP4 192.0.2.7 192.0.2.8 1111 80\r\nGET / HTTP/1.0\r\n\r\n")
-            sock.settimeout(PATIENCE)
-            answer = b""
-            while data := sock.recv(65536):
-                answer += data
-        assert answer.startswith(b"HTTP/1.1 200 "), answer
-        return answer.partition(b"\r\n\r\n")[2].decode().split(" ")
+        octets = b"PROXY TCP4 192.0.2.7 192.0.2.8 1111 80\r\nGET / HTTP/1.0\r\n\r\n"
+        return said_in(raw_client.ask(child.port(), octets, timeout=PATIENCE))
 
     def by_ipv6(child: Child) -> list[str]:
         port = int(child.wait_for(re.compile(r"on http://\[::1\]:(\d+), "))[1])
@@ -217,19 +199,12 @@ def test_a_socket_of_systemds_is_handed_on(endpoint: str, folder: Path) -> None:
         port = sock.getsockname()[1]
         os.set_inheritable(sock.fileno(), True)
         words = [sys.executable, "-c", code, str(sock.fileno()), *COMMANDS["python -m"], "--workers", "2"]
-        process = subprocess.Popen(
-            [*words, "--listen", endpoint, "demo:app"], cwd=folder, env=environment(), stderr=subprocess.DEVNULL,
-            pass_fds=[sock.fileno()], stdout=subprocess.DEVNULL,
-        )  # fmt: skip
-    try:
+        child = started([*words, "--listen", endpoint, "demo:app"], folder, pass_fds=[sock.fileno()])
+    with child:
         first = ask(port)[0]
-        process.send_signal(signal.SIGHUP)
+        child.process.send_signal(signal.SIGHUP)
         until(lambda: ask(port)[0] != first and not alive(int(first)))
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(PATIENCE) == 0
-    finally:
-        process.kill()
-        process.wait(PATIENCE)
+        assert child.end() == 0, child.said
 
 
 def test_two_endpoints_of_the_same_words_are_two_sockets(folder: Path) -> None:
@@ -434,8 +409,8 @@ def test_a_stuck_thread_can_not_keep_the_process(workers: int, folder: Path) -> 
 def test_a_request_whose_client_has_left_is_finished_too(folder: Path) -> None:
     (folder / "demo.py").write_text(DEMO.replace("time.sleep(1.0)", "time.sleep(1.0); print('finished', flush=True)"))
     with house(folder) as child:
-        with socket.create_connection(("127.0.0.1", child.port())) as sock:
-            sock.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+        with raw_client.Client(child.port()) as client:
+            client.send(raw_client.request("/slow"))
             child.wait_for(re.compile("in flight"))
         assert child.end() == 0
     assert "finished" in child.said

@@ -1,11 +1,13 @@
-"""An HTTP client that sends octets as they are given and reads answers strictly, saying how each one ended.
+"""An HTTP client that sends bytes as they are given and reads answers strictly, saying how each one ended.
 
 What lives here: one socket, one answer. What may not: any idea of what a server should do. Every call has a timeout.
+Shared by the tests of this folder and by `benchmarks`.
 """
 
 from __future__ import annotations
 
 import socket
+import ssl
 import time
 from dataclasses import dataclass, field
 
@@ -50,20 +52,20 @@ class Answer:
 
 
 class Client:
-    """One connection to `port` of the loopback interface. Use it in a ``with``."""
+    """One connection to `where`: a port of the loopback interface, or the path of a UNIX socket. For a ``with``."""
 
-    def __init__(self, port: int, timeout: float = 3.0, receive_buffer: int = 0) -> None:
+    def __init__(self, where: int | str, timeout: float = 3.0, receive_buffer: int = 0) -> None:
         self.timeout = timeout
         self._buffer = b""
         self._early: list[Answer] = []  # before the answer that is awaited
         self.closed = False  # the server has closed its half
         self.was_reset = False
-        self._sock = socket.socket()
+        self._sock = socket.socket(socket.AF_UNIX if isinstance(where, str) else socket.AF_INET)
         if receive_buffer:
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self._sock.settimeout(timeout)
         try:
-            self._sock.connect(("127.0.0.1", port))
+            self._sock.connect(where if isinstance(where, str) else ("127.0.0.1", where))
         except OSError:
             self._sock.close()
             raise
@@ -81,6 +83,11 @@ class Client:
         except OSError:
             return False
         return True
+
+    def start_tls(self, context: ssl.SSLContext, name: str = "localhost") -> str | None:
+        """Go on within TLS; return the protocol that was agreed on by ALPN. Raises `OSError`."""
+        self._sock = secure = context.wrap_socket(self._sock, server_hostname=name)
+        return secure.selected_alpn_protocol()
 
     def half_close(self) -> None:
         """Send no more, but read on."""
@@ -218,10 +225,10 @@ def _parse_head(head: bytes) -> Answer:
     return Answer(int(words[1]), pairs, head=head)
 
 
-def ask(port: int, octets: bytes, method: str = "GET", timeout: float = 3.0) -> Answer | None:
+def ask(where: int | str, octets: bytes, method: str = "GET", timeout: float = 3.0) -> Answer | None:
     """Return the answer to `octets` on a connection of their own; None without one. Raises `NotHTTP`."""
     try:
-        with Client(port, timeout) as client:
+        with Client(where, timeout) as client:
             client.send(octets)
             return client.read_answer(method)
     except OSError:
