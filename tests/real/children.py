@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import itertools
 import os
 import re
 import signal
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from typing import BinaryIO, TypeVar
@@ -70,6 +71,15 @@ def alive(pid: int) -> bool:
 def parent_of(pid: int) -> int:
     """Return the id of the process's parent; 0 if there is no such process."""
     return int((_stat(pid) or ["", "0"])[1])
+
+
+def in_turn(kinds: Iterable[str], by_each: Collection[str] = ()) -> list[tuple[str, str]]:
+    """Return pairs of a command and a kind: each kind once, its command in turn, and those of `by_each` by each.
+
+    For things that one code does whoever calls it, each of which costs a process.
+    """
+    turns = itertools.cycle(COMMANDS)
+    return [(name, kind) for kind in kinds for name in (COMMANDS if kind in by_each else [next(turns)])]
 
 
 def free_ports(number: int) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import socket
@@ -11,14 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from .children import COMMANDS, ROOT, Child, ended, environment, get, started
+from .children import COMMANDS, PATIENCE, ROOT, Child, ended, environment, get, in_turn, started
 
 pytestmark = pytest.mark.slow
 
 DEMO = """
-import threading
-import time
-
 print("imported", flush=True)
 
 def application(environ, start_response):
@@ -38,9 +36,10 @@ def create_app(word="nothing"):
         return [b"made of " + word.encode()]
     return app
 
-def slow(environ, start_response):
+def gated(environ, start_response):
     print("in flight", flush=True)
-    time.sleep(1.0)
+    with open("gate") as gate:
+        gate.read()
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [b"answered"]
 
@@ -75,18 +74,16 @@ def test_without_an_application_a_newcomer_sees_a_page(command: str, folder: Pat
     assert not list(folder.glob("twistd.*"))
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-@pytest.mark.parametrize(
-    ("words", "body"),
-    [
-        (["demo"], b"hello from /"),
-        (["--app", "demo:site.app"], b"dotted"),
-        (["demo:create_app('words')", "--threads", "2"], b"made of words"),
-    ],
-)
-def test_an_application_of_the_current_directory_is_served(
-    command: str, words: list[str], body: bytes, folder: Path
-) -> None:
+APPLICATIONS = {
+    "module": (["demo"], b"hello from /"),
+    "attribute": (["--app", "demo:site.app"], b"dotted"),
+    "call": (["demo:create_app('words')", "--threads", "2"], b"made of words"),
+}
+
+
+@pytest.mark.parametrize(("command", "kind"), in_turn(APPLICATIONS))
+def test_an_application_of_the_current_directory_is_served(command: str, kind: str, folder: Path) -> None:
+    words, body = APPLICATIONS[kind]
     with started([*COMMANDS[command], *ANY, *words], folder) as child:
         assert get(child.port())[1] == body
         assert child.end() == 0, child.said
@@ -98,13 +95,17 @@ def test_a_request_in_flight_is_answered_and_then_the_status_is_0(
     command: str, number: signal.Signals, folder: Path
 ) -> None:
     answers: list[bytes] = []
-    with started([*COMMANDS[command], *ANY, "demo:slow"], folder) as child:
+    os.mkfifo(folder / "gate")
+    with started([*COMMANDS[command], *ANY, "demo:gated"], folder) as child:
         port = child.port()
         asking = threading.Thread(target=lambda: answers.append(get(port)[1]))
         asking.start()
         child.wait_for(re.compile("in flight"))
-        assert child.end(number) == 0, child.said
-        asking.join(10)
+        child.process.send_signal(number)
+        child.wait_for(re.compile(r"\(TCP Port \d+ Closed\)|answering the requests in flight"))
+        (folder / "gate").write_text("go on")
+        asking.join(PATIENCE)
+        assert child.process.wait(PATIENCE) == 0, child.look()
     assert answers == [b"answered"]
     assert "Traceback" not in child.said
 
@@ -133,8 +134,8 @@ def mistakes(port: int) -> dict[str, tuple[list[str], str]]:
     }
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-@pytest.mark.parametrize("kind", mistakes(0))
+# Of those that are met in the words, in the loading and in the listening, one each by each command.
+@pytest.mark.parametrize(("command", "kind"), in_turn(mistakes(0), ["bad value", "no module", "busy port"]))
 def test_a_mistake_is_one_line_on_standard_error(command: str, kind: str, folder: Path, busy: int) -> None:
     words, line = mistakes(busy)[kind]
     done = ended([*COMMANDS[command], *words], folder)

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from .children import COMMANDS, PATIENCE, ROOT, Child, ended, environment, get, started
+from .children import COMMANDS, PATIENCE, ROOT, Child, ended, environment, get, in_turn, started
 from .raw_client import ask, request
 from .wires import make_certificate
 
@@ -129,24 +129,22 @@ def test_a_file_a_variable_and_a_word_each_have_their_place(command: str, folder
         assert child.end() == 0, child.said
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-@pytest.mark.parametrize(
-    ("words", "more", "line"),
-    [
-        (["--config", "gone.toml"], {}, "--config is 'gone.toml': No such file or directory"),
-        (
-            [],
-            {"TWISTED_WSGIREF_CONFIG": "gone.toml"},
-            "TWISTED_WSGIREF_CONFIG is 'gone.toml': No such file or directory",
-        ),
-        (["--config", "bad.toml"], {}, "bad.toml: thread names no setting; did you mean threads?"),
-        (["--listen", "carrier:1"], {}, "can not listen on 'carrier:1': Unknown endpoint type: 'carrier'"),
-        ([], {"FORWARDED_ALLOW_IPS": "x"}, "FORWARDED_ALLOW_IPS is ('x',): trusted proxy 'x' is no network"),
-    ],
-)
-def test_a_mistake_is_found_by_the_check(
-    command: str, words: list[str], more: dict[str, str], line: str, folder: Path
-) -> None:
+MISTAKES: dict[str, tuple[list[str], dict[str, str], str]] = {
+    "no file": (["--config", "gone.toml"], {}, "--config is 'gone.toml': No such file or directory"),
+    "no file of a variable": (
+        [],
+        {"TWISTED_WSGIREF_CONFIG": "gone.toml"},
+        "TWISTED_WSGIREF_CONFIG is 'gone.toml': No such file or directory",
+    ),
+    "no setting": (["--config", "bad.toml"], {}, "bad.toml: thread names no setting; did you mean threads?"),
+    "no endpoint": (["--listen", "carrier:1"], {}, "can not listen on 'carrier:1': Unknown endpoint type: 'carrier'"),
+    "no network": ([], {"FORWARDED_ALLOW_IPS": "x"}, "FORWARDED_ALLOW_IPS is ('x',): trusted proxy 'x' is no network"),
+}
+
+
+@pytest.mark.parametrize(("command", "kind"), in_turn(MISTAKES, ["no endpoint"]))
+def test_a_mistake_is_found_by_the_check(command: str, kind: str, folder: Path) -> None:
+    words, more, line = MISTAKES[kind]
     (folder / "bad.toml").write_text("thread = 1\n")
     done = ended([*COMMANDS[command], *words, "--check-config"], folder, environment(**more))
     assert done.returncode == 1
@@ -243,8 +241,9 @@ def interpreter() -> tuple[str, dict[str, str]]:
 
 
 @ROOTS
-@pytest.mark.parametrize("workers", [[], ["--workers", "2"]])
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    ("command", "workers"), [("twistd", []), ("twistd", ["--workers", "2"]), ("twist", []), ("python -m", [])]
+)
 def test_the_application_never_runs_as_root(
     command: str, workers: list[str], open_folder: Path, interpreter: tuple[str, dict[str, str]]
 ) -> None:
