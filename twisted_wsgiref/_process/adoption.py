@@ -1,8 +1,8 @@
-"""A child's reactor, for endpoints to listen with: where they would bind a socket they are given the parent's.
+"""A child's reactor, for endpoints to listen with: it gives them the parent's sockets, and binds none.
 
-An endpoint, whatever its kind, ends in `listenTCP`, `listenUNIX`, `listenSSL` or `adoptStreamPort` of the reactor that
-it was made for. So the child makes the same endpoints of the same words, and each finds the socket that the parent's
-twin of it has bound. Called in the reactor's thread.
+Every kind of endpoint ends in `listenTCP`, `listenUNIX`, `listenSSL` or `adoptStreamPort` of the reactor that it was
+made for. So the child makes the same endpoints from the same words, and each finds the socket that its twin in the
+parent has bound. Called in the reactor's thread.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .listeners import Bound, adopted_key, tcp_key, unix_key
 
 
 def adopting(reactor: Reactor, bound: Sequence[Bound], adopted: Callable[[Port], None]) -> Reactor:
-    """Return an `AdoptingReactor`, which is a reactor to whoever asks it for anything."""
+    """Return an `AdoptingReactor` as the `Reactor` that it stands for."""
     return cast(Reactor, AdoptingReactor(reactor, bound, adopted))
 
 
@@ -49,7 +49,7 @@ class AdoptingReactor:
             error = OSError("the parent has bound no such socket: restart it")
             raise CannotListenError(None, key, error)
         self._left.remove(found)
-        # What Twisted makes of a descriptor is a copy of it.
+        # Twisted makes a copy of the descriptor.
         try:
             if found.family == socket.AF_UNIX:
                 port = adopt_unix_port(self._reactor, found.descriptor, factory)
@@ -82,5 +82,5 @@ class AdoptingReactor:
         return self._adopt(unix_key(address), factory)
 
     def adoptStreamPort(self, fileDescriptor: int, addressFamily: int, factory: IProtocolFactory) -> Port:
-        """Accept on what the parent has inherited in its turn. Raises `CannotListenError`."""
+        """Accept on a socket that the parent has inherited in its turn. Raises `CannotListenError`."""
         return self._adopt(adopted_key(fileDescriptor), factory)

@@ -1,10 +1,10 @@
-"""Who of several processes takes the next connection, when all of them hear of it.
+"""The choice of the process that takes the next connection, if several could.
 
-One queue in the kernel wakes every process, and the first takes all it can get: a burst of 32 connections would mostly
-be one worker's. So each writes how many connections it has into memory that all share, and whoever has more than the
-one with the fewest holds back, for a moment. Only for a moment: the other may be busy, stuck or gone, and a client must
-never wait for a worker that does not come. The rule needs no lock; a number that is read a little too old costs a
-connection's worth of unfairness and nothing else.
+One queue in the kernel wakes every process, and the first takes all that it can get: one worker would get most of a
+burst of 32 connections. So each writes its number of connections into memory that all share, and a process that has
+more than the one with the fewest holds back, for a moment. Only for a moment: the other may be busy, stuck or gone, and
+a client must never wait for a worker that does not come. The rule needs no lock: if a process reads a number a little
+too late, it takes one connection more than its share.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from twisted_wsgiref._twisted.reactor import Port
 #: One page, one number each: more workers than any machine has use for.
 MOST_WORKERS: Final = mmap.PAGESIZE // 4 - 1
 
-# How long one holds back, in seconds. An idle process on a loaded machine is there in less.
+# A process holds back for so many seconds. An idle one on a loaded machine is there sooner.
 HOLD: Final = 0.002
-# After so many times in vain the others are taken for busy: 50 ms of a client's life at most,
+# After so many times in vain the others count as busy: 50 ms of a client's life at most,
 STREAK: Final = 25
-# and for so long, in seconds, nobody is waited for.
+# and for so many seconds the process waits for no other.
 IGNORE: Final = 1.0
 # Connections taken in one turn by a process that is behind: it catches up quickly after its start.
 MOST_AT_ONCE: Final = 16
-# Being ahead by this part of the fewest is still even enough: holding back has its cost, too.
+# A lead of this part of the fewest is still even enough: holding back has its cost, too.
 SLACK: Final = 16
 
 
 class Table:
-    """How many connections each worker has; in a file without a name that parent and children share.
+    """The number of connections of each worker, in a file without a name that parent and children share.
 
-    A slot holds 0 for nobody, else the number of connections and 1. The last number of the page is how many slots are
-    looked at: the parent gives out the lowest free ones.
+    A free slot holds 0, another one the number of connections and 1. The last number of the page tells how many slots
+    count: the parent gives out the lowest free ones.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -49,7 +49,7 @@ class Table:
         self._slots[slot] = connections + 1
 
     def clear(self, slot: int) -> None:
-        """Say that nobody accepts at `slot`; called by the parent too, which is how a new slot is made known."""
+        """Say that no worker accepts at `slot`. The parent calls it, too, and so makes a new slot known."""
         self._slots[slot] = 0
         self._slots[MOST_WORKERS] = max(self._slots[MOST_WORKERS], slot + 1)
 
@@ -63,7 +63,7 @@ class Table:
 class Turn:
     """Decides how many connections this process may take now. `clock` gives seconds, `count` the connections it has.
 
-    ``unfit`` leaves all of them to the others, as long as there are any.
+    ``unfit`` leaves all of them to the others, while there are any.
     """
 
     def __init__(self, fewest: Callable[[], int | None], count: Callable[[], int], clock: Callable[[], float]) -> None:
@@ -92,7 +92,7 @@ class Turn:
         if now - self._held_at > 5 * HOLD:
             self._held_at = now
             return 0
-        # Held back just now, and there still is a connection that nobody took.
+        # It held back just now, and there still is a connection that no other has taken.
         self._held_at = float("-inf")
         self._vain += 1
         if self._vain >= STREAK:
@@ -119,7 +119,7 @@ def pace(port: Port, turn: Turn, call_later: Callable[[float, Callable[[], None]
 
 
 def nameless_page() -> int:
-    """Return the descriptor of memory for a `Table`, which children inherit; nothing of it is in a file system."""
+    """Return the descriptor of memory for a `Table`, which children inherit, and which no file system shows."""
     size = os.sysconf("SC_PAGESIZE")
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("wsgi-workers")

@@ -1,6 +1,6 @@
-"""What to say of a word that names nothing here: another server's meaning of it, or the name that was misspelt.
+"""Hints for a word that names nothing here: another server's meaning of it, or the name that was misspelt.
 
-What lives here: how near two names are. What may not: the names, which are handed in. Called in the main thread.
+Here lives the judgement how near two names are. The names are handed in. Called in the main thread.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ _NEAR: Final = 0.75
 
 
 def hint(word: str, names: Iterable[str]) -> str:
-    """Return what stands for another server's `word`, or whether one of `names` was meant; "" for neither.
+    """Return our counterpart of another server's `word`, or the question whether one of `names` was meant; or "".
 
-    `names` are written as the answer should name them.
+    The answer writes names as `names` does.
     """
     meaning = translated(word if len(word) == 2 and word[0] == "-" else f"--{_bare(word)}")
     if meaning:
@@ -32,7 +32,7 @@ def _bare(word: str) -> str:
 
 
 def _likeness(word: str, name: str) -> float:
-    """Return how likely `word` is `name` misspelt, 0 for not at all: where one part differs, another thing is meant."""
+    """Return how likely `word` is a misspelt `name`; 0: not at all, since a part of it is another word."""
     mine, theirs = _bare(word).split("-"), _bare(name).split("-")
     if "".join(mine) == "".join(theirs):
         return 1.0

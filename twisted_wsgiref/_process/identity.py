@@ -1,6 +1,6 @@
-"""Who this process becomes once its endpoints are bound: a user and a group without the rights of root.
+"""The user and group that this process becomes once its endpoints are bound, without the rights of root.
 
-What lives here: names to numbers, and the three calls in the one order that works. Called in the main thread.
+Here live the way from names to numbers, and the three calls in the one order that works. Called in the main thread.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A user by number, with its group, all groups, and what the environment says of it."""
+    """A user by number, with its group, all groups, and its variables of the environment."""
 
     uid: int
     gid: int
@@ -25,9 +25,9 @@ class Identity:
     environ: tuple[tuple[str, str], ...] = ()
 
     def take(self) -> None:
-        """Become this. Groups first, the user last: after that the others could not be changed any more.
+        """Become this user. Groups come first and the user last: after that no group could be changed any more.
 
-        Raises `SettingError` where the system refuses, or lets us be root again.
+        Raises `SettingError` if the system refuses, or if we could become root again.
         """
         if self.is_current():
             return
@@ -42,7 +42,7 @@ class Identity:
         os.environ.update(self.environ)
 
     def is_current(self) -> bool:
-        """Return whether this process is that already, so that nothing has to be done."""
+        """Return whether this process is that user already."""
         return {os.getuid(), os.geteuid()} == {self.uid} and {os.getgid(), os.getegid()} == {self.gid}
 
 
@@ -55,9 +55,9 @@ def _can_be_root() -> bool:
 
 
 def identity_of(user: str, group: str, *, root: bool) -> Identity | None:
-    """Return who `user` and `group` are, each a name, a number or "" for no change; None where both are "".
+    """Return the identity of `user` and `group`, each a name, a number or "" for no change; None if both are "".
 
-    Raises `SettingError` for a name that is not known, and for any change where we are not `root`.
+    Raises `SettingError` for an unknown name, and for any change if we are not `root`.
     """
     if not user and not group:
         return None

@@ -1,7 +1,7 @@
-"""What one setting can be: how words become its value, and which values are refused, whoever gives them.
+"""The values of a setting: how words become one, and which values are refused, wherever they come from.
 
-What lives here: types, bounds, and the words of numbers, sizes and truths. What may not: any setting's name, default or
-reason, which are `settings`'s. Called in any thread.
+Here live types, bounds, and the words of numbers, sizes and truths. Names, defaults and reasons of settings may not
+live here, which are `settings`'s. Any thread may call.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LONGEST = 31 * 86400.0
 
 @dataclass(frozen=True, slots=True)
 class Knob:
-    """What the world is told of one setting: its `unit`, what it does (`text`), and how words become its value.
+    """One setting as people see it: its `unit`, its meaning (`text`), and how words become its value.
 
     A number is from `least` to `most`.
     """
@@ -37,7 +37,7 @@ class Knob:
     most: float = LARGEST
 
     def judged(self, value: object, default: _T) -> _T:
-        """Return `value` as it is kept, of the type of `default`. Raises `ValueError` that says what it has to be."""
+        """Return `value` in the type of `default`. Raises `ValueError` that says which values may be."""
         return cast(_T, self._judged(value, default))
 
     def _judged(self, value: object, default: Value) -> object:
@@ -138,7 +138,7 @@ def parse_workers(word: str) -> int:
 
 
 def cores() -> int:
-    """Return how many processors this process may keep busy: those it may run on, and what its container grants."""
+    """Return how many processors this process may keep busy: by its affinity, and by its container's quota."""
     try:
         count = len(os.sched_getaffinity(0))
     except AttributeError:  # not on Linux
@@ -153,7 +153,7 @@ def cores() -> int:
 
 
 def parse_truth(word: str) -> bool:
-    """Return whether `word` says yes: 1, true, yes or on. Raises `ValueError` for what says neither yes nor no."""
+    """Return whether `word` says yes: 1, true, yes or on. Raises `ValueError` if it says neither yes nor no."""
     truths = {"1": True, "true": True, "yes": True, "on": True}
     truths |= {"0": False, "false": False, "no": False, "off": False}
     try:
@@ -163,7 +163,7 @@ def parse_truth(word: str) -> bool:
 
 
 def one_of(*known: str) -> Callable[[str], str]:
-    """Return what takes these words, and no other."""
+    """Return a function that takes these words, and no other."""
 
     def parse(word: str) -> str:
         if word not in known:

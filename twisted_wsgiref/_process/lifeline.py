@@ -1,7 +1,7 @@
 """A worker's parent, watched by a thread: whatever the worker does, it does not live on without it.
 
-What lives here: the thread, and how long an orphan may go on. What may not: an orderly end, which is the worker's, as
-long as its reactor turns.
+Here live the thread, and the time that an orphan may go on. An orderly end may not live here: it is the worker's, while
+its reactor turns.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from twisted_wsgiref._threads.forks import drop, tell
 
 from .supervisor import CUT_SHORT, FAILED
 
-# Whoever has lost its parent has nobody to kill it in the end: port and process are gone within 6 seconds.
+# No parent is left to kill an orphan in the end, so port and process are gone within 6 seconds.
 ORPHAN_GRACE: Final = 4.0
 # An orderly end comes first; this much later, in seconds, it has not come.
 _MARGIN: Final = 1.0
 # Once the line is closed the parent is looked for this often, in seconds.
 _LOOK: Final = 0.5
-# Out of the way of whoever counts from 3, as systemd's protocol does.
+# Out of the way of programs that count from 3, as systemd's protocol does.
 _OUT_OF_THE_WAY: Final = 64
 
 
 class Lifeline:
-    """Ends this process at the latest `ORPHAN_GRACE` and a second after the parent, at once before it `serves`.
+    """Ends this process at most `ORPHAN_GRACE` and a second after its parent, or at once if it does not serve yet.
 
-    `sock` is the line to the parent, whose pid is `parent`; it is not read. Made in the main thread.
+    `sock` is the line to the parent, and is not read. `parent` is the parent's pid. Made in the main thread.
     """
 
     def __init__(self, sock: socket.socket, parent: int) -> None:
@@ -52,7 +52,7 @@ class Lifeline:
         poll = select.poll()
         poll.register(self._descriptor, select.POLLHUP)
         poll.poll()
-        # The line ends with the reactor, too; what comes after it may still take a while.
+        # The line ends with this process's reactor, too, and the rest of its end may still take a while.
         while os.getppid() == self._parent:
             time.sleep(_LOOK)
         if self.serves:

@@ -1,7 +1,7 @@
 """The parent's listening sockets: bound once, handed to every child, and closed last.
 
-What lives here: a reactor for endpoints to listen with that binds and never accepts, and under which name a child will
-ask for each socket. What may not: anything that reads from a connection. Called in the reactor's thread.
+Here live a reactor for endpoints that binds and never accepts, and the names by which children ask for its sockets.
+Nothing that reads from a connection may live here. Called in the reactor's thread.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from twisted_wsgiref._twisted.reactor import ContextFactory, Listening, Port, Re
 
 
 class Bound(NamedTuple):
-    """A listening socket: what a child's endpoint will say to ask for it, its number here, and its family."""
+    """A listening socket: the name by which a child's endpoint asks for it, its number here, and its family."""
 
     key: str
     descriptor: int
@@ -47,8 +47,8 @@ def adopted_key(descriptor: int) -> str:
 class BindingReactor:
     """A reactor whose ports are bound and listen, but leave every connection to the children.
 
-    One queue in the kernel for all of them: a child that dies takes no connection with it that it had not accepted,
-    and while none is there, clients wait instead of being refused. Everything else is `reactor`'s.
+    All children share one queue in the kernel. So a child that dies takes no connection with it that it had not
+    accepted, and while there is no child, clients wait and are not refused. Everything else is `reactor`'s.
     """
 
     def __init__(self, reactor: Reactor) -> None:
@@ -61,7 +61,7 @@ class BindingReactor:
 
     def _keep(self, key: str, port: Port) -> Port:
         port.stopReading()
-        # Closing must not shut the socket down, which would be for all who share it: what waits there is still theirs.
+        # A close must not shut the socket down for all that share it: the connections that wait there are theirs.
         keep_socket_open(port)
         self.bound.append((key, port))
         return port
@@ -138,19 +138,19 @@ class Listeners:
         return made.addCallbacks(listens, lambda failure: failure.value.subFailure)
 
     def bound(self) -> list[Bound]:
-        """Return what there is to hand to a child."""
+        """Return the sockets for a child."""
         return [Bound(key, port.fileno(), port.socket.family) for key, port in self._reactor.bound]
 
     def close(self) -> Deferred[list[tuple[bool, None]]]:
-        """Close all: from now on clients are refused, and the paths of UNIX sockets are gone."""
+        """Close all: from now on the system refuses clients, and the paths of UNIX sockets are gone."""
         ports, self._reactor.bound = self._reactor.bound, []
         return DeferredList([_close(port) for _, port in ports], consumeErrors=True)
 
 
 def _close(port: Port) -> Deferred[None]:
     def close_all_the_same(failure: Failure) -> None:
-        # A UNIX socket's path that this user may not remove is where Twisted gives up, before it closes the socket:
-        # clients would still be let in, and wait for nobody.
+        # If this user may not remove a UNIX socket's path, Twisted gives up before it closes the socket: clients could
+        # still connect, and would wait in vain.
         failure.trap(OSError)
         close_socket(port, failure)
 
@@ -158,5 +158,5 @@ def _close(port: Port) -> Deferred[None]:
 
 
 def has_descriptors() -> bool:
-    """Say whether this system hands descriptors from process to process as all this needs."""
+    """Return whether this system can hand descriptors from process to process."""
     return hasattr(os, "fork") and hasattr(socket, "AF_UNIX")

@@ -1,8 +1,8 @@
 """From the words ``mod:attr`` to a WSGI application, and to one clear line when there is none.
 
-What lives here: reading the words, importing, and telling apart whose mistake it was. What may not: options, services,
-printing. `LoadError` carries the line for the person who typed the words and, when their own code failed, their own
-traceback; whoever catches it decides where both go.
+Here live the reading of the words, the import, and the judgement whose mistake it was. Options, services and printing
+may not live here. A `LoadError` carries the line for the person who typed the words and, if their code failed, its
+traceback. The caller decides where both go.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from twisted_wsgiref._wsgiref.tracebacks import exception_line, traceback_text
 if TYPE_CHECKING:
     from twisted_wsgiref.types import WSGIApplication
 
-# The names tried when only a module is given: mod_wsgi's and uWSGI's, then what Flask's manual calls its object.
+# The names to try if only a module is given: mod_wsgi's and uWSGI's, then the one of Flask's manual.
 DEFAULT_NAMES = ("application", "app")
 
 
@@ -33,7 +33,7 @@ _IN_THE_SOURCE = (SyntaxError, IndentationError, TabError)
 
 
 class LoadError(Exception):
-    """There is no application where the words point; `str` of it is one line that says why.
+    """The words name no application; `str` of it is one line that says why.
 
     ``traceback`` is empty unless the application's own code raised: then it is that code's traceback, without the
     frames of this package and of the import system.
@@ -44,12 +44,12 @@ class LoadError(Exception):
         self.traceback = traceback
 
 
-# What a factory is called with.
+# The arguments of a factory.
 _Arguments: TypeAlias = tuple[list[object], dict[str, object]]
 
 
 class _Words(NamedTuple):
-    """What ``mod:dotted.attr(1, key=2)`` says: `call` is None without parentheses."""
+    """The parts of ``mod:dotted.attr(1, key=2)``; `call` is None if there are no parentheses."""
 
     text: str
     module: str
@@ -93,7 +93,7 @@ def check_module(spec: str, directory: str) -> None:
     top = words.module.partition(".")[0]
     try:
         found = top in sys.modules or importlib.util.find_spec(top) is not None
-    except (ImportError, ValueError):  # of a finder of somebody else's
+    except (ImportError, ValueError):  # of another package's finder
         return
     if not found:
         raise LoadError(f"there is no module {top}{_near(top, _modules_in(directory))}")
@@ -220,7 +220,7 @@ def _called(words: _Words, factory: object) -> object:
 
 
 def _check_arguments(words: _Words, application: Callable[..., object]) -> None:
-    """Refuse what surely can not be called as PEP 3333 says: a factory without parentheses, an ASGI application."""
+    """Refuse an application that takes other arguments than PEP 3333's: a factory without parentheses, or ASGI's."""
     try:
         signature = inspect.signature(application, follow_wrapped=False)
     except Exception:
@@ -249,13 +249,13 @@ def _failure(doing: str, error: BaseException) -> LoadError:
     theirs = _theirs(error.__traceback__)
     shown = exception_line(error)
     if isinstance(error, SyntaxError) and type(error) in _IN_THE_SOURCE and theirs is None:
-        # Raised by the compiler, which tells of its own what is wrong and where.
+        # Raised by the compiler, which tells file and line itself.
         shown = f"{type(error).__name__}: {error.msg}"
         where = f" at {_short(error.filename or '?')}:{error.lineno}"
     elif theirs is None:
         return LoadError(f"{doing} failed: {shown}")
     else:
-        # The innermost frame that is in a file: where it was raised, maybe in a library that theirs called.
+        # The innermost frame that is in a file: the place of the raise, perhaps in a library that their code called.
         frames = [(frame.f_code.co_filename, line) for frame, line in walk_tb(theirs)]
         file, line = next((each for each in reversed(frames) if not each[0].startswith("<frozen ")), frames[-1])
         where = f" at {_short(file)}:{line}"

@@ -1,8 +1,8 @@
-"""A thread of ours that looks at the clock: has the reactor stopped turning, is the time of this process over?
+"""A thread that looks at the clock: has the reactor stopped turning, is the time of this process over?
 
-What lives here: the thread, its two limits, and the frames that it judges. What may not: reactors, logs, and the texts,
-which are handed in. It uses nothing that an application may want for itself, such as the one timer of `faulthandler`
-(see decision 20), and has the price of that: a call into C that keeps the interpreter's lock stops it, too.
+Here live the thread, its two limits, and the frames that it judges. No reactor, log or text may live here: callers hand
+them in. The thread uses nothing that an application may want for itself, such as the one timer of `faulthandler` (see
+decision 20). That has a price: a call into C that keeps the GIL stops this thread, too.
 """
 
 from __future__ import annotations
@@ -14,27 +14,27 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Final
 
-# Whoever wakes this much too late, in seconds, was held up itself: a laptop's lid, Ctrl-Z, the interpreter's lock.
+# If the thread wakes this many seconds too late, it was held up itself: a laptop's lid, Ctrl-Z, the GIL.
 LATE: Final = 1.0
-# In these modules a thread waits for a developer who sits at a prompt.
+# A thread in these modules waits for a developer at a prompt.
 _DEBUGGERS: Final = frozenset({"bdb", "pdb"})
-# While somebody debugs, and after a stall was told, the clock is looked at this often, in seconds.
+# While a developer debugs, and after a stall was told, the thread looks at the clock this often, in seconds.
 _PAUSE: Final = 1.0
 
 
 @dataclass
 class _End:
-    """When the process has to be over, and what is then called."""
+    """The end of the process: its time, and the function to call then."""
 
     at: float
     call: Callable[[], object]
 
 
 class Lookout:
-    """Calls `stalled` if no beat comes for as long as `beat` has said, and what `end_within` was given once it is time.
+    """Calls `stalled` if no beat comes in time, and the function of `end_within` at its time.
 
-    `clock` gives seconds, monotonic ones. `held` says whether a thread, by its frame, waits for a developer: nothing is
-    called meanwhile. There are banners for the methods of each thread.
+    `clock` gives monotonic seconds. `held` says whether a thread waits for a developer: until it does not, nothing is
+    called. Banners part the methods of the two threads.
     """
 
     def __init__(
@@ -50,16 +50,16 @@ class Lookout:
         self._lock = threading.Lock()  # of the start of the thread
         self._thread: threading.Thread | None = None
         self._changed = threading.Event()
-        # Written by the reactor's thread alone, each whole: what is read is what was or what is.
+        # Written by the reactor's thread alone, and each whole: a reader finds the value of before or of now.
         self._late_at: float | None = None
         self._end: _End | None = None
-        # The thread's own.
+        # For the thread alone.
         self._told: float | None = None
 
     # ---- The reactor's thread ----------------------------------------------------------------------------------
 
     def beat(self, limit: float) -> None:
-        """Note that the reactor turns, and that the next beat is to come within `limit` seconds."""
+        """Note that the reactor turns. The next beat has to come within `limit` seconds."""
         is_first = self._late_at is None
         self._late_at = self._clock() + limit
         if is_first:
@@ -70,7 +70,7 @@ class Lookout:
         self._late_at = None
 
     def end_within(self, seconds: float, call: Callable[[], object]) -> None:
-        """Have `call` called so many seconds from now; takes the place of what was said before."""
+        """Call `call` so many seconds from now, and forget an earlier one."""
         self._end = _End(self._clock() + seconds, call)
         self._wake()
 
@@ -95,7 +95,7 @@ class Lookout:
             until = self.look(until)
 
     def look(self, planned: float | None) -> float | None:
-        """Do what is due, and return when to look again; None: when something new is said. `planned` was for now."""
+        """Do all that is due, and return the time of the next look; None: at the next word. `planned` was for now."""
         now = self._clock()
         was_held_up = planned is not None and now - planned > LATE
         late_at, end = self._late_at, self._end

@@ -1,7 +1,7 @@
-"""What systemd is told: that we serve, reload, stop, and are alive. Datagrams to ``$NOTIFY_SOCKET``; no library.
+"""News for systemd: that we serve, reload, stop, and are alive. Datagrams to ``$NOTIFY_SOCKET``, without a library.
 
-What lives here: the texts of sd_notify(3), as pure functions, and their sender. What may not: when to say what, which
-is the services'. A message that can not be delivered is no reason to serve worse. Called in the reactor's thread.
+Here live the texts of sd_notify(3), as pure functions, and their sender. The time of each message is the services'
+business. A message that can not be delivered is no reason to serve worse. Called in the reactor's thread.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ def message(*states: str, status: str = "") -> bytes:
 
 
 def socket_address(text: str) -> str | None:
-    """Return what to send to for ``$NOTIFY_SOCKET``: a path, or ``@`` for the abstract kind; None for no such thing."""
+    """Return the address for the text of ``$NOTIFY_SOCKET``, a path or an abstract one (``@``); None for no address."""
     if text.startswith("@") and len(text) > 1:
         return f"\0{text[1:]}"
     return text if text.startswith("/") else None
 
 
 class Notifier:
-    """Tells the service manager at `address`, as in ``$NOTIFY_SOCKET``; with "" nobody is told anything.
+    """Tells the service manager at `address`, as in ``$NOTIFY_SOCKET``; with "" it tells nothing.
 
-    `watchdog` is after how many seconds without a word from us, from the process `pid` if there is one, it acts.
+    After `watchdog` seconds without a word from us the manager acts; it listens to the process `pid`, None: to any.
     """
 
     def __init__(self, address: str = "", watchdog: float = 0.0, pid: int | None = None) -> None:
@@ -45,7 +45,7 @@ class Notifier:
 
     @classmethod
     def taken_from(cls, environ: MutableMapping[str, str]) -> Notifier:
-        """Return a notifier for what `environ` says, and remove that: processes of ours are not to speak for us."""
+        """Return a notifier by the variables of `environ`, and remove these: our children must not speak for us."""
         address = environ.pop("NOTIFY_SOCKET", "")
         usec, pid = environ.pop("WATCHDOG_USEC", ""), environ.pop("WATCHDOG_PID", "")
         try:
@@ -54,11 +54,11 @@ class Notifier:
             return cls(address)
 
     def ready(self, status: str) -> None:
-        """Say that all is as it should be: the first time, or again after `reloading`."""
+        """Say that we serve: the first time, or again after `reloading`."""
         self._send(message("READY=1", status=status))
 
     def reloading(self) -> None:
-        """Say that new code is being started; `ready` has to follow. The time is what ``Type=notify-reload`` wants."""
+        """Say that new code starts; `ready` has to follow. ``Type=notify-reload`` wants the time."""
         now = time.monotonic_ns() // 1000
         self._send(message("RELOADING=1", f"MONOTONIC_USEC={now}", status="starting workers with the new code"))
 
@@ -67,7 +67,7 @@ class Notifier:
         self._send(message("STOPPING=1", status="answering the requests in flight"))
 
     def keep_alive(self, reactor: Reactor) -> None:
-        """Say that we are alive twice in each time of the watchdog, by the turns of `reactor`, from now to its end."""
+        """Say twice in each `watchdog` that we are alive, by the clock of `reactor`, from now to its end."""
         if self._address is None or self._watchdog <= 0 or self._pid not in (None, os.getpid()):
             return
         repeating(lambda: self._send(message("WATCHDOG=1")), reactor).start(self._watchdog / 2)
@@ -77,10 +77,12 @@ class Notifier:
             return
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-                # A manager that reads nothing must not hold the reactor up.
+                # A manager that reads nothing must not hold up the reactor.
                 sock.setblocking(False)
                 sock.sendto(data, self._address)
         except OSError as error:
             if not self._complained:
                 self._complained = True
-                _log.warn("NOTIFY_SOCKET: nobody could be told: {error}", error=error.strerror or str(error))
+                _log.warn(
+                    "NOTIFY_SOCKET: the service manager can not be told: {error}", error=error.strerror or str(error)
+                )

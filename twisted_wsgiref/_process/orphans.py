@@ -1,7 +1,7 @@
-"""Children that nobody waits for, where this is the first process of a container.
+"""Children of other programs that this process has to wait for, since it is the first one of a container.
 
-The kernel gives every orphan of a container to its first process; a dead one keeps its entry until that has waited for
-it. What lives here may only be called where no application runs, whose own children would be taken from it.
+The kernel gives every orphan of a container to its first process, and a dead orphan keeps its entry until that process
+has waited for it. Call this only in a process without an application: else it would take the application's children.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable
 from typing import Final
 
-# As many as end between two looks of a container that does nothing else; what is left is there at the next.
+# As many as end between two looks of a busy container. The rest is still there at the next look.
 _MOST: Final = 100
 
 
@@ -19,7 +19,7 @@ def reap_strangers(known: Callable[[int], bool]) -> list[int]:
     reaped: list[int] = []
     while len(reaped) < _MOST:
         try:
-            # A look only: whoever is known is left to whoever knows it.
+            # A look only: Twisted has to wait for its own children itself.
             found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:
             break

@@ -1,7 +1,7 @@
 """The parent of worker processes, as a service: sockets, spawning, signals. It has no application and no threads.
 
-What lives here: what a `Supervisor` decides, done to real processes. It waits for the pids that it started and for no
-others, so whatever else runs in its process keeps its own children. Called in the reactor's thread.
+Here a `Supervisor`'s decisions are done to real processes. The parent waits for the pids that it started and for no
+others, so other programs in its process keep their own children. Called in the reactor's thread.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ from .terminal import Modes
 
 _log = Logger()
 
-# How often what is overdue is looked at, in seconds.
+# The supervisor looks for overdue children this often, in seconds.
 TICK: Final = 0.25
-# What a child said just before its end is read first, in seconds; a process that it left behind may hold the line open.
+# The time to read the last words of a child that has ended, in seconds: its own children may hold the line open.
 LAST_WORDS: Final = 0.1
-# Whoever is killed has this long to show its stacks, in seconds.
+# A child that is to be killed has this long to show its stacks, in seconds.
 TO_DUMP: Final = 0.1
-# So many bytes that a child writes are a line, also without an end of one.
+# So many bytes from a child count as a line, also without an end of line.
 LONGEST_LINE: Final = 64 * 1024
 WORKER: Final = "twisted_wsgiref._process.worker"
 # Why a child could not be started that may be started later: the machine has no more of something at the moment.
@@ -73,9 +73,9 @@ class Host(Protocol):
 class ParentService(Service):
     """Keeps `workers` processes serving on the sockets of `listeners`.
 
-    `orders` is what every child is told; its number, slot and sockets are filled in. What children write on the
-    descriptors `relay`, of 1 and 2, goes into our log. With a `terminal` a child may read standard input, and job
-    control works as for any other program. ``host`` has to be set before the service is started.
+    Every child gets `orders`, with its own number, slot and sockets. The output of children on the descriptors `relay`,
+    of 1 and 2, goes into our log. With a `terminal` a child may read standard input, and job control works as for any
+    other program. Set ``host`` before the service is started.
 
     ``whenListening`` fires with the ports once all workers serve for the first time, or fails as `listeners` do.
     """
@@ -200,7 +200,7 @@ class ParentService(Service):
         self._on_signal("SIGUSR2", lambda: self._pass_on(signal.SIGUSR2))
 
     def _hang_up(self) -> None:
-        # The same signal says that whoever developed here has closed the window.
+        # The same signal comes if the developer closes the window.
         if self._terminal is not None and self._terminal.is_gone():
             self.host.leave()
         else:
@@ -258,7 +258,7 @@ class ParentService(Service):
         child.line.order(replace(orders, path=path, born=time.monotonic(), parent=os.getpid()))
 
     def signal(self, number: int, signum: int) -> None:
-        """Send a signal to the child `number`, if it is still there; who is killed shows where it hangs first."""
+        """Send a signal to the child `number`, if it is still there. Before a kill it shows its stacks."""
         if signum == signal.SIGKILL and DUMP is not None:
             self._send(number, DUMP)
             self.reactor.callLater(TO_DUMP, self._send, number, signum)
@@ -323,7 +323,7 @@ class _Process(ProcessProtocol):
         self._texts = {1: b"", 2: b""}
 
     def childDataReceived(self, childFD: int, data: bytes) -> None:
-        """Log what a child of a daemon wrote, line by line."""
+        """Log the output of a daemon's child, line by line."""
         *lines, self._texts[childFD] = (self._texts[childFD] + data).split(b"\n")
         for line in lines:
             self._log(line)
@@ -331,13 +331,13 @@ class _Process(ProcessProtocol):
             self.childConnectionLost(childFD)
 
     def childConnectionLost(self, childFD: int) -> None:
-        """Log what has come of a line that has no end."""
+        """Log the part of a line that has come without its end."""
         text, self._texts[childFD] = self._texts.get(childFD, b""), b""
         if text:
             self._log(text)
 
     def _log(self, line: bytes) -> None:
-        # Its log names it already; what the application prints does not.
+        # The child's log names it already, and the application's prints do not.
         begin, text = beginning(self.number), line.decode("utf-8", "replace")
         _log.info("{line}", line=text if text.startswith(begin) else begin + text)
 
@@ -370,7 +370,7 @@ def _name_of_signal(number: int) -> str:
 
 
 def _command(app: str | None) -> list[str]:
-    """Return the words of a fresh interpreter like this one; the last is for people who look at the processes."""
+    """Return the command for a fresh interpreter like this one; its last word is for people who list processes."""
     flags: list[str] = getattr(subprocess, "_args_from_interpreter_flags", list)()
     return [sys.executable, *flags, "-m", WORKER, app or "demo"]
 

@@ -1,7 +1,7 @@
 """A service as a process of its own: signals, exit status, logs, the first line of the log, and an end that comes.
 
-What lives here: what the command line's process, the parent of workers and a worker share. What may not: options,
-which are `command_line`'s, and how a worker talks to its parent, which is `worker`'s. Called in the reactor's thread.
+Here live the parts that the command line's process, the parent of workers and a worker share. Options may not live
+here, which are `command_line`'s, nor a worker's talk to its parent, which is `worker`'s. The reactor's thread calls.
 """
 
 from __future__ import annotations
@@ -168,7 +168,7 @@ class CommandLineService(Service):
             self._refuse(self._problem)
 
     def _refuse(self, line: str, traceback: str = "") -> NoReturn:
-        """Say it where somebody looks: twistd has made the log of `sys.stderr`, and a daemon has closed that."""
+        """Say `line` in a place that a person looks at: twistd has made the log of `sys.stderr`; a daemon closes it."""
         command = self._process.command
         if self._process.daemonises:
             _log.critical("{traceback}{line}", traceback=traceback, line=line)
@@ -178,9 +178,9 @@ class CommandLineService(Service):
         raise CannotStart(line)
 
     def _take_signals(self) -> None:
-        """Have signals do what they should. Called in the main thread, the only one that may."""
+        """Install the handlers of signals. Called in the main thread, the only one that may."""
         self._ending.take_signals(from_nobody=self._beginning.is_elsewhere)
-        # Without an access log, too: a rotation that has nothing to do must not be the end of the process.
+        # Without an access log, too: SIGUSR1 with nothing to rotate must not end the process.
         call_on_rotation(self._reopen_logs, self._reactor)
 
     def _running(self) -> None:
@@ -191,7 +191,7 @@ class CommandLineService(Service):
         self._process.notifier.keep_alive(self._reactor)
 
     def _reopen_logs(self) -> None:
-        """Open anew what somebody has moved, twistd's own log aside. Called by a signal's handler."""
+        """Open moved log files anew, except twistd's own. Called by a signal's handler."""
         if self._access_log is not None:
             self._access_log.reopen()
 
@@ -204,7 +204,7 @@ class CommandLineService(Service):
         self._tell_ready()
 
     def _tell_ready(self) -> None:
-        # Not before signals do what they should: whoever hears it may stop us at once.
+        # Not before the handlers of signals are there: a service manager that hears it may stop us at once.
         if self._said and self._takes_signals:
             self._process.notifier.ready(self._said)
 
@@ -242,7 +242,7 @@ class ParentProcess(CommandLineService):
         super()._listening(ports)
 
     def bound(self) -> None:
-        """Become somebody else, if that was asked for, before there are children."""
+        """Become the user and group of `identity`, if there is one, before there are children."""
         if self._identity is not None:
             self._identity.take()
 
@@ -266,7 +266,7 @@ class ServingService(CommandLineService):
     """A `WSGIService` as a process of its own, which shows its threads when asked or stuck, and always ends."""
 
     _service: WSGIService
-    _is_alone = True  # nobody kills this process if it does not end
+    _is_alone = True  # no parent kills this process if it does not end
 
     def __init__(self, service: WSGIService, process: ThisProcess, access_log: AccessLog | None) -> None:
         self._imported = process.beginning.load is None
@@ -277,7 +277,7 @@ class ServingService(CommandLineService):
         self._pulse = Pulse(process.reactor, time.monotonic, stall, self._beats(), self._requests)
 
     def _beats(self) -> Sequence[Callable[[], object]]:
-        """Return what is called about twice a second."""
+        """Return the functions to call about twice a second."""
         return ()
 
     def _requests(self) -> dict[int, str]:
@@ -316,11 +316,11 @@ class ServingService(CommandLineService):
         self._pulse.start()
 
     def _tune(self) -> None:
-        """Set what belongs to a whole process: this one is ours, an embedding program's is not."""
+        """Set up the whole process: this one is ours, and an embedding program's is not."""
         settle(self._process.settings.switch_interval)
 
     def _show_threads(self, number: int, frame: FrameType | None) -> None:
-        # In the handler itself, not in the reactor, which may be what is stuck.
+        # In the handler itself, and not in the reactor, which may be stuck.
         text = describe_threads(self._requests())
         _log.info("SIGUSR2: every thread\n{text}", text=text)
 
@@ -333,9 +333,8 @@ class ServingService(CommandLineService):
         return super().stopService()
 
     def _end_within(self, grace: float) -> None:
-        """Have the process end with the grace, whatever runs then."""
-        # Not only for the reactor: what an application has registered with `atexit` and threads that are no daemons run
-        # after it.
+        """Make the process end with the grace, whatever runs then."""
+        # Not in the reactor: an application's `atexit` functions, and its threads that are no daemons, run after it.
         why = f"the process has not ended at the end of the grace, after {grace:g} s"
         end_within(grace + LAST_RESORT, self._ending.status or CUT_SHORT, why, even_in_c=self._is_alone)
 
@@ -344,7 +343,7 @@ class ServingService(CommandLineService):
             self._ending.end_with(CUT_SHORT)
         if not self._service.running_exchanges():
             return super()._close_access_log(result)
-        # A client has left whose request still runs: what it does is not to be broken off either.
+        # A request still runs whose client has left: it may end its work, too.
         free: Deferred[None] = Deferred()
         self._wait_for_threads(free)
         return free.addCallback(lambda _: super(ServingService, self)._close_access_log(result))
@@ -381,7 +380,7 @@ def describe_threading(settings: Settings) -> str:
 
 
 def address(port: IListeningPort) -> str:
-    """Return where a listening `port` can be reached: a URL, or ``unix:PATH``."""
+    """Return the place at which clients reach a listening `port`: a URL, or ``unix:PATH``."""
     host = port.getHost()
     if isinstance(host, UNIXAddress):
         return f"unix:{os.fsdecode(host.name or '')}"

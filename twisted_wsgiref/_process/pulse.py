@@ -1,7 +1,7 @@
-"""A reactor's pulse: what is done while it turns, the stacks that are told when it does not, and the end that comes.
+"""A reactor's pulse: calls while it turns, the stacks of all threads if it does not, and the end of the process.
 
-What lives here: the beats, and what the one `Lookout` of a process calls. What may not: the thread itself, which is
-`lookout`'s. Called in the reactor's thread, where no line says another.
+Here live the beats, and the functions that the one `Lookout` of a process calls. Its thread may not live here, which is
+`lookout`'s. Called in the reactor's thread, unless a line says otherwise.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from .lookout import Lookout
 
 _log = Logger()
 
-# How often the pulse is felt, in seconds: a parent hears of it; else it is only for the stalls, which may be longer.
+# Seconds between two beats: if a parent hears of them, and if they serve only to notice stalls.
 INTERVAL: Final = 0.5
 SPARING: Final = 1.0
-# Where even a `Lookout` can not run, since a call into C holds the interpreter's lock, the end comes so much later.
+# If even a `Lookout` can not run, since a call into C holds the GIL, the end comes so many seconds later.
 LAST_OF_ALL: Final = 0.6
 
 
 def _dump_number() -> int | None:
-    """Return a signal that no program has a use for, which makes a worker show its stacks; None: there is none."""
+    """Return a signal that no program uses, to make a worker show its stacks; None: there is none."""
     last: int | None = getattr(signal, "SIGRTMAX", None)
     return last - 1 if last is not None and hasattr(faulthandler, "register") else None
 
@@ -41,10 +41,9 @@ DUMP: Final = _dump_number()
 
 
 class Pulse:
-    """Calls each of `calls` about twice a second; when the reactor stops for `stall` seconds, the log shows the stacks.
+    """Calls each of `calls` about twice a second, and logs all stacks if the reactor stops for `stall` seconds.
 
-    `clock` gives seconds, monotonic ones. `stall` 0: nothing is shown. `requests` tells which thread runs which
-    request. `lookout` is the process's own unless given.
+    `clock` gives monotonic seconds. `stall` 0: it logs no stacks. `requests` returns the request of each thread.
     """
 
     def __init__(
@@ -74,7 +73,7 @@ class Pulse:
             loop.addErrback(lambda failure: _log.failure("this is a bug in twisted_wsgiref", failure))
 
     def stop(self) -> None:
-        """End; nothing will be shown."""
+        """End: no stacks are logged from now on."""
         if self._loop.running:
             self._loop.stop()
         self._lookout.rest()
@@ -83,8 +82,8 @@ class Pulse:
         now = self._clock()
         gap, self._last = now - self._last - self._interval, now
         if self._stall:
-            # First, so that nothing is shown of a stall that is over.
-            # Felt at once or up to an interval later, so a stall of `stall` seconds is nearly always shown in time.
+            # First, so that no stacks are logged of a stall that is over. A stall begins at any time between two beats:
+            # half an interval more is the middle.
             self._lookout.beat(self._stall + self._interval / 2)
             if gap > self._stall:
                 seen = (
@@ -111,10 +110,10 @@ _end: Final = Lookout(time.monotonic, lambda: None)
 
 
 def end_within(seconds: float, status: int, why: str, *, even_in_c: bool = False) -> None:
-    """Have the process end with `status` after so long, with `why` and every stack on standard error.
+    """End the process with `status` after so many seconds, with `why` and every stack on standard error.
 
-    `even_in_c`: also, a moment later and with status 1, if a call into C never lets go of the interpreter's lock. That
-    takes the timer of `faulthandler`, so it is only for a process that is to be over.
+    `even_in_c`: also if a call into C never lets go of the GIL, a moment later and with status 1. That takes the timer
+    of `faulthandler`, so it is only for a process that is about to end.
     """
     _end.end_within(seconds, partial(_end_now, status, why))
     stream = sys.__stderr__
@@ -122,7 +121,7 @@ def end_within(seconds: float, status: int, why: str, *, even_in_c: bool = False
         try:
             faulthandler.dump_traceback_later(seconds + LAST_OF_ALL, exit=True, file=stream)
         except (OSError, ValueError, AttributeError):
-            pass  # A closed standard error: there is nobody to tell.
+            pass  # Standard error is closed: there is no place to tell.
 
 
 def disarm() -> None:
@@ -133,7 +132,7 @@ def disarm() -> None:
 def _end_now(status: int, why: str) -> NoReturn:
     """End the process. Called by the lookout's thread."""
     try:
-        # Not sys.stderr, which Twisted may have replaced by its log, and that may be what is stuck.
+        # Not sys.stderr: Twisted may have replaced it by its log, which may be stuck.
         if sys.__stderr__ is not None:
             sys.__stderr__.write(f"{why}: every thread\n{describe_threads({})}\n")
             sys.__stderr__.flush()
@@ -142,7 +141,7 @@ def _end_now(status: int, why: str) -> NoReturn:
 
 
 def show_on_dump() -> None:
-    """Have `DUMP`, which a parent sends before it kills, show every stack, whatever holds the interpreter's lock."""
+    """Make `DUMP`, which a parent sends before it kills, show every stack, also while a call into C holds the GIL."""
     if DUMP is not None and sys.__stderr__ is not None:
         try:
             faulthandler.register(DUMP, file=sys.__stderr__, all_threads=True)

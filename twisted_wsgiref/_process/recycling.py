@@ -1,6 +1,6 @@
-"""When a worker process has served long enough: by requests, by memory.
+"""The limits after which a worker process is replaced: requests, and memory.
 
-What lives here: the two limits and the counting. What may not: what is done about it, which is the parent's business.
+Here live the two limits and the counting. The replacing is the parent's business.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Final
 
 from twisted_wsgiref._observe.record import Facts
 
-# Processes that began together shall not end together: a limit is drawn from this part below to this part above.
+# Processes that began together must not end together: a limit is drawn from this part below to this part above.
 JITTER: Final = 0.1
 _MIB: Final = 1024 * 1024
 
 
 class Recycling:
-    """Counts finished exchanges, being an observer of them; says in `reason` when it is enough. 0: no limit."""
+    """An observer that counts finished exchanges, and says in `reason` why its process should go. 0: no limit."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Recycling:
         self._served = self._next()
 
     def reason(self) -> str:
-        """Return why this process should be replaced, "" while it should not. Called in the reactor's thread."""
+        """Return why this process should be replaced; "" if it should not. Called in the reactor's thread."""
         if self._most and self._served >= self._most:
             return f"it has served {self._served} requests"
         if self._max_rss:

@@ -1,7 +1,7 @@
-"""Log files that somebody has moved: SIGUSR1 opens them anew.
+"""Log files that were moved, as logrotate does: SIGUSR1 opens them anew.
 
-What lives here: the handler, and twistd's own log file, found and opened anew. What may not: the access log, whose own
-`reopen` is handed in. Called in the main thread, which is the reactor's.
+Here live the handler, and the way to find twistd's own log file and to open it anew. The access log's own `reopen` is
+handed in. Called in the main thread, which is the reactor's.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _log = Logger()
 
 
 def call_on_rotation(reopen: Callable[[], None], reactor: Reactor) -> None:
-    """Make SIGUSR1 call `reopen`, whatever it did before, and open twistd's own log file anew.
+    """Make SIGUSR1 call `reopen`, and open twistd's own log file anew.
 
-    A handler of twistd's rotates its log file, which is wrong if logrotate has moved it: with ``create`` the fresh file
-    is moved as well, without it nothing happens at all. So its place is taken; any other handler is called as before.
+    A handler of twistd's rotates its log file, which is wrong if logrotate has moved it: with ``create`` it moves the
+    fresh file as well, without it it does nothing. So ours takes its place. Any other handler is called as before.
     """
     number = getattr(signal, "SIGUSR1", None)
     if number is None:
@@ -45,9 +45,9 @@ def call_on_rotation(reopen: Callable[[], None], reactor: Reactor) -> None:
 
 
 def renew(file: LogFile) -> None:
-    """Open `file` anew if somebody has moved or removed it since; else rotate it, as twistd does when it is asked to.
+    """Open `file` anew if it has been moved or removed; else rotate it, as twistd does.
 
-    If it can not be opened, what is open stays so, and the log says why.
+    If it can not be opened, the log goes on in the open file, and says why.
     """
     if not _is_moved(file):
         file.rotate()
@@ -65,7 +65,7 @@ def renew(file: LogFile) -> None:
             error=error.strerror or str(error),
         )
     else:
-        # The mode that logrotate's `create` has given is to stay, and twistd counts what it has written.
+        # The mode that logrotate's `create` has given has to stay, and twistd counts the bytes that it has written.
         file.defaultMode, file.size = stat.S_IMODE(status.st_mode), status.st_size
 
 

@@ -1,8 +1,8 @@
-"""What signals do to a served process, and the status that it ends with.
+"""The effect of signals on a served process, and the status that it ends with.
 
-What lives here: handlers, installed over the reactor's own once it runs, and the exit status. What may not: services
-and options. Twisted's own handlers note the signal, and `twistd` then kills itself by it once all is done; a service
-that was asked to stop, drained, and stopped has done what it was asked to, so here the status is 0.
+Here live handlers, installed over the reactor's own once it runs, and the exit status. No service and no option may
+live here. Twisted's own handlers note the signal, and `twistd` kills itself by it once all is done. A service that was
+asked to stop, and has drained and stopped, has done its duty, so here the status is 0.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from twisted_wsgiref._twisted.reactor import Reactor
 
 _log = Logger()
 
-# A second Ctrl-C sooner is the same key press, passed on by a wrapper; later it is somebody who does not want to wait.
+# A second Ctrl-C sooner is the same key press, passed on by a wrapper; later it is an operator who will not wait.
 IMPATIENT_SECONDS = 1.0
 
 _STOPPING = ("SIGTERM", "SIGINT", "SIGBREAK")
@@ -32,11 +32,11 @@ _DEFAULT = (signal.SIG_DFL, signal.default_int_handler)
 
 
 class Ending:
-    """How this process comes to its end: by a signal, with status 0, or by `fail`, with status 1.
+    """The end of this process: by a signal, with status 0, or by `fail`, with status 1.
 
-    `register` is told of what to call when the interpreter ends: make the object before the application is imported,
-    so that the application's own endings come first. ``grace`` is how long the end may take, in seconds, for whoever
-    asks for it. Called in the main thread, which is the reactor's.
+    `register` gets a function to call when the interpreter ends. Make the object before the application is imported, so
+    that the application's own functions of that kind come first. ``grace`` is the time that the end may take, in
+    seconds, for the log. Called in the main thread, which is the reactor's.
     """
 
     def __init__(self, reactor: Reactor, *, register: Callable[[Callable[[], None]], object] = atexit.register) -> None:
@@ -50,9 +50,9 @@ class Ending:
     def take_signals(self, *, from_nobody: bool = False) -> None:
         """Make the stopping signals end the reactor without being noted by it.
 
-        Only where its own handlers are in place: an ignored SIGINT stays ignored, and a debugger's stays its own.
-        Called when the reactor runs, since it installs its own while it starts. With `from_nobody`, where default
-        handlers are in place: a reactor that another thread runs installs none.
+        It replaces the reactor's own handlers only: an ignored SIGINT stays ignored, and a debugger's handler stays.
+        Called when the reactor runs, since the reactor installs its handlers while it starts. With `from_nobody` it
+        also replaces default handlers: a reactor that another thread runs installs none.
         """
         for name in _STOPPING:
             number = getattr(signal, name, None)
@@ -69,22 +69,22 @@ class Ending:
         self._stop()
 
     def end_with(self, status: int) -> None:
-        """Have the process end with `status` once it ends; the first that is not 0 counts."""
+        """Make `status` the one that the process ends with; the first that is not 0 counts."""
         self.status = self.status or status
 
     def call_last(self, call: Callable[[], object]) -> None:
-        """Have `call` called before an end that nothing else comes before: `leave_now`, or a second Ctrl-C."""
+        """Call `call` before an immediate end: `leave_now`, or a second Ctrl-C."""
         self._last_calls.append(call)
 
     def leave_now(self, status: int) -> NoReturn:
-        """End the process here and now, with `status`; nothing of the interpreter's or of Twisted's end is run."""
+        """End the process here and now, with `status`, without the end of the interpreter or of Twisted."""
         self.end_with(status)
         self._call_last()
         _flush()
         os._exit(self.status)
 
     def stop(self) -> None:
-        """Stop the reactor, if nobody has done so yet."""
+        """Stop the reactor, unless it has been stopped already."""
         self._stop()
 
     def _asked_to_stop(self, number: int, frame: FrameType | None) -> None:
@@ -99,7 +99,7 @@ class Ending:
 
     def _line(self, number: int) -> str:
         most = "" if self.grace is None else f", for {self.grace:g} s at most"
-        # Whoever looks on may not want to wait.
+        # The person at the terminal may not want to wait.
         hint = "; a second Ctrl-C ends it at once" if number == signal.SIGINT else ""
         return f"{signal.Signals(number).name}: answering the requests in flight{most}, then stopping{hint}"
 
@@ -116,7 +116,7 @@ class Ending:
         try:
             self._reactor.stop()
         except ReactorNotRunning:
-            pass  # Something else stopped it already: all that was asked for.
+            pass  # It has been stopped already.
 
     def _leave(self) -> None:
         # twistd has no way to be given a status once its reactor has run.
@@ -130,8 +130,8 @@ def _flush() -> None:
             try:
                 stream.flush()
             except (OSError, ValueError):
-                pass  # Whoever read it is gone.
+                pass  # Its reader is gone.
 
 
 def heed_not(number: int, frame: FrameType | None) -> None:
-    """Do nothing: the handler of a signal that is another process's business."""
+    """Do nothing: the handler of a signal that another process takes care of."""

@@ -1,8 +1,8 @@
-"""Which worker processes there should be, and what is to be done about it: decisions, and no process.
+"""Decisions about worker processes: how many there should be, and which to start, drain or kill.
 
-What lives here: the states of the children, how crash loops are slowed, when an old child may go. What may not:
-pids, sockets, reactors. Time, starting and signalling are handed in, so that all of it is tested with a list and a
-number. Everything is called in the reactor's thread of the parent.
+Here live the states of the children, the brake of crash loops, and the order of a reload. No pid, socket or reactor may
+live here: time, starting and signalling are handed in, so that tests need a list and a number. All is called in the
+reactor's thread of the parent.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Final, Protocol
 
 # Deaths within this many seconds of each other are one crash loop. A worker that was up for longer had some use.
 QUICK: Final = 10.0
-# So many deaths are answered at once: somebody kills, an allocator had a bad day. Then it is a loop.
+# So many deaths in a row are answered at once: an operator kills, memory was short for a moment. More are a loop.
 FREE_RESTARTS: Final = 5
 # Slow enough that a machine can still be worked on while it loops.
 SLOWED: Final = 1.0
@@ -31,7 +31,7 @@ CUT_SHORT: Final = 3
 
 
 class State(Enum):
-    """Where a child is in its life."""
+    """The stage of a child's life."""
 
     STARTING = auto()  # it loads the application
     SERVING = auto()  # it has said that it accepts
@@ -40,7 +40,7 @@ class State(Enum):
 
 @dataclass
 class Child:
-    """What is known of one child. Times are by the supervisor's clock, 0 for never."""
+    """The known facts of one child. Times are by the supervisor's clock, 0 for never."""
 
     number: int
     generation: int
@@ -93,8 +93,8 @@ class Parent(Protocol):
 class Patience:
     """How long each wait may take, in seconds; 0: for ever, except the grace.
 
-    With `until_reload` a child that does not come to serve is not tried again before the next reload: somebody is at
-    work on the code, and knows already that it fails.
+    With `until_reload`, after a child that did not come to serve, none is started before the next reload: a developer
+    is at work on the code, and knows already that it fails.
     """
 
     start: float
@@ -127,14 +127,14 @@ class Supervisor:
         self._slow_said = False
         self._ended = False
 
-    # ---- What an operator asks for -----------------------------------------------------------------------------
+    # ---- An operator's wishes ----------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Start the first children."""
         self._settle()
 
     def stop(self) -> None:
-        """Have every child drain, and be done when the last is gone."""
+        """Drain every child, and be done when the last one is gone."""
         if not self.stopping:
             self.stopping = True
             for child in list(self.children.values()):
@@ -157,7 +157,7 @@ class Supervisor:
         if self._before is None:
             self._before = self._generation
         else:
-            # Those that start now may have read what has changed since.
+            # Those that start now may have read files that have changed since.
             for child in self._staying():
                 self._drain(child)
         self._newest += 1
@@ -166,11 +166,11 @@ class Supervisor:
         self._settle()
 
     def more(self) -> None:
-        """Have one child more."""
+        """Keep one child more."""
         self._change(1)
 
     def fewer(self) -> None:
-        """Have one child fewer, but one."""
+        """Keep one child fewer, but at least one."""
         self._change(-1)
 
     def _change(self, by: int) -> None:
@@ -180,13 +180,13 @@ class Supervisor:
             self._settle()
 
     def fail(self, line: str) -> None:
-        """Give up: nobody can ever serve, for the reason in `line`."""
+        """Give up: no child can ever serve, for the reason in `line`."""
         if not self.stopping:
             self._say(line)
             self.status = FAILED
             self.stop()
 
-    # ---- What is heard of the children -------------------------------------------------------------------------
+    # ---- News of the children ----------------------------------------------------------------------------------
 
     def beat(self, number: int) -> None:
         """Note that the reactor of the child `number` turns."""
@@ -195,7 +195,7 @@ class Supervisor:
             child.beat = self._clock()
 
     def begun(self, number: int) -> None:
-        """Note that the interpreter of the child `number` runs, and that what fails now is the application."""
+        """Note that the interpreter of the child `number` runs: from now on the application is at fault if it fails."""
         child = self.children.get(number)
         if child is not None:
             child.begun = self._ever_begun = True
@@ -245,7 +245,7 @@ class Supervisor:
         patience = self._patience
         waited = self._clock() - child.born
         if child.state is State.STARTING and 0 < patience.start <= waited and not child.killed:
-            # It has ended itself in time, with its stacks on standard error: they say where it hung.
+            # It has ended itself in time, with its stacks on standard error: these show the place where it hung.
             child.problem = f"it did not begin to serve within {patience.start:g} s"
         reason = f"{end.how}: {child.problem}" if child.problem else end.how
         if child.state is State.DRAINING:
@@ -269,7 +269,7 @@ class Supervisor:
     # ---- Time --------------------------------------------------------------------------------------------------
 
     def tick(self) -> None:
-        """Look at what is overdue. Called a few times a second."""
+        """Look for overdue children. Called a few times a second."""
         now = self._clock()
         late, self._last_tick = now - self._last_tick > LATE, now
         for child in list(self.children.values()):
@@ -302,7 +302,7 @@ class Supervisor:
     # ---- Decisions ---------------------------------------------------------------------------------------------
 
     def _settle(self) -> None:
-        """Bring about what should be, as far as it may be done now."""
+        """Start and drain children until there are as many as there should be, as far as that may be done now."""
         if self.stopping:
             if not self.children and not self._ended:
                 self._ended = True
@@ -324,7 +324,7 @@ class Supervisor:
         return sorted(mine, key=lambda each: (each.state is not State.SERVING, each.number))
 
     def _release(self) -> None:
-        """Let those drain whose place has been taken: nobody stops accepting before another accepts."""
+        """Drain the children whose successors serve: none stops accepting before another one accepts."""
         serving = [each for each in self.children.values() if each.state is State.SERVING]
         new = sum(each.generation == self._generation and not each.leaving for each in serving)
         if new >= self.target:
@@ -344,7 +344,7 @@ class Supervisor:
             self._drain(child)
 
     def _drain_strangers(self) -> None:
-        """End what still starts with the code of before."""
+        """Drain the children that still start with the code of before."""
         for child in list(self.children.values()):
             if child.generation != self._generation:
                 self._drain(child)

@@ -1,7 +1,7 @@
-"""The terminal that somebody develops at: `breakpoint` works in it, and it is left as it was found.
+"""A developer's terminal: `breakpoint` works in it, and we leave it as we found it.
 
-What lives here: whether there is one, its modes, and what `breakpoint` does where there is none. What may not: which
-process has it, which is the command line's to decide. Called in the main thread, where no line says another.
+Here live the question whether there is a terminal, its modes, and the substitute for `breakpoint` if there is none. The
+command line decides which process has the terminal. Called in the main thread, unless a line says otherwise.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _passed_over: Final[set[tuple[str, int]]] = set()
 
 
 def can_prompt() -> bool:
-    """Return whether somebody may answer on standard input: it is open, and not the null device."""
+    """Return whether a person may answer on standard input: it is open, and not the null device."""
     try:
         return not os.path.samestat(os.fstat(0), os.stat(os.devnull))
     except OSError:
@@ -29,11 +29,11 @@ def can_prompt() -> bool:
 
 
 def pass_over_breakpoints() -> None:
-    """Make `breakpoint` log a line and go on, in a process where nobody could answer its prompt.
+    """Make `breakpoint` log a line and go on, in a process that has no person to answer a prompt.
 
-    Else the debugger would read the end of its input, and every request that comes by would fail with `BdbQuit`. A
-    debugger that somebody has chosen, by PYTHONBREAKPOINT or ``sys.breakpointhook``, is left to them: it may have other
-    ways to its user.
+    Else the debugger would read the end of its input, and each request that comes by would fail with `BdbQuit`. A
+    debugger that a user has chosen, by PYTHONBREAKPOINT or ``sys.breakpointhook``, stays: it may have other ways to its
+    user.
     """
     if sys.breakpointhook is sys.__breakpointhook__ and not os.environ.get("PYTHONBREAKPOINT"):
         sys.breakpointhook = _pass_over
@@ -84,7 +84,7 @@ class Modes:
         return False
 
     def restore(self) -> None:
-        """Set the modes again: whoever was killed at a prompt has left a terminal that does not echo.
+        """Set the modes again: a process that was killed at a prompt has left a terminal that does not echo.
 
         Safe in a signal's handler.
         """

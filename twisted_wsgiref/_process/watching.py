@@ -1,7 +1,7 @@
 """Files of the application that change, while it is developed.
 
-What lives here: a thread that waits for the system to tell of changes, and which files count. What may not: what is
-done about it. `watchfiles` is an extra, so it is imported where it is needed.
+Here live a thread that waits for the system to tell of changes, and the choice of the files that count. The caller
+says what to do then. `watchfiles` is an extra, so the functions that need it import it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _log = Logger()
 _NAMED: Final = 3
 # After so many milliseconds without a change watchfiles says that it watches.
 _LOOK: Final = 500
-# It looks twenty times a second whether to stop. A thread that has not ended after these seconds is left alone.
+# It looks twenty times a second whether to stop. If the thread has not ended after these seconds, we leave it alone.
 _PATIENCE: Final = 1.0
 
 
@@ -33,13 +33,13 @@ def is_watched(name: str, include: Sequence[str]) -> bool:
 
 
 def check_installed() -> None:
-    """Raise `SettingError` where there is no `watchfiles`."""
+    """Raise `SettingError` if `watchfiles` is not installed."""
     if find_spec("watchfiles") is None:
         raise SettingError.of("{reload} needs watchfiles: pip install 'twisted-wsgiref[reload]'")
 
 
 class Watch:
-    """Calls `changed` whenever a file below `folder` has changed that `is_watched`; by a thread of its own."""
+    """A thread that calls `changed` whenever a file below `folder` has changed that `is_watched`."""
 
     def __init__(self, folder: str, include: Sequence[str], changed: Callable[[], None]) -> None:
         self._folder = folder
@@ -59,8 +59,8 @@ class Watch:
     def join(self) -> None:
         """The thread has ended, or is given up after a second. Called in the main thread, after `stop`.
 
-        An interpreter that ends meanwhile would end the thread where it stands, and until Python 3.13 this unwinds
-        watchfiles' own code, which is compiled and aborts the process.
+        Until Python 3.13 an interpreter that ends would unwind the thread in watchfiles' own code, which is compiled
+        and then aborts the process.
         """
         if self._thread.is_alive():
             self._thread.join(_PATIENCE)
@@ -89,7 +89,7 @@ class Watch:
             self._folder, watch_filter=counts, stop_event=self._stop, rust_timeout=_LOOK, yield_on_timeout=True
         ):
             if not begun:
-                # What is saved from now on is noticed: the first turn is over.
+                # From now on every saved file is noticed: the first turn is over.
                 begun = True
                 _log.info("watching {patterns} below {folder}", patterns=patterns, folder=self._folder)
             if changes:
