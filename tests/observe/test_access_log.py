@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import select
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -171,9 +172,10 @@ def test_each_line_has_its_own_time(quick: None) -> None:
 def test_whole_lines_are_written_at_once_where_there_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(access_log, "GATHER_SECONDS", 3600.0)
     monkeypatch.setattr(access_log, "PIECE", 1000)
+    monkeypatch.setattr(access_log, "BLOCK", 333)
     disk = Disk()
     log = AccessLog(disk)
-    log._waiting += b"x" * 299 + b"\n" + b"y" * 1999 + b"\n" + b"z" * 299 + b"\n"
+    log._waiting.extend([b"x" * 299 + b"\n", b"y" * 1000, b"y" * 999 + b"\n", b"z" * 299 + b"\n"])
     log.observe_facts(RECORD)
     end = time.monotonic() + 10
     while len(disk.writes) < 2 and time.monotonic() < end:
@@ -229,7 +231,7 @@ def test_a_path_that_can_not_be_opened_is_said_at_once(tmp_path: Path) -> None:
 
 
 def test_a_dash_is_the_real_standard_output(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(access_log, "_standard_output", lambda: 1)
+    monkeypatch.setattr(access_log, "standard_output", lambda: 1)
     log = AccessLog("-")
     log.observe_facts(RECORD)
     assert log.close()
@@ -483,3 +485,44 @@ def test_a_thread_that_can_not_be_started_is_started_with_the_next_line(monkeypa
     log.observe_facts(RECORD)
     assert log.close()
     assert b"".join(disk.writes).count(b"\n") == 2
+
+
+@pytest.mark.parametrize("size", [100, 8192, 20_000])
+def test_lines_of_any_length_that_several_threads_add_stay_whole(quick: None, size: int) -> None:
+    disk = Disk()
+    log = AccessLog(disk)
+
+    def ask(word: str) -> None:
+        record = RECORD._replace(user_agent=word * size)
+        for _ in range(200):
+            log.observe_facts(record)
+
+    threads = [threading.Thread(target=ask, args=(word,)) for word in "abcd"]
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+    finally:
+        sys.setswitchinterval(before)
+    assert log.close(timeout=60)
+    agents = [line.split('"')[5] for line in b"".join(disk.writes).decode().splitlines()]
+    assert sorted(agents) == [word * size for word in "abcd" for _ in range(200)]
+
+
+def test_what_waits_for_a_stalled_disk_is_bounded_however_long_its_lines_are(
+    quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access_log, "MOST_WAITING", 1 << 20)
+    disk, said = Disk(), []
+    disk.gate.clear()
+    log = AccessLog(disk, say=said.append)
+    log.observe_facts(RECORD)
+    assert disk.entered.wait(10)
+    for _ in range(400):
+        log.observe_facts(RECORD._replace(user_agent="a" * 20_000))
+    assert 1 << 20 <= sum(map(len, log._waiting)) < (1 << 20) + access_log.TOGETHER * 21_000
+    disk.gate.set()
+    assert log.close(timeout=10)

@@ -8,12 +8,8 @@ does everything else, so a stalled disk stalls nobody.
 
 from __future__ import annotations
 
-import errno
 import os
 import re
-import select
-import stat
-import sys
 import threading
 import time
 from collections import deque
@@ -21,13 +17,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache
 from math import floor
-from typing import Protocol
 
 from twisted.logger import Logger
 
 from twisted_wsgiref._threads.forks import drop, tell
 
 from .record import Facts
+from .sink import Sink, descriptor_of, open_file, standard_output, write_all
 
 # Long enough to join the lines of a busy moment into one write, too short to notice for a person who watches the file.
 GATHER_SECONDS = 0.05
@@ -35,6 +31,9 @@ GATHER_SECONDS = 0.05
 TOGETHER = 16
 # The bytes of one write: a thousand lines and more. If there are more, the next write follows at once.
 PIECE = 256 * 1024
+# Lines that are made together wait as one block, or as several if they are longer than this, in bytes. Sixteen usual
+# lines are one. So many blocks are counted, and no bytes: a count of bytes that many threads change needs a lock.
+BLOCK = 8 * 1024
 # The most bytes that wait for a disk or a pipe that takes nothing: some seconds of a very busy server.
 MOST_WAITING = 32 * 1024 * 1024
 # If a disk is full again and again, the log says so once in this time.
@@ -47,14 +46,6 @@ MOMENT = 0.001
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _UNSAFE = re.compile(r"[^ !#-\[\]-~]")
 _UNSAFE_WORD = re.compile(r"[^!#-\[\]-~]")  # Outside of quotes a space would begin the next field.
-
-
-class Sink(Protocol):
-    """An unbuffered binary stream for the lines. `write` returns the number of bytes that it took, None for none."""
-
-    def write(self, data: bytes, /) -> int | None: ...
-
-    def close(self) -> None: ...
 
 
 def _escaped(found: re.Match[str]) -> str:
@@ -124,9 +115,10 @@ class AccessLog:
         self._records: deque[Facts] = deque()
         # One entry for each thread that has taken records and not yet added their lines.
         self._making: list[None] = []
-        # Lines. Any thread adds; the writer takes.
-        self._waiting = bytearray()
-        self._most_waiting = MOST_WAITING
+        # Lines, in blocks; those of one line that is longer than a block are behind each other, since they are added in
+        # one step. Any thread adds; the writer takes.
+        self._waiting: deque[bytes] = deque()
+        self._most_waiting = -(-MOST_WAITING // BLOCK)  # in blocks
         self._signal = threading.Lock()  # the writer holds it; a thread that adds a record and finds it asleep releases
         self._signal.acquire()
         self._asleep = True  # or not begun
@@ -138,9 +130,9 @@ class AccessLog:
         self._lock = threading.Lock()  # Held to start or wake the thread, and to count the lines of an overflow.
         self._overflowed = 0
         if self._path is not None:
-            self._sink: Sink = _open(self._path)
+            self._sink: Sink = open_file(self._path)
         elif isinstance(target, str):
-            self._sink = open(_standard_output(), "wb", buffering=0, closefd=False)  # noqa: SIM115
+            self._sink = open(standard_output(), "wb", buffering=0, closefd=False)  # noqa: SIM115
         else:
             self._sink = target
         tell(self)
@@ -188,12 +180,15 @@ class AccessLog:
             self._making.pop()
 
     def _add(self, lines: list[str]) -> None:
-        waiting = self._waiting
-        if len(waiting) < self._most_waiting:
-            waiting += "".join(lines).encode("ascii")
-        else:
+        if len(self._waiting) >= self._most_waiting:
             with self._lock:
                 self._overflowed += len(lines)
+            return
+        data = "".join(lines).encode("ascii")
+        if len(data) > BLOCK:
+            self._waiting.extend([data[at : at + BLOCK] for at in range(0, len(data), BLOCK)])
+        elif data:
+            self._waiting.append(data)
 
     def _begin_second(self, now: float) -> tuple[float, float, str]:
         start = floor(now)
@@ -251,7 +246,7 @@ class AccessLog:
             self._records.clear()
             self._waiting.clear()
             self._most_waiting = 0
-            descriptor = _descriptor_of(self._sink)
+            descriptor = descriptor_of(self._sink)
             if self._path is not None and descriptor is not None:
                 drop([descriptor])
 
@@ -259,7 +254,7 @@ class AccessLog:
 
     def _run(self) -> None:
         while self._wait():
-            if len(self._waiting) < PIECE:
+            if len(self._waiting) < PIECE // BLOCK:
                 self._stop.wait(GATHER_SECONDS)
             try:
                 self._make_lines(len(self._records))
@@ -298,10 +293,15 @@ class AccessLog:
     def _take(self) -> bytes:
         """Take whole lines for one write: other processes may write to the same file."""
         waiting = self._waiting
-        end = waiting.rfind(b"\n", 0, PIECE) + 1 or waiting.find(b"\n") + 1
-        lines = bytes(waiting[:end])
-        del waiting[:end]
-        return lines
+        blocks: list[bytes] = []
+        size = 0
+        while waiting:
+            # Nobody else takes, so what is seen first is taken. A line that has begun is taken to its end.
+            if blocks and blocks[-1].endswith(b"\n") and size + len(waiting[0]) > PIECE:
+                break
+            blocks.append(waiting.popleft())
+            size += len(blocks[-1])
+        return b"".join(blocks)
 
     def _write(self, lines: bytes) -> None:
         if self._reopen and self._path is not None:
@@ -309,7 +309,7 @@ class AccessLog:
             self._open_anew(self._path)
         # The start of a line that a full disk broke off must not run into the next line.
         data = b"\n" * self._torn + lines
-        rest, error = _write_all(self._sink, data)
+        rest, error = write_all(self._sink, data)
         written = len(data) - len(rest)
         if written:
             self._torn = data[written - 1 : written] != b"\n"
@@ -334,61 +334,13 @@ class AccessLog:
 
     def _open_anew(self, path: str) -> None:
         try:
-            sink = _open(path)
+            sink = open_file(path)
         except OSError as error:
             self._say(f"the access log {path} can not be opened anew, the old file is still written: {error.strerror}")
             return
         old, self._sink, self._torn = self._sink, sink, False
         with suppress(OSError):  # such as a network file system's, which has lost earlier writes
             old.close()
-
-
-def _open(path: str) -> Sink:
-    # "ab": each write goes to the end, even if a rotating tool has cut the file short.
-    return open(path, "ab", buffering=0)
-
-
-def _descriptor_of(sink: object) -> int | None:
-    """Return the descriptor of `sink`, None if it has none, or has closed it."""
-    fileno: Callable[[], int] | None = getattr(sink, "fileno", None)
-    try:
-        return None if fileno is None else fileno()
-    except (OSError, ValueError):
-        return None
-
-
-def _most_at_once(sink: Sink) -> int:
-    """Return the most bytes that `sink` keeps together if others write to it too: for a pipe few."""
-    descriptor = _descriptor_of(sink)
-    try:
-        is_pipe = descriptor is not None and stat.S_ISFIFO(os.fstat(descriptor).st_mode)
-    except OSError:
-        return sys.maxsize
-    return getattr(select, "PIPE_BUF", 512) if is_pipe else sys.maxsize  # 512: POSIX's least
-
-
-def _standard_output() -> int:
-    """Return the descriptor, not `sys.stdout`, which Twisted replaces by its own log."""
-    return sys.__stdout__.fileno() if sys.__stdout__ is not None else 1
-
-
-def _write_all(sink: Sink, data: bytes) -> tuple[bytes, OSError | None]:
-    """Write `data`, in one call unless the sink takes only a part; return the rest, and the error that stopped it."""
-    most, start = _most_at_once(sink), 0
-    try:
-        while start < len(data):
-            end = len(data)
-            if end - start > most:
-                end = data.rfind(b"\n", start, start + most) + 1 or data.find(b"\n", start) + 1 or end
-            taken = sink.write(data[start:end])
-            if not taken:
-                return data[start:], BlockingIOError(errno.EAGAIN, "nothing is taken now")
-            start += taken
-    except OSError as error:
-        return data[start:], error
-    except Exception as error:  # of a closed file, or of a sink that is not ours
-        return data[start:], OSError(errno.EBADF, str(error))
-    return b"", None
 
 
 _log = Logger()
