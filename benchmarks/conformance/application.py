@@ -112,7 +112,7 @@ def inject_status(environ: Environ, start_response: StartResponse) -> Iterable[b
 def late_error(environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
     start_response("200 OK", [TEXT])
     yield b"a beginning"
-    raise RuntimeError("an error after the first octet, as was asked")
+    raise RuntimeError("an error after the first byte, as was asked")
 
 
 def own_connection_error(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:

@@ -67,7 +67,7 @@ def stalled_readers_of_a_file(subject: Subject) -> Verdict:
 
 
 def stalled_readers_of_an_iterator(subject: Subject) -> Verdict:
-    """8 clients that read nothing of what an iterator makes, 64 MiB, and another client is served within 1 s"""
+    """8 clients that read nothing of an iterator's 64 MiB, and another client is served within 1 s"""
     return _stalled(subject, "/big")
 
 

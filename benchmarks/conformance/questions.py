@@ -27,7 +27,7 @@ CLOSE = "Connection: close\r\n"
 
 def describe(answer: Answer | None) -> str:
     """Return an answer in a few words."""
-    return "no answer" if answer is None else f"{answer.status}, {len(answer.body)} octets, ended {answer.ended}"
+    return "no answer" if answer is None else f"{answer.status}, {len(answer.body)} bytes, ended {answer.ended}"
 
 
 def _extra(subject: Subject, method: str, path: str) -> tuple[Answer | None, bytes]:
@@ -43,7 +43,7 @@ def head_has_no_body(subject: Subject) -> Verdict:
     """HEAD is answered with the fields of GET and no body"""
     answer, rest = _extra(subject, "HEAD", "/hello")
     good = answer is not None and answer.status == 200 and not rest and answer.get("content-length") == "5"
-    return Verdict(good, f"{len(rest)} octets of body" if rest else describe(answer))
+    return Verdict(good, f"{len(rest)} bytes of body" if rest else describe(answer))
 
 
 def no_content_has_no_body(subject: Subject) -> Verdict:
@@ -51,29 +51,29 @@ def no_content_has_no_body(subject: Subject) -> Verdict:
     answer, rest = _extra(subject, "GET", "/204")
     framed = answer is not None and (answer.get("content-length") or answer.get("transfer-encoding"))
     good = answer is not None and answer.status == 204 and not rest and not framed
-    return Verdict(good, f"{len(rest)} octets of body" if rest else f"says {framed}" if framed else describe(answer))
+    return Verdict(good, f"{len(rest)} bytes of body" if rest else f"says {framed}" if framed else describe(answer))
 
 
 def not_modified_has_no_body(subject: Subject) -> Verdict:
     """304 has no body, whatever the application gives"""
     answer, rest = _extra(subject, "GET", "/304")
     good = answer is not None and answer.status == 304 and not rest
-    return Verdict(good, f"{len(rest)} octets of body" if rest else describe(answer))
+    return Verdict(good, f"{len(rest)} bytes of body" if rest else describe(answer))
 
 
 def never_more_than_the_length(subject: Subject) -> Verdict:
-    """Never more octets than the application's Content-Length"""
+    """Never more bytes than the application's Content-Length"""
     with Client(subject.port) as client:
         client.send(request("/more"))
         answer = client.read_answer()
         client.is_closed(0.5)
         rest = client.rest()
     good = answer is not None and answer.body == b"hello" and not rest
-    return Verdict(good, f"{len(rest)} octets too many" if rest else describe(answer))
+    return Verdict(good, f"{len(rest)} bytes too many" if rest else describe(answer))
 
 
 def fewer_than_the_length_is_cut(subject: Subject) -> Verdict:
-    """After fewer octets than its Content-Length the connection is closed, not used again"""
+    """After fewer bytes than its Content-Length the connection is closed, not used again"""
     with Client(subject.port) as client:
         client.send(request("/fewer"))
         answer = client.read_answer(timeout=1.0)
@@ -115,7 +115,7 @@ def hop_by_hop_refused(subject: Subject) -> Verdict:
 
 
 def late_error_is_visible(subject: Subject) -> Verdict:
-    """An error after the first octet cuts the answer so that the client can see it"""
+    """An error after the first byte cuts the answer so that the client can see it"""
     answer = ask(subject.port, request("/late-error"))
     good = answer is not None and not answer.whole
     return Verdict(good, describe(answer))
@@ -169,7 +169,7 @@ def chunked_request_is_readable(subject: Subject) -> Verdict:
     answer = ask(subject.port, request("/read", "POST", lines) + body)
     good = answer is not None and answer.status == 200 and answer.body.startswith(b"11 ")
     read = answer.body.split()[0].decode() if answer is not None and answer.body[:1].isdigit() else ""
-    return Verdict(good, f"{read} octets" if read else describe(answer))
+    return Verdict(good, f"{read} bytes" if read else describe(answer))
 
 
 def pipelining_is_in_order(subject: Subject) -> Verdict:

@@ -38,36 +38,38 @@ _INTRODUCTION = """# Conformance
 
 <!-- Made by `python -m benchmarks.conformance`; run it to make this page anew. -->
 
-The same questions, asked of this server and of others over raw sockets by a script of this project. Each was
-installed from PyPI and started as its users start it, with one process, four threads and otherwise its defaults. What
-became of a message is judged by what the application noted and by what came back on the wire.
+A script of this project asks this server and others the same questions over raw sockets. Each server is installed from
+PyPI and started as its users start it, with one process, four threads and otherwise its defaults. The script judges the
+fate of a message by the notes of the application and by the bytes that came back on the wire.
 
 {facts}
 
     python -m benchmarks.conformance                   # makes an environment in .bench, then asks: about five minutes
     python -m benchmarks.conformance --servers twisted_wsgiref --output -
 
-Others have other aims: some are made to stand behind a proxy that is strict, some leave a part of the protocol to the
-application. What is not refused here is no vulnerability by itself; it becomes one where a proxy before the server
-reads the same octets differently.
+Other servers have other aims: some are made to stand behind a strict proxy, some leave a part of the protocol to the
+application. A message that a server does not refuse is no vulnerability by itself. It becomes one if a proxy in front
+of the server reads the same bytes differently.
 """
 
-_WAITING = """Where an application makes its answer block by block for a client that reads nothing, somebody waits or
-keeps it: in this server the thread waits, at most for `--send-timeout`; a list or a file holds no thread.
+_WAITING = """If an application makes its answer block by block for a client that reads nothing, the server has to wait
+or to keep it. In this server the thread waits, at most for `--send-timeout`; a list or a file holds no thread.
 
 """
 
 _MESSAGES = """
 ## Hostile messages
 
-{count} messages that RFC 9112 and RFC 9110 forbid, or that published advisories were about
-(`tests/corpus`, with the clause for each). How many were refused: an error or a closed connection, with the
-application not called and nothing after the message served. Below it, what became of the others: *served*, the
-application was called, and read the body without an error; *served twice*, and called once more, for a request that
-was hidden in the message or put behind it; *open*, refused, but the connection went on; *waited*, neither answered nor
-closed within 0.6 s, as for a message that is not complete.
+{count} messages that RFC 9112 and RFC 9110 forbid, or that published advisories are about (`tests/corpus`, with the
+clause for each). The table gives the number that a server refused: by an error or a closed connection, without calling
+the application or serving anything after the message. Below it is the fate of the others:
 
-Some are refused by the RFC's letter only where a server chooses to be strict: a bare LF as a line end, an empty line
+- *served*: the application was called, and read the body without an error;
+- *twice*: the application was called once more, for a request that was hidden in the message or put behind it;
+- *open*: the message was refused, but the connection went on;
+- *waited*: the message was neither answered nor its connection closed within 0.6 s, as if it were incomplete.
+
+By the letter of the RFC a server may choose whether to refuse some of them: a bare LF as a line end, an empty line
 before a request, two equal Content-Length, an unknown minor version. Their clauses say so.
 """
 
@@ -93,7 +95,7 @@ def write(results: Sequence[Result], versions: dict[str, str], python: str) -> s
         _table("class", names, (_class_row(results, class_) for class_ in CLASSES)),
         "\n## Broken-off and right messages\n\n",
         _table("messages", names, _other_rows(results)),
-        "\n## Each hostile message\n\n<details><summary>· refused; else what became of it</summary>\n\n",
+        "\n## Each hostile message\n\n<details><summary>· refused; otherwise its fate</summary>\n\n",
         _table("message", ["clause", *names], _message_rows(results)),
         "\n</details>\n",
     ]
