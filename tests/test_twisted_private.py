@@ -5,6 +5,7 @@ Each test is of one function of `twisted_wsgiref._twisted.private`, or of one of
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import io
 import os
@@ -13,24 +14,27 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import pytest
 from twisted.application import app
 from twisted.application.reactors import getReactorTypes
-from twisted.internet import endpoints, process, selectreactor, tcp, unix
+from twisted.internet import asyncioreactor, endpoints, process, selectreactor, tcp, unix
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.ssl import CertificateOptions
+from twisted.internet.task import LoopingCall
 from twisted.internet.testing import StringTransport
 from twisted.logger import Logger, globalLogBeginner, globalLogPublisher
 from twisted.protocols import tls
-from twisted.python import logfile, usage
+from twisted.python import logfile, threadable, usage
 from twisted.python.systemd import ListenFDs
 
 from tests.stepped import SteppedReactor
 from twisted_wsgiref._twisted import private
+from twisted_wsgiref._twisted.reactor import repeating
 
 POINTS = "the points at the top"
 
@@ -444,3 +448,49 @@ def test_all_of_the_file_is_tested_here() -> None:
     ]
     assert [name for name in functions if f"{name}(" not in source] == []
     assert all("To be checked:" in (getattr(private, name).__doc__ or "") for name in functions)
+
+
+def test_a_lone_reactor_is_not_the_process_s_and_leaves_nothing() -> None:
+    function = "lone_reactor"
+    before, descriptors = threadable.ioThread, open_descriptors()
+    lone = private.lone_reactor()
+    need(open_descriptors() > descriptors or not descriptors, "a reactor has no descriptors of its own", function)
+    turned: list[object] = []
+    lone.callWhenRunning(lambda: turned.append(threadable.ioThread))
+    lone.callWhenRunning(lone.stop)
+    thread = threading.Thread(target=lambda: lone.run(installSignalHandlers=False))
+    thread.start()
+    thread.join(60)
+    need(turned == [before] and threadable.ioThread == before, "ReactorBase has no _registerAsIOThread", function)
+    private.close_reactor(lone)
+    need(open_descriptors() == descriptors, "a reactor keeps descriptors that are not in removeAll()", "close_reactor")
+
+
+def open_descriptors() -> set[str]:
+    """Return the descriptors of this process; none where the system does not tell."""
+    try:
+        return set(os.listdir("/proc/self/fd"))
+    except OSError:
+        return set()
+
+
+def test_the_loop_of_an_asyncio_reactor_can_be_told() -> None:
+    loop = asyncio.SelectorEventLoop()
+    made = asyncioreactor.AsyncioSelectorReactor(loop)
+    need(private.loop_of(made) is loop, "AsyncioSelectorReactor has no _asyncioEventloop", "loop_of")
+    need(private.loop_of(object()) is None, "another reactor has a loop", "loop_of")
+    private.close_reactor(cast(Any, made))
+    loop.close()
+
+
+def test_a_repeating_call_is_made_of_four_things_and_installs_no_reactor() -> None:
+    function = "_Repeating in reactor.py, and"
+    theirs, ours = LoopingCall(print), repeating(print, cast(Any, object()))
+    need(vars(theirs).keys() == vars(ours).keys(), "LoopingCall.__init__ sets something else", function)
+    code = (
+        "import sys; from twisted.internet.selectreactor import SelectReactor as Made; "
+        "from twisted_wsgiref import WSGIService; WSGIService(print, [], reactor=Made()); "
+        "sys.exit('twisted.internet.reactor' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], timeout=60, check=False)
+    need(done.returncode == 0, "a service that is given its reactor installs another", function)

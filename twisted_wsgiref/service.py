@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
-from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
 from ._connection.factory import LAST_SWEEP, SWEEP, WSGIFactory, log_failure
@@ -48,6 +47,7 @@ from ._threads.forks import tell
 from ._threads.pool import Pool, WorkerPool
 from ._threads.schedule import Schedule
 from ._threads.wake import Wake
+from ._twisted.reactor import repeating
 from ._twisted.typed import Service
 from .settings import SettingError, Settings
 from .util import FileWrapper
@@ -160,7 +160,7 @@ class WSGIService(Service):
             disk=self._disk,
             wake=wake,
         )
-        self._sweep = LoopingCall(self._factory.sweep)
+        self._sweep = repeating(self._factory.sweep, reactor)
 
     def serve(self, application: WSGIApplication) -> None:
         """Have `application` answer from now on, in the place of the one that this was made with."""
@@ -268,8 +268,7 @@ class WSGIService(Service):
         if self._sweep.running:
             self._sweep.stop()
         # Anew: one that is told to stop and to start while it runs, as by `call_when_unfit`, would go on twice.
-        self._sweep = LoopingCall(self._factory.sweep)
-        self._sweep.clock = self._reactor
+        self._sweep = repeating(self._factory.sweep, self._reactor)
         self._sweep.start(seconds, now=False).addErrback(_log_failure)
 
     # ---- Listening ---------------------------------------------------------------------------------------------

@@ -20,8 +20,9 @@ The reactor's thread calls every function whose docstring names no other thread.
 from __future__ import annotations
 
 import inspect
+import select
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from twisted.logger import ILogObserver, LogEvent, Logger, globalLogBeginner, globalLogPublisher
 
@@ -270,6 +271,50 @@ def has_run(reactor: object) -> bool:
     To be checked: ``ReactorBase._startedBefore`` says so. Without that name ``run`` raises `ReactorNotRestartable`.
     """
     return bool(getattr(reactor, "_startedBefore", False))
+
+
+def lone_reactor() -> Reactor:
+    """Return a new reactor that is not the process's, to be run in some thread, and then given to `close_reactor`.
+
+    To be checked: ``ReactorBase._registerAsIOThread`` keeps ``run`` from telling all of Twisted that the thread of the
+    reactor is the one that runs it; ``run(installSignalHandlers=False)`` may be called in any thread.
+    """
+    from twisted.internet import selectreactor
+
+    kind: Any = selectreactor.SelectReactor
+    if hasattr(select, "epoll"):
+        from twisted.internet import epollreactor
+
+        kind = epollreactor.EPollReactor
+    reactor = kind()
+    reactor._registerAsIOThread = False
+    return cast("Reactor", reactor)
+
+
+def close_reactor(reactor: Reactor) -> None:
+    """Give back every descriptor of `reactor`, which has ended, its own wakers' too. Called in the thread that ran it.
+
+    To be checked: ``removeAll`` returns all but ``_internalReaders``, which are closed by ``connectionLost``; the epoll
+    object of an ``EPollReactor`` is its ``_poller``.
+    """
+    from twisted.internet.error import ConnectionDone
+    from twisted.python.failure import Failure
+
+    ended: Any = reactor
+    for each in {*ended.removeAll(), *ended._internalReaders}:
+        each.connectionLost(Failure(ConnectionDone()))
+    ended._internalReaders.clear()
+    poller = getattr(ended, "_poller", None)
+    if poller is not None:
+        poller.close()
+
+
+def loop_of(reactor: object) -> object:
+    """Return the loop of asyncio that `reactor` is on; None: it is another kind of reactor.
+
+    To be checked: ``AsyncioSelectorReactor._asyncioEventloop`` is that loop.
+    """
+    return getattr(reactor, "_asyncioEventloop", None)
 
 
 def makes_reactor(kind: object, reactor: object) -> bool:
