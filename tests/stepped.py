@@ -1,10 +1,7 @@
-"""A reactor, a clock and a pool that move only when a test moves them."""
+"""A reactor and a clock that move only when a test moves them; the pool that does is `twisted_wsgiref.testing`'s."""
 
 from __future__ import annotations
 
-import threading
-from collections import deque
-from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.internet.error import ConnectionDone
@@ -20,128 +17,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-class SteppedPool:
-    """The twin of `WorkerPool` that has no threads: `step` runs the next job, in the calling thread.
-
-    ``threads`` counts those that there would be. What both have to do is held by the same tests, in
-    `tests.threads.test_pool_twins`.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        *,
-        minimum: int,
-        maximum: int = 0,
-        idle: float = 30.0,
-        limit: int = 1024,
-        failed: Callable[[BaseException], None],
-    ) -> None:
-        self.name = name
-        self.minimum = minimum
-        self.size = max(minimum, maximum)
-        self.limit = limit
-        self.threads = 0
-        self.may_start = True  # whether the system has threads to give
-        self.jobs: deque[Any] = deque()
-        self.done = 0
-        self.failures: list[BaseException] = []
-        self.now: Any = None
-        self.sparing = False
-        self.sweeps = 0
-        self._failed = failed
-        self._stopped = False
-        self.at_work = 0  # how many threads have something else to do
-        self._due = False
-        self._low: Callable[[], None] | None = None
-
-    @property
-    def _idle(self) -> int:
-        return max(0, self.threads - self.at_work)
-
-    @property
-    def waiting(self) -> int:
-        return len(self.jobs)
-
-    def start(self) -> None:
-        self._stopped = False
-        self.threads = max(self.threads, self.minimum)
-
-    def put(self, jobs: Sequence[Any]) -> Sequence[Any]:
-        refused = self.queue(jobs)
-        self.wake()
-        return refused
-
-    def queue(self, jobs: Sequence[Any], sparing: bool = False) -> Sequence[Any]:
-        if self._stopped:
-            return jobs
-        refused: Sequence[Any] = ()
-        waiting = len(self.jobs)
-        if waiting + len(jobs) > self.limit:
-            room = max(0, self.limit + self._idle - waiting)
-            jobs, refused = jobs[:room], jobs[room:]
-        self.sparing = sparing
-        self.jobs.extend(jobs)
-        self._due = True
-        return refused
-
-    def wake(self) -> bool:
-        due, self._due = self._due, False
-        woken = due and self._idle > 0
-        self._grow()
-        return woken
-
-    def when_low(self, callback: Callable[[], None], above: int) -> bool:
-        self._low = callback if len(self.jobs) > above else None
-        return self._low is not None
-
-    def sweep(self) -> bool:
-        self.sweeps += 1
-        self._grow()
-        return False
-
-    def _grow(self) -> None:
-        missing = min(len(self.jobs) - self._idle, self.size - self.threads)
-        if missing > 0 and not self._stopped:
-            if self.may_start:
-                self.threads += missing
-            else:
-                self._failed(RuntimeError("can't start new thread"))
-
-    def spare_none(self) -> None:
-        self.sparing = False
-        self._grow()
-
-    def stop(self) -> None:
-        self._stopped = True
-
-    def running(self) -> list[Any]:
-        return [] if self.now is None else [(threading.current_thread(), self.now)]
-
-    def forked(self, heir: bool) -> None:
-        self._stopped = not heir
-
-    def step(self) -> None:
-        """Run the next job."""
-        if not self.threads:
-            raise RuntimeError("there is no thread to run it")
-        self.now = self.jobs.popleft()
-        self.at_work += 1
-        low = self._low
-        if low is not None and len(self.jobs) <= 1:
-            self._low = None
-            low()
-        try:
-            self.now.run()
-        except BaseException as error:
-            self.failures.append(error)
-            self._failed(error)
-        finally:
-            self.now = None
-            self.at_work -= 1
-            self.done += 1
 
 
 class _InlineThreads:

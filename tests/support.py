@@ -30,10 +30,11 @@ from twisted.python.failure import Failure
 
 import twisted
 from tests.answers import Answer, read_answers
-from tests.stepped import SteppedPool, SteppedReactor
+from tests.stepped import SteppedReactor
 from twisted_wsgiref._gateway import request_body
 from twisted_wsgiref.service import WSGIService
 from twisted_wsgiref.settings import Settings
+from twisted_wsgiref.testing import SteppedPool
 from twisted_wsgiref.util import FileWrapper
 from twisted_wsgiref.validate import validator
 

@@ -34,10 +34,13 @@ ROOMS: dict[str, set[str]] = {
     "_process": {"names", "_wsgiref", "settings", "_threads", "_twisted", "_observe", "_gateway", "_targets"}
     | {"_connection", "service"},
     "main": {"_process", "settings", "_twisted"},
+    "_testing": {"names", "settings", "_threads", "_twisted", "_connection", "service"},
+    "testing": {"names", "_twisted", "_testing"},
     "front door": {"settings", "_observe", "_gateway", "_connection", "service", "_process"},
 }
 MODULES: dict[str, str] = {
     "": "front door",
+    "testing": "testing",
     **dict.fromkeys(("util", "headers", "types", "handlers", "validate", "simple_server"), "names"),
     # What a setting can be is a part of the settings, and no name for users.
     **dict.fromkeys(("settings", "_process.knobs", "_process.setting_error"), "settings"),
@@ -45,6 +48,7 @@ MODULES: dict[str, str] = {
     "__main__": "main",
 }
 FOLDERS = ("_wsgiref", "_http", "_threads", "_twisted", "_observe", "_gateway", "_connection", "_targets", "_process")
+FOLDERS += ("_testing",)
 
 # The one module that may use private names of Twisted, and Python's own private names that others use.
 OF_TWISTED = "_twisted.private"

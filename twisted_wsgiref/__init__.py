@@ -2,6 +2,8 @@
 
 The front door: what an embedding program imports. The names of ``wsgiref`` are in the modules of the same names. A
 program that wants only those does not pay for the server: these names are found when they are asked for.
+
+PYTEST_DONT_REWRITE: pytest would warn a program that imports this before it runs pytest, for the plugin's sake.
 """
 
 from __future__ import annotations

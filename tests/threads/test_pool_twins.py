@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.stepped import SteppedPool
 from tests.support import PATIENCE
 from twisted_wsgiref._threads.pool import Pool, WorkerPool
+from twisted_wsgiref.testing import SteppedPool
 
 _names = itertools.count()
 

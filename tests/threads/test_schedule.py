@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from tests.stepped import SteppedPool
 from tests.support import PATIENCE
 from twisted_wsgiref._threads import schedule
 from twisted_wsgiref._threads.schedule import PAUSE, QUICK, Pace, Precedence, Schedule
+from twisted_wsgiref.testing import SteppedPool
 
 # ---- Decision 13: is one worker enough? ----------------------------------------------------------------------------
 
