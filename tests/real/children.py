@@ -177,9 +177,13 @@ class Process:
     def end(self, number: int = signal.SIGTERM, patience: float = PATIENCE) -> int:
         """Send the signal, and return the exit status. Raises `subprocess.TimeoutExpired`."""
         self.process.send_signal(number)
-        self.process.wait(patience)
+        return self.wait(patience)
+
+    def wait(self, patience: float = PATIENCE) -> int:
+        """Wait for the end, and return the exit status. Raises `subprocess.TimeoutExpired`."""
+        status = self.process.wait(patience)
         self.look()
-        return self.process.returncode
+        return status
 
     def processes(self) -> list[int]:
         """Return the ids of the process and its children, and of theirs; where there is no /proc, of the process."""

@@ -203,8 +203,7 @@ def test_the_service_manager_hears_of_workers_and_of_reloads(folder: Path) -> No
         hear("WATCHDOG=1")
         child.process.send_signal(signal.SIGTERM)
         hear("STOPPING=1\n")
-        child.process.communicate(timeout=PATIENCE)
-        assert child.process.returncode == 0
+        assert child.wait() == 0
 
 
 # ---- Who it is -----------------------------------------------------------------------------------------------------

@@ -279,7 +279,7 @@ def test_an_instance_that_is_killed_is_left_out_and_taken_back(tmp_path: Path) -
             wait_until_it_answers(one.process.pid, load)
             wait_until_it_answers(two.process.pid, load)
             two.process.kill()
-            two.process.communicate(timeout=PATIENCE)
+            two.wait()
             again = stack.enter_context(instance(tmp_path, *listening(front.servers[1])))
             wait_until_it_answers(again.process.pid, load)
         # What was in flight there is lost where it was a POST, once for each client at most; GETs are repeated.
