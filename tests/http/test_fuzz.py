@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +16,7 @@ from twisted_wsgiref._http.limits import Limits
 
 from .drive import bytewise, cut_at, drive
 from .mutation import PIECES, mutate, rewrite, settle
+from .steps import steps
 
 SEEDS = [entry.octets for entry in VALID] * 10 + [entry.octets for entry in HOSTILE if len(entry.octets) < 2000]
 
@@ -76,39 +79,37 @@ CHUNKS = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 SIZE = 65536
 
 
-@pytest.mark.parametrize(
-    "octets",
-    [
-        CHUNKS + b"1\r\na\r\n" * (SIZE // 6),
-        CHUNKS + (b"1;" + b"a" * 200 + b"\r\na\r\n") * (SIZE // 208),
-        CHUNKS + b"0\r\n" + b"X: a\r\n" * (SIZE // 6),
-        HEAD + b"X:\r\n" * (SIZE // 4) + b"\r\n",
-        HEAD + b"X:" + b" " * SIZE + b"\x01\r\n\r\n",
-        HEAD + (b"X:" + b" " * 8000 + b"\n") * 8 + b"\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * (SIZE // 27),
-        b"\r\n" * (SIZE // 2),
-    ],
-    ids=["chunks", "extensions", "trailers", "fields", "spaces", "runs", "requests", "empty-lines"],
-)
-def test_no_64_kib_cost_by_their_square(octets: bytes) -> None:
-    # By this thread's own clock; bounds that a busy machine keeps: usual are 20 ms, by the square many seconds.
-    times = []
-    for limits in (Limits(), Limits(), Limits(*[1 << 24] * 6)):
-        start = time.thread_time()
-        drive([octets], limits)
-        times.append(time.thread_time() - start)
-    assert min(times[:2]) < 0.5
-    assert times[2] < 1  # Even without limits.
+SHAPES: dict[str, Callable[[int], bytes]] = {
+    "chunks": lambda size: CHUNKS + b"1\r\na\r\n" * (size // 6),
+    "extensions": lambda size: CHUNKS + (b"1;" + b"a" * 200 + b"\r\na\r\n") * (size // 208),
+    "trailers": lambda size: CHUNKS + b"0\r\n" + b"X: a\r\n" * (size // 6),
+    "fields": lambda size: HEAD + b"X:\r\n" * (size // 4) + b"\r\n",
+    "spaces": lambda size: HEAD + b"X:" + b" " * size + b"\x01\r\n\r\n",
+    "runs": lambda size: HEAD + (b"X:" + b" " * (size // 8) + b"\n") * 8 + b"\r\n\r\n",
+    "requests": lambda size: b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * (size // 27),
+    "empty lines": lambda size: b"\r\n" * (size // 2),
+}
+# So wide that not the limits end a shape, but its own size.
+WIDE = Limits(*[1 << 24] * 6)
 
 
-def test_octets_one_at_a_time_cost_in_proportion() -> None:
-    def cost(size: int) -> float:
-        pieces = list(bytewise(CHUNKS + b"0\r\nX: " + b"a" * size))
-        best = 1e9
-        for _ in range(3):
-            start = time.thread_time()
-            drive(pieces, Limits(*[1 << 24] * 6))
-            best = min(best, time.thread_time() - start)
-        return best
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("limits", [Limits(), WIDE], ids=["usual", "wide"])
+def test_four_times_the_bytes_take_four_times_the_steps_at_most(shape: str, limits: Limits) -> None:
+    few, many = (steps(partial(drive, [SHAPES[shape](size)], limits)) for size in (SIZE // 4, SIZE))
+    assert many <= 4.1 * few + 100
 
-    assert cost(40000) < 8 * cost(10000)  # In square proportion it would be sixteen.
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_no_64_kib_cost_by_their_square(shape: str) -> None:
+    # What C does in one step: a bound that a busy machine keeps. Usual are 20 ms, by the square many seconds.
+    start = time.thread_time()
+    drive([SHAPES[shape](SIZE)], WIDE)
+    assert time.thread_time() - start < 1
+
+
+def test_bytes_one_at_a_time_take_steps_in_proportion() -> None:
+    few, many = (
+        steps(partial(drive, list(bytewise(CHUNKS + b"0\r\nX: " + b"a" * size)), WIDE)) for size in (2500, 10000)
+    )
+    assert many <= 4.1 * few
