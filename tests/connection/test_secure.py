@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from OpenSSL import SSL
 from twisted.internet.endpoints import SSL4ServerEndpoint
+from twisted.internet.protocol import Factory, Protocol
 
 from tests.answers import read_answers
 from tests.authorities import family
@@ -218,6 +219,37 @@ def test_tls_is_served_whoever_made_the_endpoint(words: str, kind: str, pieces: 
         second.read_to_the_end()
         assert second.received.endswith(READABLE)
         second.close()
+
+
+class Hiding(Protocol):
+    """A protocol between TLS and ours that has its own name for the one that it wraps."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def connectionMade(self) -> None:
+        self._inner.makeConnection(self.transport)
+
+    def dataReceived(self, data: bytes) -> None:
+        self._inner.dataReceived(data)
+
+    def connectionLost(self, reason: Any = None) -> None:
+        self._inner.connectionLost(reason)
+
+
+def test_tls_is_served_below_a_protocol_that_hides_ours(words: str) -> None:
+    class Endpoint(SSL4ServerEndpoint):
+        def listen(self, factory: Any) -> Any:
+            wrapping = Factory.forProtocol(lambda: Hiding(factory.buildProtocol(None)))
+            return super().listen(wrapping)
+
+    with serving() as server:
+        options = read_secure(words.removeprefix("ssl:")).options
+        listens_on(server, Endpoint(server.reactor, 0, options, interface="127.0.0.1"))
+        visitor = Visitor(server)
+        answer = fetch(visitor, b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", False)
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        visitor.close()
 
 
 @pytest.mark.parametrize("kind", ["plain", "tls"])

@@ -1,47 +1,78 @@
 """TLS under a connection, as Twisted speaks it: plain text gets an answer that can be read, a failed handshake a line.
 
-What lives here: Twisted's TLS, seen from below. What may not: files and words, which are `certificates`'. All is called
+Here lives Twisted's TLS, seen from below. Files and words may not live here, which are `certificates`'. All is called
 in the reactor's thread.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol, cast
 
 from OpenSSL import SSL
-from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.internet.interfaces import ITransport
+from twisted.internet.protocol import connectionDone
+from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+from twisted.python.failure import Failure
 
 from twisted_wsgiref._http.opening import plain_opening
 
-_Transport: Any = TLSMemoryBIOFactory.protocol
+# What Twisted makes of each connection: a subclass of `TLSMemoryBIOProtocol`.
+_Made = TLSMemoryBIOFactory.protocol
+if TYPE_CHECKING:
+
+    class _Transport(TLSMemoryBIOProtocol):
+        def makeConnection(self, transport: ITransport) -> None: ...
+
+        def dataReceived(self, data: bytes) -> None: ...
+
+        def connectionLost(self, reason: Failure = ...) -> None: ...
+
+else:
+    _Transport = _Made
 
 
-class SecureTransport(_Transport):  # type: ignore[misc]
-    """Twisted's own, but it tells the protocol above what comes first: `begin_handshake`, or `refuse_plain`."""
+class Above(Protocol):
+    """A connection that is told how the one below it begins."""
 
-    dataReceived: Any
+    def begin_handshake(self) -> None: ...
 
-    def makeConnection(self, transport: Any) -> None:
+    def refuse_plain(self, reason: str, below: ITransport, method: str) -> None: ...
+
+
+class SecureTransport(_Transport):
+    """Twisted's own, but it tells the connection above how it begins: `begin_handshake`, or `refuse_plain`."""
+
+    def makeConnection(self, transport: ITransport) -> None:
         """Look at the first bytes that come; all later ones go their way without a further call."""
-        self.dataReceived = self._begin
+        self._receive_by(self._begin)
         super().makeConnection(transport)
 
-    def _begin(self, data: bytes) -> None:
-        del self.dataReceived
-        connection: Any = self.wrappedProtocol
-        while not hasattr(connection, "refuse_plain"):
-            connection = connection.wrappedProtocol
-        what = plain_opening(data)
-        if what is None:
-            connection.begin_handshake()
-            self.dataReceived(data)
-            return
-        self.dataReceived = _drop
-        connection.refuse_plain(what, self.transport, "HEAD" if data.startswith(b"HEAD ") else "")
-
-    def connectionLost(self, reason: Any) -> None:
-        """Tell the protocol above, and hold nothing."""
+    def _receive_by(self, receive: Callable[[bytes], None] | None) -> None:
+        """Have `receive` in the place of ``dataReceived``, which is looked up on the object; None: Twisted's own."""
         self.__dict__.pop("dataReceived", None)
+        if receive is not None:
+            self.__dict__["dataReceived"] = receive
+
+    def _begin(self, data: bytes) -> None:
+        self._receive_by(None)
+        connection: object = self.wrappedProtocol
+        while connection is not None and not hasattr(connection, "refuse_plain"):
+            connection = getattr(connection, "wrappedProtocol", None)
+        above = cast("Above | None", connection)
+        what = plain_opening(data)
+        if above is None:  # a protocol of somebody else's is between, and hides it: all is as Twisted has it
+            self.dataReceived(data)
+        elif what is None or self.transport is None:
+            above.begin_handshake()
+            self.dataReceived(data)
+        else:
+            self._receive_by(_drop)
+            above.refuse_plain(what, self.transport, "HEAD" if data.startswith(b"HEAD ") else "")
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Tell the protocol above, and hold nothing."""
+        self._receive_by(None)
         super().connectionLost(reason)
 
 
@@ -56,7 +87,7 @@ def handshake_failure(error: object) -> str:
     return "the client left in the middle of it"
 
 
-def tls_factory(port: Any) -> TLSMemoryBIOFactory | None:
+def tls_factory(port: object) -> TLSMemoryBIOFactory | None:
     """Return what puts TLS on the connections of the listening `port`, below wrappers too; None if nothing does."""
     factory = getattr(port, "factory", None)
     while factory is not None and not isinstance(factory, TLSMemoryBIOFactory):
@@ -64,8 +95,8 @@ def tls_factory(port: Any) -> TLSMemoryBIOFactory | None:
     return factory
 
 
-def answer_plain(port: Any) -> None:
-    """Have those answered that come to `port` without TLS, where it speaks TLS, whoever made it."""
+def answer_plain(port: object) -> None:
+    """Answer clients that come to `port` without TLS, if it speaks TLS, whoever made it."""
     factory = tls_factory(port)
-    if factory is not None and factory.protocol is _Transport:
+    if factory is not None and factory.protocol is _Made:
         factory.protocol = SecureTransport
