@@ -274,10 +274,10 @@ def has_run(reactor: object) -> bool:
 
 
 def lone_reactor() -> Reactor:
-    """Return a new reactor that is not the process's, to be run in some thread, and then given to `close_reactor`.
+    """Return a new reactor that is not the process's. Run it in any thread, and then give it to `close_reactor`.
 
-    To be checked: ``ReactorBase._registerAsIOThread`` keeps ``run`` from telling all of Twisted that the thread of the
-    reactor is the one that runs it; ``run(installSignalHandlers=False)`` may be called in any thread.
+    To be checked: if ``ReactorBase._registerAsIOThread`` is false, ``run`` does not declare its thread to be the
+    reactor's thread for all of Twisted. Any thread may call ``run(installSignalHandlers=False)``.
     """
     from twisted.internet import selectreactor
 
@@ -292,10 +292,10 @@ def lone_reactor() -> Reactor:
 
 
 def close_reactor(reactor: Reactor) -> None:
-    """Give back every descriptor of `reactor`, which has ended, its own wakers' too. Called in the thread that ran it.
+    """Close every descriptor of `reactor`, which has ended, also those of its wakers. Called in the thread that ran it.
 
-    To be checked: ``removeAll`` returns all but ``_internalReaders``, which are closed by ``connectionLost``; the epoll
-    object of an ``EPollReactor`` is its ``_poller``.
+    To be checked: ``removeAll`` returns all descriptors but ``_internalReaders``, which ``connectionLost`` closes. The
+    epoll object of an ``EPollReactor`` is its ``_poller``.
     """
     from twisted.internet.error import ConnectionDone
     from twisted.python.failure import Failure
@@ -310,7 +310,7 @@ def close_reactor(reactor: Reactor) -> None:
 
 
 def loop_of(reactor: object) -> object:
-    """Return the loop of asyncio that `reactor` is on; None: it is another kind of reactor.
+    """Return the asyncio loop that `reactor` runs on; None if it is another kind of reactor.
 
     To be checked: ``AsyncioSelectorReactor._asyncioEventloop`` is that loop.
     """

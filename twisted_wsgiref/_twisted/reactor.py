@@ -158,8 +158,8 @@ def the_reactor() -> Reactor:
 class _Repeating(LoopingCall):
     """A `LoopingCall` by a given clock.
 
-    Twisted's own asks for the process's reactor as it is made, and so installs the default where nobody has chosen one.
-    To be checked: ``LoopingCall.__init__`` sets these four, and nothing else (`tests/test_twisted_private.py`).
+    Twisted's own takes the process's reactor when it is made, and so installs the default if nobody has chosen one. To
+    be checked: ``LoopingCall.__init__`` sets these four, and nothing else (`tests/test_twisted_private.py`).
     """
 
     def __init__(self, call: Callable[[], object], clock: IReactorTime) -> None:
