@@ -57,8 +57,16 @@ def test_another_algorithm_is_left_as_it_is(algorithm: bytes) -> None:
 
 
 def test_a_socket_that_is_no_tcp_is_not_asked() -> None:
-    with socket.socket(socket.AF_UNIX) as listener:
+    class Asked(socket.socket):
+        options: list[object] = []
+
+        def getsockopt(self, *option: Any) -> Any:
+            self.options.append(option)
+            return super().getsockopt(*option)
+
+    with Asked(socket.AF_UNIX) as listener:
         send_unpaced(listener)
+        assert listener.options == []
 
 
 def test_a_system_that_forbids_it_is_served_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,10 +75,13 @@ def test_what_comes_while_it_is_written_stays_in_order() -> None:
 
 
 def test_closing_gives_everything_back_at_any_moment() -> None:
+    before = len(os.listdir("/proc/self/fd"))
     RequestBody(10).close()
     body = collect([b"x" * 100], 10)
+    assert len(os.listdir("/proc/self/fd")) == before + 1
     body.close()
     body.close()
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 @pytest.mark.parametrize("size", [5000, 10_001])

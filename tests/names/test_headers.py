@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import wsgiref.headers
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -248,13 +249,21 @@ class TestFormatting:
         assert repr(Mine()) == "Mine([])"
 
 
-def ways_in() -> dict[str, Any]:
-    """Return every way in which a name and a value come in, by what it is called."""
+def ways_in() -> dict[str, Callable[[Any, Any], Headers]]:
+    """Return every way in which a name and a value come into headers, by its name; each returns the headers."""
+
+    def by(method: str) -> Callable[[Any, Any], Headers]:
+        def way(name: Any, value: Any) -> Headers:
+            headers = Headers()
+            getattr(headers, method)(name, value)
+            return headers
+
+        return way
+
+    methods = {"setitem": "__setitem__", "setdefault": "setdefault", "add_header": "add_header"}
     return {
         "constructor": lambda name, value: Headers([(name, value)]),
-        "setitem": lambda name, value: Headers().__setitem__(name, value),
-        "setdefault": lambda name, value: Headers().setdefault(name, value),
-        "add_header": lambda name, value: Headers().add_header(name, value),
+        **{name: by(method) for name, method in methods.items()},
     }
 
 
@@ -349,7 +358,7 @@ class TestRefusals:
     @pytest.mark.parametrize("way", ways_in())
     @pytest.mark.parametrize("value", ["\t", "a\tb", "a b", "\x80\x9f\xff", "\u20ac"], ids=repr)
     def test_a_tab_and_what_is_above_ascii_may_stand_in_a_value(self, way: str, value: str) -> None:
-        ways_in()[way]("A", value)
+        assert ways_in()[way]("A", value).items() == [("A", value)]
 
     def test_a_pair_that_is_no_pair(self) -> None:
         with pytest.raises(ValueError, match="unpack"):

@@ -43,6 +43,7 @@ def test_what_was_never_started_can_be_stopped(tmp_path: Path) -> None:
     watch = Watch(str(tmp_path), [], lambda: None)
     watch.stop()
     watch.join()
+    assert not [each for each in threading.enumerate() if each.name == "watch"]
 
 
 @pytest.mark.parametrize("later", [0.01, 0.03, 0.05])
