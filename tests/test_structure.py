@@ -273,3 +273,24 @@ def test_importing_the_package_installs_no_reactor() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60, check=False)
     assert done.returncode == 0
+
+
+# Folders of tests that are not about one room.
+OTHER_TESTS = {"real", "corpus"}
+
+
+def test_the_folders_of_tests_have_the_names_of_rooms() -> None:
+    folders = {path.parent.name for path in (ROOT / "tests").glob("*/__init__.py")}
+    assert folders - OTHER_TESTS <= {room.removeprefix("_") for room in ROOMS}
+
+
+def test_tests_import_the_benchmarks_only_to_test_them() -> None:
+    wrong = [
+        str(path)
+        for path in (ROOT / "tests").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        and (getattr(node, "module", None) or node.names[0].name).partition(".")[0] == "benchmarks"
+        and path.name != "test_benchmarks.py"
+    ]
+    assert wrong == []

@@ -43,7 +43,7 @@ Own = TypeVar("Own", bound="Process")
 
 def environment(**more: str) -> dict[str, str]:
     """Return an environment in which this checkout is found from any directory, and nothing else of ours."""
-    ours = ("PYTHON", "COV", "PYTEST", "TWISTED_WSGIREF_", "NOTIFY_", "WATCHDOG_")
+    ours: tuple[str, ...] = ("PYTHON", "COV", "PYTEST", "TWISTED_WSGIREF_", "NOTIFY_", "WATCHDOG_")
     ours += ("PORT", "WEB_CONCURRENCY", "FORWARDED_ALLOW_IPS")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return {**kept, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **more}
