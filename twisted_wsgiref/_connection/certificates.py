@@ -9,13 +9,21 @@ called in the reactor's thread.
 from __future__ import annotations
 
 import re
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, TypedDict, cast
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 from OpenSSL import SSL, crypto
 from twisted.internet.ssl import CertificateOptions, DiffieHellmanParameters
 from twisted.python.filepath import FilePath
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+# pyOpenSSL refuses other kinds with a TypeError.
+_PrivateKey: TypeAlias = "RSAPrivateKey | EllipticCurvePrivateKey | Ed25519PrivateKey"
 
 # In the order that they have in a description without names, which is that of Twisted's; the last two are ours.
 _WORDS: Final = (
@@ -25,6 +33,16 @@ _WORDS: Final = (
 _REQUIRED: Final = {"require": True, "optional": False}
 _KEY: Final = re.compile(rb"-----BEGIN ([A-Z ]*PRIVATE KEY)-----.*?-----END \1-----", re.DOTALL)
 _CERTIFICATE: Final = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
+
+
+class _More(TypedDict, total=False):
+    """Arguments of `CertificateOptions` that a description may give."""
+
+    method: int
+    dhParameters: DiffieHellmanParameters
+    verify: bool
+    caCerts: list[crypto.X509]
+    requireCertificate: bool
 
 
 class Secure(NamedTuple):
@@ -86,15 +104,15 @@ def _number(words: dict[str, str], name: str) -> int:
 
 def _options(words: dict[str, str]) -> CertificateOptions:
     key_name, key, chain = _identity(words)
-    more: dict[str, Any] = {}
+    more: _More = {}
     if "sslmethod" in words:
-        more["method"] = getattr(SSL, words["sslmethod"], None)
-        if not isinstance(more["method"], int):
+        method = getattr(SSL, words["sslmethod"], None)
+        if not isinstance(method, int):
             raise ValueError(f"sslmethod is {words['sslmethod']!r}: pyOpenSSL has no such method")
+        more["method"] = method
     if "dhParameters" in words:
         _read(words, "dhParameters")
-        parameters: Any = DiffieHellmanParameters
-        more["dhParameters"] = parameters.fromFile(FilePath(words["dhParameters"]))
+        more["dhParameters"] = DiffieHellmanParameters.fromFile(FilePath(words["dhParameters"]))
     more |= _clients(words)
     leaf, *above = map(crypto.X509.from_cryptography, chain)
     try:
@@ -105,7 +123,7 @@ def _options(words: dict[str, str]) -> CertificateOptions:
     return options
 
 
-def _identity(words: dict[str, str]) -> tuple[str, Any, list[x509.Certificate]]:
+def _identity(words: dict[str, str]) -> tuple[str, _PrivateKey, list[x509.Certificate]]:
     """Return the name and value of the private key, and the certificates to send, that of the key first."""
     key_word = "privateKey" if "privateKey" in words or "certKey" not in words else "certKey"
     certificate_word = "certKey" if "certKey" in words else "privateKey"
@@ -115,7 +133,7 @@ def _identity(words: dict[str, str]) -> tuple[str, Any, list[x509.Certificate]]:
         hint = ": say privateKey=PATH" if key_word == "certKey" else ""
         raise ValueError(f"{key_word} is {words[key_word]!r}: there is no private key in it{hint}")
     try:
-        key: Any = load_pem_private_key(found[0], None)
+        key = cast(_PrivateKey, load_pem_private_key(found[0], None))
     except TypeError:
         raise ValueError(f"{key_word} is {words[key_word]!r}: the key is encrypted, and nobody can be asked") from None
     except Exception as error:
@@ -141,7 +159,7 @@ def _in_order(leaf: x509.Certificate, given: list[x509.Certificate]) -> list[x50
     return chain + left
 
 
-def _clients(words: dict[str, str]) -> dict[str, Any]:
+def _clients(words: dict[str, str]) -> _More:
     """Return how clients are asked for certificates."""
     how = words.get("clientVerify", "require")
     if "clientCA" not in words:
@@ -175,7 +193,7 @@ def _read(words: dict[str, str], word: str) -> bytes:
         raise ValueError(f"{word} is {words[word]!r}: {error.strerror or error}") from None
 
 
-def _public(owner: Any) -> bytes:
+def _public(owner: _PrivateKey | x509.Certificate) -> bytes:
     """Return the public key of a private one, or of a certificate; nothing for a kind that is not known."""
     try:
         made: bytes = owner.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
@@ -185,5 +203,5 @@ def _public(owner: Any) -> bytes:
 
 
 def _reasons(error: Exception) -> str:
-    reasons: Any = error.args[0] if error.args else ()
+    reasons = error.args[0] if error.args else ()
     return reasons if isinstance(reasons, str) else ", ".join(each[-1] for each in reasons) or type(error).__name__

@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from difflib import get_close_matches
-from typing import Any, Final
+from typing import Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import SSL4ServerEndpoint, serverFromString
@@ -19,6 +19,7 @@ from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.python.failure import Failure
 
 from twisted_wsgiref._twisted.private import inherited_sockets
+from twisted_wsgiref._twisted.reactor import Listening
 
 _SECURE: Final = ("ssl", "tls")
 
@@ -54,7 +55,7 @@ class Announcement(Deferred[list[IListeningPort]]):
         super().__init__()
         self._settled = False
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Generator[Deferred[list[IListeningPort]], None, list[IListeningPort]]:
         # Awaiting leaves the failure where it is, so the result does not show it.
         self._settled = True
         return super().__iter__()
@@ -77,7 +78,7 @@ class Announcement(Deferred[list[IListeningPort]]):
         return failure.getErrorMessage()
 
 
-def as_endpoints(given: Any) -> tuple[str | IStreamServerEndpoint, ...]:
+def as_endpoints(given: object) -> tuple[str | IStreamServerEndpoint, ...]:
     """Return all of `given`; a text, or an endpoint, is one and no sequence. Raises `TypeError` for anything else."""
     if isinstance(given, str) or IStreamServerEndpoint.providedBy(given):
         return (given,)
@@ -104,7 +105,7 @@ def endpoint_name(endpoint: object) -> str:
     return ":".join([*kind, *shown, *(part for part in rest if "=" in part and part.partition("=")[0] in _PLACES)])
 
 
-def parse_endpoint(reactor: Any, description: str) -> IStreamServerEndpoint:
+def parse_endpoint(reactor: Listening, description: str) -> IStreamServerEndpoint:
     """Return the endpoint that `description` describes; ``tls:`` is another word for ``ssl:``. Raises `ListenError`."""
     kind, colon, rest = description.partition(":")
     inner = rest.partition(":")[0]
@@ -185,7 +186,7 @@ def _unactivated() -> str:
     return f"systemd has handed over sockets 0 to {last}, of the names {names}"
 
 
-def open_proxies(ports: Iterable[Any], trusted_proxy: Iterable[str]) -> str:
+def open_proxies(ports: Iterable[IListeningPort], trusted_proxy: Iterable[str]) -> str:
     """Return the line that warns of UNIX sockets of `ports` by which every user of this machine is a trusted proxy.
 
     "" if `trusted_proxy` trusts no UNIX peer, or only some users can connect.
@@ -201,7 +202,7 @@ def open_proxies(ports: Iterable[Any], trusted_proxy: Iterable[str]) -> str:
     )
 
 
-def _path_for_all(port: Any) -> str:
+def _path_for_all(port: IListeningPort) -> str:
     """Return the path of the UNIX socket `port` if any user may connect to it, else ""."""
     name = getattr(port.getHost(), "name", None)
     if not name:

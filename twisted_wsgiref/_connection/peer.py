@@ -10,9 +10,15 @@ from __future__ import annotations
 import socket
 import struct
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final, cast
+
+from twisted.internet.interfaces import ISystemHandle
 
 from twisted_wsgiref._observe.log import logger
+
+if TYPE_CHECKING:
+    from cryptography import x509
+    from OpenSSL import SSL
 
 _log = logger(__name__)
 
@@ -53,12 +59,12 @@ def local_facts(sock: socket.socket | None) -> dict[str, str]:
     return {"X_REMOTE_PID": str(process), "X_REMOTE_UID": str(user), "X_REMOTE_GID": str(group)}
 
 
-def tls_facts(transport: Any) -> dict[str, str]:
+def tls_facts(transport: object) -> dict[str, str]:
     """Return how TLS is spoken on `transport`, and what the client's certificate says, if it has shown one.
 
     That was verified by the context of the endpoint, or the handshake would have failed.
     """
-    connection: Any = transport.getHandle()
+    connection = cast("SSL.Connection", cast(ISystemHandle, transport).getHandle())
     facts = {
         "SSL_PROTOCOL": connection.get_protocol_version_name(),
         "SSL_CIPHER": connection.get_cipher_name() or "",
@@ -79,7 +85,7 @@ def tls_facts(transport: Any) -> dict[str, str]:
     return facts
 
 
-def certificate_facts(certificate: Any) -> dict[str, str]:
+def certificate_facts(certificate: x509.Certificate) -> dict[str, str]:
     """Return what a verified `certificate` of a client's says. Raises whatever `cryptography` has against it."""
     from cryptography import x509
     from cryptography.hazmat.primitives.serialization import Encoding

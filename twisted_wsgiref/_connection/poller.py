@@ -12,21 +12,27 @@ from __future__ import annotations
 
 import select
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
-from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
+from twisted.internet.interfaces import IDelayedCall, IReactorFDSet, IReadDescriptor
 from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twisted_wsgiref._observe.log import logger
 from twisted_wsgiref._threads.forks import drop
+from twisted_wsgiref._twisted.reactor import Reactor
 
 _log = logger(__name__)
 _BUG: Final = "reading failed: this is a bug in twisted_wsgiref"
 
 # Connections that are read before the reactor may do something else: a few milliseconds' worth.
 _MOST: Final = 256
+
+
+def _nothing(timeout: float, most: int) -> list[tuple[int, int]]:
+    """Stand for the epoll object's ``poll`` while there is none."""
+    return []
 
 
 @implementer(IReadDescriptor)
@@ -36,25 +42,29 @@ class Poller:
     At the end of a pause `released` is called.
     """
 
-    def __init__(self, reactor: Any, turned: Callable[[], None], released: Callable[[], None]) -> None:
+    def __init__(self, reactor: Reactor, turned: Callable[[], None], released: Callable[[], None]) -> None:
         self._reactor = reactor
         self._turned = turned
         self._released = released
         self._readers: dict[int, Callable[[], None]] = {}
-        self._epoll: Any = None
+        self._epoll: select.epoll | None = None
+        self._poll: Callable[[float, int], list[tuple[int, int]]] = _nothing
         #: Descriptors are being read: `turned` will be called.
         self.turning = False
         self._listens = False  # the reactor tells of what can be read
         self._paused = False
         self._until = 0.0  # when the pause ends, by the reactor's clock
         self._has_read = False  # since the last pause
-        self._timer: Any = None
+        self._timer: IDelayedCall | None = None
 
-    def open(self) -> None:
+    def open(self) -> select.epoll:
         """Be ready, and known to the reactor."""
-        if self._epoll is None:
-            self._epoll = select.epoll()
+        epoll = self._epoll
+        if epoll is None:
+            epoll = self._epoll = select.epoll()
+            self._poll = epoll.poll
             self._listen(True)
+        return epoll
 
     def _listen(self, on: bool) -> None:
         if on != self._listens:
@@ -63,13 +73,13 @@ class Poller:
 
     def add(self, descriptor: int, read: Callable[[], None]) -> None:
         """Have `read` called, which raises nothing, while `descriptor` has something to read, an error or its end."""
-        self.open()
+        epoll = self.open()
         self._readers[descriptor] = read
-        self._epoll.register(descriptor, select.EPOLLIN)
+        epoll.register(descriptor, select.EPOLLIN)
 
     def remove(self, descriptor: int) -> None:
         """Forget `descriptor`; to be called before it is closed."""
-        if self._readers.pop(descriptor, None) is not None:
+        if self._readers.pop(descriptor, None) is not None and self._epoll is not None:
             self._epoll.unregister(descriptor)
 
     @property
@@ -118,6 +128,7 @@ class Poller:
             self._listen(False)
             self._epoll.close()
             self._epoll = None
+            self._poll = _nothing
             self._readers.clear()
         self.resume()
         self._has_read = False
@@ -145,7 +156,7 @@ class Poller:
         self._has_read = True
         self.turning = True
         try:
-            for descriptor, _ in self._epoll.poll(0, _MOST):
+            for descriptor, _ in self._poll(0, _MOST):
                 read = readers.get(descriptor)  # one that was read before it may have closed it
                 if read is not None:
                     try:
@@ -171,13 +182,13 @@ class Poller:
         return "wsgi"
 
 
-def make_poller(reactor: Any, turned: Callable[[], None], released: Callable[[], None]) -> Poller | None:
+def make_poller(reactor: Reactor, turned: Callable[[], None], released: Callable[[], None]) -> Poller | None:
     """Return a `Poller` for `reactor`; None where one can not work."""
     if hasattr(select, "epoll") and IReactorFDSet.providedBy(reactor):
         return Poller(reactor, turned, released)
     return None
 
 
-def can_be_polled(transport: Any) -> bool:
+def can_be_polled(transport: object) -> bool:
     """Return whether what can be read from the socket of `transport` is what it would give to its protocol."""
     return isinstance(transport, Connection)

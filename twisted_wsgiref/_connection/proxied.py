@@ -8,17 +8,20 @@ first, from trusted peers only, in whatever pieces it comes. All is called in th
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import cast
 
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocolFactory
-from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol, IProtocolFactory, ITransport
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from zope.interface import directlyProvides, providedBy
 
 from twisted_wsgiref._http.errors import ProtocolError
 from twisted_wsgiref._http.forwarded import TrustedPeers
 from twisted_wsgiref._http.proxy_protocol import ProxyHeaderReader
+from twisted_wsgiref._twisted.reactor import ContextFactory, Listening, Port
+from twisted_wsgiref._twisted.typed import ProtocolWrapper, WrappingFactory
+
+from .transports import abort
 
 
 class ProxiedProtocol(ProtocolWrapper):
@@ -26,18 +29,19 @@ class ProxiedProtocol(ProtocolWrapper):
 
     factory: ProxiedFactory
 
-    def makeConnection(self, transport: Any) -> None:
+    def makeConnection(self, transport: ITransport) -> None:
         """Wait for the header, if the peer may send one; cut the connection off otherwise."""
         self._reader: ProxyHeaderReader | None = ProxyHeaderReader()
         self._source: tuple[str, int] | None = None
         self._destination: tuple[str, int] | None = None
-        super().makeConnection(transport)  # type: ignore[no-untyped-call]
+        self._below = transport
+        super().makeConnection(transport)
         if IHalfCloseableProtocol.providedBy(self.wrappedProtocol):
             directlyProvides(self, providedBy(self), IHalfCloseableProtocol)
         peer = transport.getPeer()
         if not self.factory.trusted.trusts(getattr(peer, "host", None)):
             self.factory.note("a connection was cut off: its peer is not trusted to send a PROXY header")
-            transport.abortConnection()
+            abort(transport)
 
     def dataReceived(self, data: bytes) -> None:
         """Read the header; all after it is the connection's."""
@@ -47,7 +51,7 @@ class ProxiedProtocol(ProtocolWrapper):
             except ProtocolError as error:
                 # Nothing can be answered: whoever it is does not speak what comes after the header either.
                 self.factory.note(f"a connection was cut off: {error.reason}")
-                self.transport.abortConnection()  # type: ignore[union-attr]
+                abort(self._below)
                 return
             if found is None:
                 return
@@ -60,19 +64,19 @@ class ProxiedProtocol(ProtocolWrapper):
 
     def readConnectionLost(self) -> None:
         """Pass on that the peer will send no more."""
-        self.wrappedProtocol.readConnectionLost()  # type: ignore[attr-defined]
+        cast(IHalfCloseableProtocol, self.wrappedProtocol).readConnectionLost()
 
     def writeConnectionLost(self) -> None:
         """Pass on that our half is closed."""
-        self.wrappedProtocol.writeConnectionLost()  # type: ignore[attr-defined]
+        cast(IHalfCloseableProtocol, self.wrappedProtocol).writeConnectionLost()
 
-    def getPeer(self) -> Any:
+    def getPeer(self) -> IAddress:
         """Return the client's address, as the proxy knows it."""
-        return self.transport.getPeer() if self._source is None else _address(*self._source)  # type: ignore[union-attr]
+        return self._below.getPeer() if self._source is None else _address(*self._source)
 
-    def getHost(self) -> Any:
+    def getHost(self) -> IAddress:
         """Return the address that the client connected to, as the proxy knows it."""
-        return self.transport.getHost() if self._destination is None else _address(*self._destination)  # type: ignore[union-attr]
+        return self._below.getHost() if self._destination is None else _address(*self._destination)
 
 
 class ProxiedFactory(WrappingFactory):
@@ -82,7 +86,7 @@ class ProxiedFactory(WrappingFactory):
     noisy = False
 
     def __init__(self, factory: IProtocolFactory, trusted: TrustedPeers, note: Callable[[str], None]) -> None:
-        super().__init__(factory)  # type: ignore[no-untyped-call]
+        super().__init__(factory)
         self.trusted = trusted
         self.note = note
 
@@ -98,31 +102,40 @@ class ProxiedReactor:
     Everything else is `reactor`'s.
     """
 
-    def __init__(self, reactor: Any, trusted: TrustedPeers, note: Callable[[str], None]) -> None:
+    def __init__(self, reactor: Listening, trusted: TrustedPeers, note: Callable[[str], None]) -> None:
         self._reactor = reactor
         self._trusted = trusted
         self._note = note
         directlyProvides(self, providedBy(reactor))
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         return getattr(self._reactor, name)
 
     def _wrap(self, factory: IProtocolFactory) -> ProxiedFactory:
         return ProxiedFactory(factory, self._trusted, self._note)
 
-    def listenTCP(self, port: int, factory: IProtocolFactory, *args: Any, **named: Any) -> Any:
+    def listenTCP(self, port: int, factory: IProtocolFactory, backlog: int = 50, interface: str = "") -> Port:
         """Listen on a TCP port."""
-        return self._reactor.listenTCP(port, self._wrap(factory), *args, **named)
+        return self._reactor.listenTCP(port, self._wrap(factory), backlog, interface)
 
-    def listenUNIX(self, address: Any, factory: IProtocolFactory, *args: Any, **named: Any) -> Any:
+    def listenUNIX(
+        self, address: str, factory: IProtocolFactory, backlog: int = 50, mode: int = 0o666, wantPID: int = 0
+    ) -> Port:
         """Listen on a UNIX socket."""
-        return self._reactor.listenUNIX(address, self._wrap(factory), *args, **named)
+        return self._reactor.listenUNIX(address, self._wrap(factory), backlog, mode, wantPID)
 
-    def adoptStreamPort(self, descriptor: int, family: int, factory: IProtocolFactory) -> Any:
+    def adoptStreamPort(self, fileDescriptor: int, addressFamily: int, factory: IProtocolFactory) -> Port:
         """Listen on an inherited socket."""
-        return self._reactor.adoptStreamPort(descriptor, family, self._wrap(factory))
+        return self._reactor.adoptStreamPort(fileDescriptor, addressFamily, self._wrap(factory))
 
-    def listenSSL(self, port: int, factory: IProtocolFactory, contextFactory: Any, *args: Any, **named: Any) -> Any:
+    def listenSSL(
+        self,
+        port: int,
+        factory: IProtocolFactory,
+        contextFactory: ContextFactory,
+        backlog: int = 50,
+        interface: str = "",
+    ) -> Port:
         """Listen on a TCP port for TLS, which starts after the header."""
         secure = TLSMemoryBIOFactory(contextFactory, False, factory)
-        return self._reactor.listenTCP(port, self._wrap(secure), *args, **named)
+        return self._reactor.listenTCP(port, self._wrap(secure), backlog, interface)

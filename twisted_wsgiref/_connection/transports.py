@@ -11,12 +11,13 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from ipaddress import ip_address
-from typing import Any, Final
+from typing import Final
 
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.interfaces import ISSLTransport
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.interfaces import IListeningPort, ISSLTransport, ITransport
 from twisted.internet.tcp import Port
+from twisted.logger import LogEvent
 
 from twisted_wsgiref._http.address import unmapped
 from twisted_wsgiref._threads.forks import Places
@@ -44,7 +45,7 @@ def send_unpaced(listener: socket.socket) -> None:
             listener.setsockopt(socket.IPPROTO_TCP, _CONGESTION, b"reno")
 
 
-def widen(port: Any, backlog: int, places: Places, note: Callable[[int, str], None]) -> None:
+def widen(port: object, backlog: int, places: Places, note: Callable[[int, str], None]) -> None:
     """Have the kernel keep `backlog` connections for the listening `port`: Twisted's endpoints ask for 50.
 
     `places` learns where it listens, and `note` why a connection was not accepted.
@@ -55,7 +56,7 @@ def widen(port: Any, backlog: int, places: Places, note: Callable[[int, str], No
         sock.listen(backlog)
         send_unpaced(sock)
 
-    def note_not_accepted(event: Any) -> None:
+    def note_not_accepted(event: LogEvent) -> None:
         if "acceptError" in event:
             note(0, f"a connection could not be accepted: {event['acceptError']}")
         elif "address" in event:
@@ -65,18 +66,18 @@ def widen(port: Any, backlog: int, places: Places, note: Callable[[int, str], No
     tell_of_accepting(port, note_not_accepted)
 
 
-def stop_accepting(port: Any) -> Deferred[Any]:
+def stop_accepting(port: IListeningPort) -> Deferred[None]:
     """Close the listening `port`, after all is accepted that the kernel has let in: it would reset those connections.
 
     Twisted closes a turn of the reactor later, so the queue is emptied then, in the moment before.
     """
     if isinstance(port, Port) and hasattr(select, "poll"):
-        call_before_close(port, lambda: _accept_all(port))
-    stopped: Deferred[Any] = maybeDeferred(port.stopListening)
-    return stopped
+        tcp_port = port
+        call_before_close(tcp_port, lambda: _accept_all(tcp_port))
+    return maybeDeferred(lambda: port.stopListening() or succeed(None))
 
 
-def _accept_all(port: Any) -> None:
+def _accept_all(port: Port) -> None:
     poll = select.poll()
     poll.register(port.socket, select.POLLIN)
     for _ in range(_MOST_TURNS):
@@ -85,7 +86,7 @@ def _accept_all(port: Any) -> None:
         port.doRead()
 
 
-def find_socket(transport: Any) -> socket.socket | None:
+def find_socket(transport: object) -> socket.socket | None:
     """Return the socket on which `transport` sends octets as they are given; None if it changes them or has none.
 
     A wrapper that only reads a PROXY header passes `getHandle` on, and is as good as what it wraps.
@@ -97,7 +98,7 @@ def find_socket(transport: Any) -> socket.socket | None:
     return sock if isinstance(sock, socket.socket) else None
 
 
-def send_at_once(transport: Any) -> None:
+def send_at_once(transport: object) -> None:
     """Have nothing held back for the acknowledgement of what was sent before, where `transport` is TCP.
 
     Under TLS the server sends session tickets before it answers, and a client acknowledges them up to 40 ms later.
@@ -108,12 +109,12 @@ def send_at_once(transport: Any) -> None:
             set_no_delay(True)
 
 
-def is_secure(transport: Any) -> bool:
+def is_secure(transport: object) -> bool:
     """Return whether `transport` speaks TLS."""
     return bool(ISSLTransport.providedBy(transport))
 
 
-def host_and_port(address: Any) -> tuple[str, int] | None:
+def host_and_port(address: object) -> tuple[str, int] | None:
     """Return the two of an IP address; None for a UNIX socket's, which has neither.
 
     An IPv4 client of a socket that takes both kinds has the name that it has elsewhere, too.
@@ -124,7 +125,7 @@ def host_and_port(address: Any) -> tuple[str, int] | None:
     return str(unmapped(ip_address(host))) if host.startswith("::ffff:") else host, address.port
 
 
-def peer_name(transport: Any) -> str:
+def peer_name(transport: ITransport) -> str:
     """Return the address of the other end, for people: HOST:PORT, or the kind of socket. Raises nothing."""
     try:
         address = transport.getPeer()
@@ -137,7 +138,7 @@ def peer_name(transport: Any) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def close(transport: Any) -> None:
+def close(transport: ITransport) -> None:
     """Close the connection in order, with what is written still sent; under TLS without waiting for the other end.
 
     Twisted waits until our close_notify is answered, which a client that is asleep does not; RFC 8446, section 6.1,
@@ -195,7 +196,7 @@ def sever(sock: socket.socket) -> None:
             sock.shutdown(socket.SHUT_RDWR)
 
 
-def abort(transport: Any) -> None:
+def abort(transport: ITransport) -> None:
     """Reset the connection where `transport` can, else close it."""
     reset = getattr(transport, "abortConnection", None)
     if reset is not None:

@@ -9,12 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from twisted.application import service
+from twisted.protocols import policies
 from twisted.python import usage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from twisted.internet.defer import Deferred
+    from twisted.internet.interfaces import IProtocolFactory, ITransport
 
     class Service(service.Service):
         """A part of an application, which is started and stopped with it."""
@@ -36,6 +38,18 @@ if TYPE_CHECKING:
 
         def parseOptions(self, options: Sequence[str] | None = None) -> None: ...
 
+    class ProtocolWrapper(policies.ProtocolWrapper):
+        """A connection that is the transport of another one."""
+
+        def makeConnection(self, transport: ITransport) -> None: ...
+
+    class WrappingFactory(policies.WrappingFactory[ProtocolWrapper]):
+        """Makes each connection of a factory the upper one of two."""
+
+        def __init__(self, wrappedFactory: IProtocolFactory) -> None: ...
+
 else:
     Service = service.Service
     Options = usage.Options
+    ProtocolWrapper = policies.ProtocolWrapper
+    WrappingFactory = policies.WrappingFactory
