@@ -14,7 +14,8 @@ import pytest
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
-from twisted_wsgiref._process import pulse
+from twisted_wsgiref._observe import stacks
+from twisted_wsgiref._process import lookout, pulse
 from twisted_wsgiref._process.lookout import LATE, Lookout, is_debugged
 from twisted_wsgiref._process.pulse import Pulse
 
@@ -119,10 +120,13 @@ def test_the_real_thread_looks_as_well() -> None:
     assert stalled.wait(30)
 
 
-def test_a_prompt_is_seen_in_its_thread() -> None:
+@pytest.mark.parametrize("no_gil", [False, True])
+def test_a_prompt_is_seen_in_its_thread(no_gil: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (lookout, stacks):
+        monkeypatch.setattr(module, "NO_GIL", no_gil)
     asked, answered = threading.Event(), threading.Event()
     scope: dict[str, Any] = {"__name__": "pdb", "asked": asked, "answered": answered}
-    exec("def prompt():\n    asked.set()\n    answered.wait(30)", scope)
+    exec(compile("def prompt():\n    asked.set()\n    answered.wait(30)", "/usr/lib/pdb.py", "exec"), scope)
     thread = threading.Thread(target=scope["prompt"], daemon=True)
     thread.start()
     assert asked.wait(30)

@@ -81,7 +81,7 @@ def test_less_to_do_is_no_mistake() -> None:
 
 
 def test_threads_that_run_side_by_side_are_all_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(schedule, "_GIL", False)
+    monkeypatch.setattr(schedule, "NO_GIL", True)
     assert not Busy().pass_on(0.001, 50)
 
 

@@ -22,6 +22,7 @@ from twisted_wsgiref._observe.log import logger
 from twisted_wsgiref._observe.stacks import describe_threads, requests_of
 from twisted_wsgiref._observe.tally import Tally
 from twisted_wsgiref._threads.forks import Places, drop
+from twisted_wsgiref._threads.marks import NO_GIL, fence
 from twisted_wsgiref._threads.pool import Pool
 from twisted_wsgiref._threads.schedule import Schedule
 from twisted_wsgiref._threads.wake import Wake
@@ -304,6 +305,8 @@ class WSGIFactory(Factory):
     def retire(self) -> None:
         """Take no more requests than are on their way; so do the connections that are still to come."""
         self.draining = True
+        if NO_GIL:
+            fence()
         for connection in list(self.connections):
             connection.retire()
 

@@ -6,7 +6,7 @@ is `request_reader`'s business, how an application is run `_gateway.handler`'s, 
 Methods under the banner WORKER are called in a worker's thread, all others in the reactor's. Two threads meet in one
 place: a worker that sent the last octet gives the connection back by setting ``_exchange`` to None and *then* looks
 whether anything has come meanwhile; the reactor first notes what came, and *then* looks at ``_exchange``. Whoever is
-second sees the other's mark, so nothing is left lying, and no lock is needed.
+second sees the other's mark, so nothing is left lying, and no lock is needed (`_threads.marks`).
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from twisted_wsgiref._http.forwarded import apply as read_forwarded
 from twisted_wsgiref._http.head import RequestHead
 from twisted_wsgiref._http.response import NOT_TLS, error_size
 from twisted_wsgiref._observe.record import Record
+from twisted_wsgiref._threads.marks import NO_GIL, fence
 
 from .answer_queue import AnswerQueue
 from .deadlines import Deadlines, Phase
@@ -131,6 +132,8 @@ class WSGIProtocol(Protocol):
             # Dropped, but read: so that the client can read its last answer to the end.
             return
         self._reader.feed(data)
+        if NO_GIL:
+            fence()
         if self._exchange is None:
             # Looked at again: a worker may have ended its exchange meanwhile, and with it the connection.
             if not self._closing:
@@ -147,6 +150,8 @@ class WSGIProtocol(Protocol):
         """
         if len(self._reader.buffer) + TRANSPORT_READ > self._most:
             self._reading.pause(PIPELINED)
+            if NO_GIL:
+                fence()
             if self._exchange is None:
                 self._go_on()
 
@@ -225,6 +230,8 @@ class WSGIProtocol(Protocol):
         else:
             if pipe is not None and pipe.full:
                 self._reading.pause(PIPE_FULL)
+                if NO_GIL:
+                    fence()
                 if self._exchange is None:
                     self._go_on()
 
@@ -238,6 +245,8 @@ class WSGIProtocol(Protocol):
         """Note that the client will send no more: it may still read."""
         self._half_closed = True
         self._reading.end()
+        if NO_GIL:
+            fence()
         exchange = self._exchange
         if exchange is not None:
             exchange.left = True
@@ -267,6 +276,8 @@ class WSGIProtocol(Protocol):
         self._sender.stop()
         if self._incoming.body is None or not self._incoming.body.spilling:
             self._incoming.close()
+        if NO_GIL:
+            fence()
         if self._exchange is None:
             self._let_go()
         else:
@@ -367,6 +378,8 @@ class WSGIProtocol(Protocol):
             # The client sees the end at once, and closes; the reactor is not woken for it.
             self._exit.close_half()  # type: ignore[union-attr]  # all is sent: only by an exit
         self._exchange = None
+        if NO_GIL:
+            fence()
         if self._reader.buffer or queue.gone or self._half_closed or self._reading.waits or self.factory.draining:
             self.factory.wake(self._go_on)
 

@@ -21,6 +21,7 @@ from math import floor
 from twisted.logger import Logger
 
 from twisted_wsgiref._threads.forks import drop, tell
+from twisted_wsgiref._threads.marks import NO_GIL, fence
 
 from .record import Facts
 from .sink import Sink, descriptor_of, open_file, standard_output, write_all
@@ -153,6 +154,8 @@ class AccessLog:
                 self._make_lines(TOGETHER)
         finally:
             # First add the record, then look whether the writer sleeps. The writer first says so, and then looks.
+            if NO_GIL:
+                fence()
             if self._asleep:
                 self._wake()
 
@@ -277,6 +280,8 @@ class AccessLog:
         while not self._records:
             # First look for threads that make lines, then for lines: a thread that has just finished has added its own.
             made = not self._making
+            if NO_GIL:
+                fence()
             if self._waiting:
                 break
             if self._stop.is_set():
@@ -285,6 +290,8 @@ class AccessLog:
                 time.sleep(MOMENT)
                 continue
             self._asleep = True
+            if NO_GIL:
+                fence()
             if self._records or self._waiting or self._stop.is_set():
                 self._wake()
             self._signal.acquire()

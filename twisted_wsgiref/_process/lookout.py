@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Final
 
+from twisted_wsgiref._observe.stacks import stacks
+from twisted_wsgiref._threads.marks import NO_GIL
+
 # If the thread wakes this many seconds too late, it was held up itself: a laptop's lid, Ctrl-Z, the GIL.
 LATE: Final = 1.0
 # A thread in these modules waits for a developer at a prompt.
@@ -121,6 +124,9 @@ class Lookout:
 
 def is_debugged(thread: threading.Thread) -> bool:
     """Return whether `thread` waits at a debugger's prompt. Any thread may call."""
+    if NO_GIL:  # no frame of another thread can be looked at
+        stack = stacks((thread.ident or 0,)).get(thread.ident or 0, "")
+        return any(f"{name}.py" in stack for name in _DEBUGGERS)
     frame: FrameType | None = sys._current_frames().get(thread.ident or 0)
     while frame is not None:
         if frame.f_globals.get("__name__") in _DEBUGGERS:

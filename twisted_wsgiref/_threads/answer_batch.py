@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from .marks import NO_GIL, fence
+
 # So many leave together: from 8 on the gain is the same, and a client should have begun to read before all are made.
 _MOST: Final = 16
 
@@ -26,9 +28,9 @@ class Kept(Protocol):
 class AnswerBatch:
     """The answers of a service that are ready, and wait for others while ``held``.
 
-    No lock guards this: a worker first adds its answer and then looks whether all are still held, and whoever ends the
-    hold says so first and then looks for answers. `failed` is told of what sending one raised,
-    which it should not.
+    No lock guards this (`marks`): a worker first adds its answer and then looks whether all are still held, and whoever
+    ends the hold says so first and then looks for answers. `failed` is told of what sending one raised, which it should
+    not.
     """
 
     __slots__ = ("_failed", "_waiting", "held")
@@ -42,6 +44,8 @@ class AnswerBatch:
     def release(self) -> None:
         """Have all leave that is ready; from now on each leaves at once. Called in the reactor's thread."""
         self.held = False
+        if NO_GIL:
+            fence()
         self.leave()
 
     # ---- In any thread -----------------------------------------------------------------------------------------
@@ -49,6 +53,8 @@ class AnswerBatch:
     def add(self, answer: Kept) -> None:
         """Have `answer` leave with others, or at once. Called in a worker's thread."""
         self._waiting.append(answer)
+        if NO_GIL:
+            fence()
         if not self.held or len(self._waiting) >= _MOST:
             self.leave()
 

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
 
+from .marks import NO_GIL, fence
 from .wake_signal import WakeSignal
 
 
@@ -29,9 +30,9 @@ class Jobs:
     But while ``sparing`` none is woken for jobs behind others, and of several that are at work all but the last that
     took one fall idle. Should that one not be through soon, the others have to be woken from outside.
 
-    No lock guards this: a worker first says that it waits and then looks for a job, and whether it is still spared;
-    whoever puts one, or ends the sparing, does it first and then looks for who waits. `put`, `start`, `ring` and
-    `close` are called in one thread.
+    No lock guards this (`marks`): a worker first says that it waits and then looks for a job, and whether it is still
+    spared; whoever puts one, or ends the sparing, does it first and then looks for who waits. `put`, `start`,
+    `spare_none`, `ring` and `close` are called in one thread.
     """
 
     __slots__ = ("_closed", "_due", "_rung", "idle", "last", "sparing", "waiting")
@@ -54,6 +55,8 @@ class Jobs:
         """Add `jobs`, which `start` is to follow."""
         empty = not self.waiting
         self.waiting.extend(jobs)
+        if NO_GIL:
+            fence()
         # Where some were waiting, somebody is on the way.
         self._due = self._due or not self.sparing or (empty and (self.last is None or self.last in self.idle))
 
@@ -66,8 +69,17 @@ class Jobs:
         """Have `wait` return False once no job is left."""
         self._closed = True
         self.sparing = False
+        if NO_GIL:
+            fence()
         while self.wake():
             pass
+
+    def spare_none(self) -> None:
+        """Wake one of those that were spared; each that takes a job wakes the next."""
+        self.sparing = False
+        if NO_GIL:
+            fence()
+        self.wake()
 
     def desert(self) -> None:
         """Give out no more jobs, and wake nobody: there is nobody. Called in the child of a fork."""
@@ -104,6 +116,8 @@ class Jobs:
         if self._closed:
             return False
         self.idle.append(signal)
+        if NO_GIL:
+            fence()
         needless = not self.waiting or (spared and self.sparing)
         if needless and not self._closed and signal.acquire(True, timeout):
             if signal in self._rung:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from .jobs import Job, Jobs
+from .marks import NO_GIL, fence
 from .wake_signal import WakeSignal, make_wake_signal
 
 
@@ -146,8 +147,7 @@ class WorkerPool:
 
     def spare_none(self) -> None:
         """Have the jobs that wait run on as many threads as there may be."""
-        self._queue.sparing = False
-        self._queue.wake()  # each wakes the next
+        self._queue.spare_none()
         self._grow()
 
     def when_low(self, callback: Callable[[], None], above: int) -> bool:
@@ -157,6 +157,8 @@ class WorkerPool:
         """
         # First the mark, then the look: a worker that takes a job meanwhile does one of them after us.
         self._low = callback
+        if NO_GIL:
+            fence()
         if len(self._queue.waiting) > above:
             return True
         self._low = None
@@ -286,6 +288,8 @@ class WorkerPool:
                     # First out of the list, then a look at the queue: who put a job meanwhile saw either no idle
                     # thread, and has started one, or this one, which takes it.
                     del doing[me]
+                    if NO_GIL:
+                        fence()
                     if jobs.last is signal:
                         jobs.last = None
                     if not waiting:
@@ -298,6 +302,8 @@ class WorkerPool:
             doing[me] = job
             if waiting and idle and not jobs.sparing:
                 jobs.wake()  # each wakes the next
+            if NO_GIL:
+                fence()
             low = self._low
             if low is not None and len(waiting) <= 1:
                 self._low = None

@@ -17,7 +17,6 @@ method that says otherwise.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
 from math import inf
 from time import monotonic, process_time
@@ -25,6 +24,7 @@ from typing import Any, Final, Protocol
 
 from .answer_batch import AnswerBatch
 from .jobs import Job
+from .marks import NO_GIL
 from .pool import Pool
 
 #: A job that takes less, in seconds, is quick. A thread of its own costs more than it brings: the switch is a good part
@@ -50,8 +50,6 @@ _OWN: Final = 0.5
 # If it took long, it is not tried again for so many times as long: no more than a hundredth of the time is lost.
 _RELUCTANCE: Final = 100
 
-# Without this lock threads run side by side, and more of them are never in each other's way.
-_GIL: Final[bool] = getattr(sys, "_is_gil_enabled", lambda: True)()
 _sched_yield: Final[Callable[[], None]] = getattr(os, "sched_yield", lambda: None)
 
 
@@ -59,8 +57,8 @@ class Pace:
     """Judges whether one worker is enough: if jobs are quick, and the processor is busy with them.
 
     Threads help an application that waits. One that computes has one of them run at a time, and if its jobs are small,
-    it costs a good part of each to have another thread take turns with the first. `cpu_clock` returns the seconds of
-    a processor's time that the process took; `now` is by any clock in seconds.
+    it costs a good part of each to have another thread take turns with the first. Without a GIL one is never enough.
+    `cpu_clock` returns the seconds of a processor's time that the process took; `now` is by any clock in seconds.
     """
 
     __slots__ = ("_cpu", "_cpu_clock", "_not_before", "_since", "_taken", "_verdict")
@@ -75,7 +73,7 @@ class Pace:
     def is_one_enough(self, now: float, taken: int, waiting: int) -> bool:
         """Judge by how many jobs were `taken` in all, and how many are `waiting`."""
         passed = now - self._since
-        if passed >= _WINDOW and _GIL:
+        if passed >= _WINDOW and not NO_GIL:
             cpu = self._cpu_clock()
             quick = passed < QUICK * (taken - self._taken) and cpu - self._cpu > _BUSY * passed
             if self._verdict and waiting and not quick:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
+from .marks import NO_GIL, fence
+
 
 class Wake:
     """Functions that workers ask to be called in the reactor's thread, at most one wake for all that wait.
@@ -27,6 +29,8 @@ class Wake:
     def __call__(self, function: Callable[[], None]) -> None:
         """Have `function` called in the reactor's thread soon. Called in any thread."""
         self._due.append(function)
+        if NO_GIL:
+            fence()
         if not self._asked:
             self._asked = True
             self._call_from_thread(self._run)
@@ -34,6 +38,8 @@ class Wake:
     def _run(self) -> None:
         # First the flag, then the queue: what is appended after the queue was seen empty finds the flag down.
         self._asked = False
+        if NO_GIL:
+            fence()
         due = self._due
         for _ in range(len(due)):
             try:

@@ -1,0 +1,62 @@
+"""Is every thread's stack told, with and without the GIL?"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from twisted_wsgiref._observe import stacks
+
+
+@pytest.fixture(params=[False, True], ids=["GIL", "no GIL"])
+def gil(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stacks, "NO_GIL", request.param)
+
+
+@pytest.fixture
+def waiting() -> Iterator[threading.Thread]:
+    entered, leave = threading.Event(), threading.Event()
+
+    def outer() -> None:
+        inner()
+
+    def inner() -> None:
+        entered.set()
+        leave.wait()
+
+    thread = threading.Thread(target=outer, name="wsgi-1-1")
+    thread.start()
+    entered.wait()
+    yield thread
+    leave.set()
+    thread.join()
+
+
+def test_every_thread_is_told_by_its_name_the_innermost_call_last(gil: None, waiting: threading.Thread) -> None:
+    text = stacks.describe_threads({waiting.ident or 0: "GET /a HTTP/1.1"})
+    assert "thread MainThread\n" in text
+    own = text.partition("thread wsgi-1-1 runs GET /a HTTP/1.1\n")[2].partition("\nthread ")[0]
+    assert 0 < own.index("in outer") < own.index("in inner")
+    assert "test_stacks.py" in own
+    assert "most recent call" not in text
+
+
+def test_only_those_that_run_a_request_are_told_if_that_is_asked_for(gil: None, waiting: threading.Thread) -> None:
+    text = stacks.describe_threads({waiting.ident or 0: "GET /a HTTP/1.1"}, only=True)
+    assert text.startswith("thread wsgi-1-1 runs GET /a HTTP/1.1\n")
+    assert "MainThread" not in text
+    assert stacks.describe_threads({}, only=True) == ""
+
+
+def test_the_name_that_a_newer_version_writes_is_no_part_of_a_stack() -> None:
+    text = (
+        'Thread 0x00007f1c2a7fc6c0 [wsgi-1-1] (most recent call first):\n  File "a.py", line 2 in inner\n'
+        '  File "a.py", line 1 in outer\n\nCurrent thread 0x0000000000000010 (most recent call first):\n'
+        '  File "b.py", line 3 in <module>\n'
+    )
+    assert dict(stacks._read_stacks(text)) == {
+        0x7F1C2A7FC6C0: '  File "a.py", line 1 in outer\n  File "a.py", line 2 in inner',
+        0x10: '  File "b.py", line 3 in <module>',
+    }
