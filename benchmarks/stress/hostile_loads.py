@@ -97,17 +97,22 @@ def transfers(times: Times) -> Iterator[Row]:
 # ---- Overload --------------------------------------------------------------------------------------------------------
 
 
+async def _status(port: int) -> int:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(request("/sleep", lines=CLOSE))
+        head = await reader.read(4096)
+        return int(head[9:12] or 0)
+    finally:
+        writer.close()
+
+
 async def _ask(port: int, due: float, answers: list[tuple[int, float]]) -> None:
     """Ask on a new connection at the time `due`; note status and seconds since `due`."""
     await asyncio.sleep(due - time.monotonic())
     status = 0
     with contextlib.suppress(OSError, asyncio.TimeoutError):
-        async with asyncio.timeout(10):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(request("/sleep", lines=CLOSE))
-            head = await reader.read(4096)
-            status = int(head[9:12] or 0)
-            writer.close()
+        status = await asyncio.wait_for(_status(port), 10)
     answers.append((status, time.monotonic() - due))
 
 
