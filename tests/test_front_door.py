@@ -21,8 +21,11 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 # Those for users; the others are for who works on this package.
 FOR_USERS = [ROOT / name for name in ("README.md", "docs/behavior.md", "docs/embedding.md", "docs/deploying.md")]
+FOR_USERS += [ROOT / "docs/testing.md"]
 # Classes that the pages name and that are Twisted's, or of the names of wsgiref.
 OTHERS = {"BaseHandler", "FileWrapper", "IService", "IStreamServerEndpoint", "IListeningPort"}
+OTHERS |= {"LiveServerTestCase", "StaticFilesHandler", "TestCase", "TransactionTestCase"}  # Django's
+OTHERS |= {"SteppedPool"}  # of twisted_wsgiref.testing
 OTHERS |= {"ExecReload", "PrivateTmp"}  # and systemd's words
 
 

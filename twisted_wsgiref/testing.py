@@ -45,8 +45,9 @@ def serve(
     `WSGIService`.
 
     The end of the block waits for requests that are being answered, for ``grace`` seconds at most, here 1, and for
-    nobody else: idle connections are closed. Raises `ListenError` if it can not be listened there, `SettingError`, and
-    `TypeError`. Called in any thread but that of `reactor`; blocks it for some milliseconds.
+    nobody else: idle connections are closed. Raises `ListenError` if it can not be listened there, `SettingError` and
+    `TypeError` for what is given, and `RuntimeError` for a `reactor` that does not run, or that this thread runs.
+    Called in any thread but that of `reactor`; blocks it for some milliseconds.
     """
     return running(application, host=host, port=port, reactor=reactor, **given)
 

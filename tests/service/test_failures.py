@@ -19,6 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support import GET, TEXT, request, serving
 from twisted_wsgiref import WSGIHandler
+from twisted_wsgiref.testing import client
 
 
 def failing(environ: dict[str, Any], start_response: Any) -> Any:
@@ -162,7 +163,8 @@ def test_it_is_an_exception_to_logging_and_to_json(caplog: pytest.LogCaptureFixt
 
 class Trial(SynchronousTestCase):
     def test_flush_logged_errors_sees_it(self) -> None:
-        events_of(failing)
+        with client(failing) as web:
+            self.assertEqual(web.result(web.get("/")).code, 500)
         (failure,) = self.flushLoggedErrors(ValueError)
         self.assertIn("on purpose", failure.getErrorMessage())
         self.assertEqual(self.flushLoggedErrors(), [])

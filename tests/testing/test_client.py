@@ -149,22 +149,20 @@ def test_what_never_comes_is_an_error_and_no_standstill(web: Any) -> None:
 def test_deadlines_come_when_the_test_lets_time_pass() -> None:
     with client(hello, queue_age=5.0) as web:
         asked = web.get("/")
-        web.arrive()
-        web.advance(0.0)
-        web._reactor.advance(7.0)  # as long as a test that has no thread to give
-        web.arrive()
-        response = web.result(asked)
-        assert response.code == 503
+        web.advance(4.0, work=False)
+        assert web.waiting == 1
+        web.advance(3.0, work=False)
+        assert web.result(asked).code == 503
 
 
 def test_a_timeout_of_the_client_comes_when_the_test_lets_time_pass() -> None:
     with client(hello) as web:
         failed: list[Any] = []
         web.get("/", timeout=5).addErrback(failed.append)
-        web.arrive()
-        web._reactor.advance(6.0)
+        web.advance(4.0, work=False)
+        assert failed == []
+        web.advance(2.0, work=False)
         assert len(failed) == 1
-        web.settle()
 
 
 def test_the_server_refuses_as_it_does_in_earnest() -> None:

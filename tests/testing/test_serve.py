@@ -15,12 +15,15 @@ from urllib.request import urlopen
 import pytest
 import treq
 from twisted.internet import reactor as any_reactor
+from twisted.internet.selectreactor import SelectReactor
+from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 from twisted.web.client import Agent
 
 from tests.real.children import ROOT, environment
 from tests.support import PATIENCE, PORT_TAKEN, TEXT, hello
 from twisted_wsgiref import ListenError, SettingError
+from twisted_wsgiref._twisted.private import close_reactor
 from twisted_wsgiref.testing import serve
 
 GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -211,8 +214,21 @@ with serve(hello) as url:
     assert outcome(BEGINNING + code) == "b'hello' ['my reactor']\nb'hello' ['wsgi-testing-reactor']\n"
 
 
+def test_a_reactor_that_does_not_run_is_refused() -> None:
+    reactor: Any = SelectReactor()
+    with pytest.raises(RuntimeError, match="does not run"), serve(hello, reactor=reactor):
+        pass
+    close_reactor(reactor)
+
+
 class Trial(TestCase):
     timeout = PATIENCE
+
+    async def test_its_own_thread_would_wait_for_itself(self) -> None:
+        reactor: Any = any_reactor
+        await deferLater(reactor, 0)  # it runs from now on
+        with self.assertRaisesRegex(RuntimeError, "use serving"), serve(hello, reactor=reactor):
+            pass
 
     async def test_in_the_reactor_s_thread_it_is_served_by_another(self) -> None:
         with serve(hello) as url:

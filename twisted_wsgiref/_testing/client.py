@@ -172,13 +172,16 @@ class Client:
                 self._pools[0].step()
         raise RuntimeError("the server never comes to rest")
 
-    def advance(self, seconds: float) -> None:
-        """Let time pass, a quarter of a second at a time at most, and all happen that is due."""
+    def advance(self, seconds: float, *, work: bool = True) -> None:
+        """Let time pass, a quarter of a second at a time at most, and all happen that is due.
+
+        Without `work`, as if every thread were busy: no application runs.
+        """
         left = seconds
         while left > 0:
             self._reactor.advance(min(0.25, left))
             left -= 0.25
-            self.settle()
+            self._rest(work=work)
 
     def result(self, awaited: Deferred[_T] | Coroutine[Any, Any, _T]) -> _T:
         """Settle, and return what `awaited` gives; raise what it raises, and `RuntimeError` if it still waits then."""
@@ -205,8 +208,7 @@ class Client:
             stopped = self._service.stopService()
             self._rest(work=False)
             if not stopped.called:
-                self._reactor.advance(self._grace)
-                self._rest(work=False)
+                self.advance(self._grace, work=False)
 
     def __enter__(self) -> Client:
         return self

@@ -96,6 +96,13 @@ def running(
     lone = None
     if reactor is None:
         reactor = _reactor_elsewhere()
+    elif not reactor.running:
+        raise RuntimeError("the reactor that serve() was given does not run: without one it runs one of its own")
+    elif reactor is sys.modules.get("twisted.internet.reactor") and isInIOThread():
+        raise RuntimeError(
+            "serve() would wait for the reactor in the reactor's own thread, for ever: use serving() in a coroutine, "
+            "or give it no reactor"
+        )
     if reactor is None:
         lone = LoneReactor()
         reactor = lone.reactor
