@@ -63,16 +63,16 @@ class Settings:
     __module__ = "twisted_wsgiref"
 
     # ---- Threads -----------------------------------------------------------------------------------------------
-    # waitress starts 4, gunicorn's gthread 1, cheroot 10. Applications wait for databases, so one is too few; each
-    # costs a stack and, often, a connection, and many that compute only add switching. 4 stays pleasant for both.
+    # waitress starts 4, gunicorn's gthread 1, cheroot 10. Applications wait for databases, so one is too few. Each
+    # costs a stack and, often, a connection, and many that compute only add switching. 4 is good for both.
     threads: int = _knob(
         4, "threads that run the application and are always there", parse_number, least=1, most=MOST_THREADS
     )
-    # 0 keeps the number fixed: memory and database connections can then be planned.
+    # 0 keeps the number fixed: you can then plan memory and database connections.
     threads_max: int = _knob(
         0, "most threads, while there is work for them; 0: as many as --threads", parse_number, most=MOST_THREADS
     )
-    # A thread costs its stack and, often, a database connection: beyond the minimum it goes after this long unused.
+    # A thread costs its stack and, often, a database connection, so an unneeded one should not stay for long.
     threads_idle: float = _knob(
         30.0, "seconds without work after which a thread beyond --threads ends", parse_seconds, "seconds"
     )
@@ -89,11 +89,12 @@ class Settings:
         least=0.1,
     )
 
-    # ---- Limits on what comes in -------------------------------------------------------------------------------
+    # ---- Limits on requests ------------------------------------------------------------------------------------
     # Apache's 8190, nginx's 8 KiB, gunicorn's 4094.
     max_request_line: int = _knob(
         8190, "bytes that a request line may have; the server answers 414 to a longer one", parse_size, "bytes", least=1
     )
+    # Apache's and gunicorn's 8190, nginx's 8 KiB.
     max_field: int = _knob(
         8190, "bytes that a header field may have; the server answers 431 to a longer one", parse_size, "bytes", least=1
     )
@@ -109,7 +110,7 @@ class Settings:
     max_fields: int = _knob(
         100, "header fields that a request may have; the server answers 431 to more", parse_number, least=1
     )
-    # Sizes take 16 digits; extensions are in practice never sent.
+    # A size takes at most 16 digits, and in practice nobody sends extensions.
     max_chunk_line: int = _knob(
         256,
         "bytes that the line with a chunk's size may have; the server answers 400 to a longer one",
@@ -117,14 +118,15 @@ class Settings:
         "bytes",
         least=1,
     )
+    # As much as one header field: trailers are rare, and the server drops them.
     max_trailers: int = _knob(
         8190, "bytes that the trailers of a chunked body may have; the server answers 431 to more", parse_size, "bytes"
     )
-    # waitress and gunicorn take 1 GiB or any size, nginx 1 MiB. Uploads are common, a full disk is bad.
+    # waitress takes 1 GiB, gunicorn any size, nginx 1 MiB. Uploads are common, but a full disk is bad.
     max_body: int = _knob(
         1024 * MIB, "bytes that a request body may have; the server answers 413 to a larger one", parse_size, "bytes"
     )
-    # The larger part of forms and API calls fits; 1,000 bodies at once are 256 MiB at most.
+    # Most forms and API calls fit; 1,000 bodies at once take at most 256 MiB.
     body_memory: int = _knob(
         256 * KIB,
         "bytes up to which a request body stays in memory; a larger one goes to a temporary file",
@@ -132,7 +134,7 @@ class Settings:
         "bytes",
         least=1,
     )
-    # A hundred times what waitress takes; one costs a few KiB. Descriptors are usually limited to 1024 or far more.
+    # A hundred times as many as waitress's; one costs a few KiB. The usual limit on descriptors is 1024 or far more.
     max_connections: int = _knob(
         10000,
         "connections at the same time; one more closes the one that has been idle for longest",
@@ -148,11 +150,11 @@ class Settings:
     )
 
     # ---- Deadlines ---------------------------------------------------------------------------------------------
-    # Apache's RequestReadTimeout and nginx's client_header_timeout are 20 to 60; a phone on a bad line needs 5.
+    # Apache's RequestReadTimeout is 20 to 40, nginx's client_header_timeout 60; a phone on a bad line needs 5.
     head_timeout: float = _knob(
         20.0, "seconds in which all of a request head has to arrive", parse_seconds, "seconds", least=0.1
     )
-    # Above the 60 of common balancers' idle timeouts, so that they close first and lose no request.
+    # Above 60, the idle timeout of common balancers, so that they close first and lose no request.
     keep_alive: float = _knob(
         65.0,
         "seconds that an idle connection stays open for the next request; 0: it closes after each answer",
@@ -171,12 +173,13 @@ class Settings:
         "seconds",
         least=0.1,
     )
-    # Off: only the application's author knows how long an answer may take. gunicorn's 30 kills the whole worker.
+    # Off: only the application's author knows how long an answer may take. gunicorn's timeout of 30 kills the whole
+    # worker.
     request_timeout: float = _knob(
         0.0, "seconds that an application may take before its client gets 504; 0: no limit", parse_seconds, "seconds"
     )
     # Off: the exception may come between any two steps of Python code, so a lock that an application or a library has
-    # just taken may stay taken, and a connection to a database half used. For code that is known to bear it.
+    # just taken may stay taken, and a connection to a database half used. Use it for code that is known to bear that.
     request_interrupt: bool = _knob(
         False, "raise an exception in the application's thread when --request-timeout is over", parse_truth
     )
@@ -189,55 +192,58 @@ class Settings:
         parse_seconds,
         "seconds",
     )
-    # systemd and Kubernetes kill after 90 and 30.
+    # Below the 30 after which Kubernetes kills, and the 90 of systemd.
     grace: float = _knob(25.0, "seconds that requests in flight may take after SIGTERM", parse_seconds, "seconds")
 
-    # ---- What goes out -----------------------------------------------------------------------------------------
+    # ---- Answers and logs --------------------------------------------------------------------------------------
     # waitress: 16 MiB; asyncio: 64 KiB. A worker goes on once the reactor has sent half of it.
     high_water: int = _knob(
         256 * KIB, "bytes of unsent answer at which the application waits for its client", parse_size, "bytes", least=1
     )
-    # Naming versions helps only attackers.
+    # The name has no version: that would help only attackers.
     server_header: str = _knob("twisted_wsgiref", "value of the Server header field; empty: no such field", str)
-    # In the foreground and in a container standard output is where logs belong; a daemon has none.
+    # In the foreground and in a container, logs belong on standard output; a daemon has none.
     access_log: str = _knob("-", "file for the access log; -: standard output; off: none", str)
 
-    # ---- Whom to believe, and how the application is called ----------------------------------------------------
-    # Whoever is believed can pretend to be anybody: nobody, until the operator names the proxies.
+    # ---- Trust, and how the server calls the application -------------------------------------------------------
+    # A peer that the server believes can pretend to be anybody. So it believes nobody until the operator names proxies.
     trusted_proxy: tuple[str, ...] = _knob(
         (),
         "networks of proxies whose X-Forwarded-* and Forwarded the server believes; *: all; unix: UNIX sockets",
         parse_words,
     )
+    # Off: with it the server cuts off every connection that does not begin with such a header.
     proxy_protocol: bool = _knob(
         False, "expect a PROXY header of a trusted proxy at the start of each connection", parse_truth
     )
+    # Off: with it a slow upload holds a thread for as long as it comes.
     stream_input: bool = _knob(
         False, "call the application at the end of the request head, before the body has come", parse_truth
     )
-    # Django and Bottle read as much as CONTENT_LENGTH says, which nobody knows here: nothing, with status 200.
+    # Off: Django and Bottle read as many bytes as CONTENT_LENGTH says, which nobody knows here: none, with status 200.
     # Flask and Pyramid ask for wsgi.input_terminated.
     stream_chunked: bool = _knob(
         False,
         "with --stream-input, do so for a body in chunks, too: the application has to know wsgi.input_terminated",
         parse_truth,
     )
-    # Libraries keep a connection for each thread in context variables, Django's caches among them: with a context for
-    # each request they open one for each. The other servers have one for each thread.
+    # Libraries, such as Django's caches, keep a connection for each thread in context variables. With a context for
+    # each request they open a connection for each. The other servers have a context for each thread.
     context: str = _knob(
         "thread",
         "lifetime of context variables that a request sets: that of its thread (thread), or its own (request)",
         one_of("thread", "request"),
     )
-    # Off: what PEP 3333 forbids and every server bears would be a 500, and each request costs more.
+    # Off: code that PEP 3333 forbids, but every server bears, would give a 500, and each request costs more.
     validate: bool = _knob(
         False,
         "check the application: whatever it does against PEP 3333 raises an exception; for developing",
         parse_truth,
     )
+    # None: most applications are at the root of their site.
     script_name: str = _knob("", "path under which the application is mounted, its SCRIPT_NAME", str)
-    # Python's own 5 ms is what a short request waits behind each of the threads that compute: with two of them its p99
-    # is 19 ms. At 0.5 ms it is 4.1, and the computing itself is some 3 % slower. An idle server pays nothing.
+    # With Python's own 5 ms a short request waits so long behind each thread that computes: with two of them its p99 is
+    # 19 ms. At 0.5 ms it is 4.1, and the computing itself is some 3 % slower. An idle server pays nothing.
     switch_interval: float = _knob(
         0.0005,
         "seconds after which a thread that computes gives way; 0: Python's own; an embedded service never sets it",
@@ -251,7 +257,7 @@ class Settings:
     )
 
     # ---- Processes ---------------------------------------------------------------------------------------------
-    # One process needs no parent. With several, each has its own interpreter and memory: that is a choice to make.
+    # One process needs no parent. With several, each has its own interpreter and memory, so you have to choose that.
     workers: int = _knob(
         1,
         "worker processes, which a parent process watches; auto: one for each core",
@@ -259,10 +265,11 @@ class Settings:
         least=1,
         most=MOST_WORKERS,
     )
-    # A leak is not cured by this, but lived with.
+    # Never: this only helps to live with a memory leak, and cures none.
     max_requests: int = _knob(
         0, "requests, give or take a tenth, after which a worker process is replaced; 0: never", parse_number
     )
+    # Never: only the operator knows the memory of the application and of the machine.
     max_rss: int = _knob(0, "bytes of memory above which a worker process is replaced; 0: never", parse_size, "bytes")
     # The largest Django sites import for 20 seconds on a loaded machine; systemd waits for 90.
     start_timeout: float = _knob(
@@ -271,14 +278,14 @@ class Settings:
         parse_seconds,
         "seconds",
     )
-    # gunicorn's timeout is 30. Ours is no limit for requests: the reactor does not wait for them.
+    # As gunicorn's timeout. But this is no limit on requests, since the reactor does not wait for them.
     watchdog: float = _knob(
         30.0,
         "seconds without a turn of its reactor after which a worker process is killed; 0: never",
         parse_seconds,
         "seconds",
     )
-    # Far longer than any turn should take, and short enough to catch what clients notice.
+    # Far longer than any turn should take, and short enough to catch a stall that clients notice.
     stall: float = _knob(
         1.0,
         "seconds without a turn of the reactor after which the log shows every thread's stack; 0: never",
