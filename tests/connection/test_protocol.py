@@ -370,9 +370,9 @@ def test_each_request_has_one_record(kind: str) -> None:
     with serving(name_of_path) as server:
         server.ask(request("/one?q", fields="Referer: r\nUser-Agent: a") + request("/two", method="HEAD"), kind)
         one, two = server.records
-        assert (one.request_line, one.status, one.octets) == ("GET /one?q HTTP/1.1", 200, 4)
+        assert (one.request_line, one.status, one.size) == ("GET /one?q HTTP/1.1", 200, 4)
         assert (one.referer, one.user_agent, one.peer) == ("r", "a", "127.0.0.2")
-        assert (two.request_line, two.status, two.octets) == ("HEAD /two HTTP/1.1", 200, 0)
+        assert (two.request_line, two.status, two.size) == ("HEAD /two HTTP/1.1", 200, 0)
 
 
 def test_a_record_says_who_was_there_only_in_words() -> None:
