@@ -1,7 +1,7 @@
-"""What an embedding program holds: an application, its threads and its endpoints, as one `IService`.
+"""The service of an embedding program: an application, its threads and its endpoints, as one `IService`.
 
-Several may live in one process; they share the reactor and nothing else. All is called in the reactor's thread, and
-nothing here ever waits for another.
+Several services may live in one process: they share the reactor and nothing else. All is called in the reactor's
+thread, unless a docstring says otherwise, and nothing here ever waits for another thread.
 """
 
 from __future__ import annotations
@@ -61,13 +61,13 @@ _numbers: Final = count(1)
 
 
 class WSGIService(Service):
-    """Serves `application` on `endpoints` from the start of the service to its end.
+    """Serves `application` on `endpoints` from its start to its stop.
 
     `application`: a callable as PEP 3333 describes it. No default.
 
-    `endpoints`: where to listen; one, or a sequence. Each is an endpoint description (``"tcp:8000"``,
-    ``"unix:/run/app.sock"``, ``"ssl:443:privateKey=key.pem"``) or provides `IStreamServerEndpoint`. No default; an
-    empty sequence listens nowhere.
+    `endpoints`: the endpoints to listen on; one, or a sequence. Each is a description (``"tcp:8000"``,
+    ``"unix:/run/app.sock"``, ``"ssl:443:privateKey=key.pem"``) or provides `IStreamServerEndpoint`. No default; with an
+    empty sequence the service listens nowhere.
 
     `settings`: a `Settings`, which tells the unit of each of its values. None, the default: ``Settings()``.
 
@@ -75,23 +75,23 @@ class WSGIService(Service):
 
     `handler_class`: `WSGIHandler`, the default, or a subclass of it. One object is made for each request.
 
-    `observers`: each is called with a `Record` for each finished exchange, in whichever thread finished it; of one that
-    has a method ``observe_facts`` that is called instead, with the fields of a `Record` as a plain tuple, which costs
-    less. None by default.
+    `observers`: the service calls each with a `Record` of each finished exchange, in the thread that finished it. If an
+    observer has a method ``observe_facts``, the service calls that instead, with the fields of a `Record` as a plain
+    tuple, which costs less. None by default.
 
     `name`: a `str` that begins the names of the threads. None, the default: ``wsgi-`` and a number.
 
     `multiprocess`: ``wsgi.multiprocess``, whether other processes run this application. False by default.
 
-    `clock`: returns seconds as a `float` that never go back; called in any thread. By default `time.monotonic`.
+    `clock`: returns seconds as a `float`, which never go back. Any thread calls it. By default `time.monotonic`.
 
-    Raises `TypeError` if `application` can not be called, `settings` is no `Settings`, or an endpoint is neither of the
-    two, and `SettingError` if ``proxy_protocol`` is on and an endpoint is no text. A description that can not be read
-    is no error here: ``whenListening`` fails with it. Called in the reactor's thread, or before the reactor runs.
+    Raises `TypeError` if `application` can not be called, `settings` is no `Settings`, or an endpoint is of neither
+    kind. Raises `SettingError` if ``proxy_protocol`` is on and an endpoint is no description. A description that names
+    no endpoint is no error here: ``whenListening`` fails with it. Called in the reactor's thread, or before it runs.
 
-    ``whenListening`` fires with the `IListeningPort` of each endpoint, or fails with `ListenError`. A failure that
-    nobody takes is logged as one line, and ends a process that is just starting its services, as twistd does. The
-    application is called on threads of this service; the reactor is never blocked, and threads are never joined.
+    ``whenListening`` fires with the `IListeningPort` of each endpoint, or fails with `ListenError`. If a failure has no
+    errback, the service logs it as one line; it also ends a process that is just starting its services, as twistd does.
+    The threads of this service call the application. It never blocks the reactor, and never joins a thread.
     """
 
     __module__ = "twisted_wsgiref"
@@ -163,7 +163,7 @@ class WSGIService(Service):
         self._sweep = repeating(self._factory.sweep, reactor)
 
     def serve(self, application: WSGIApplication) -> None:
-        """Have `application` answer from now on, in the place of the one that this was made with."""
+        """Serve `application` from now on, instead of the one of before. Raises `TypeError` if it can not be called."""
         self._serves, application = application_name(application), _as_asked(application, self._settings)
         self._factory.gateway = replace(self._factory.gateway, application=application)
 
@@ -172,8 +172,8 @@ class WSGIService(Service):
     def privilegedStartService(self) -> None:
         """Listen on every endpoint, while the process may still bind to low ports.
 
-        Raises `NotListening`, which ends the process with status 1, if an endpoint can not be listened on, nobody has
-        an errback at ``whenListening``, and it is the parent that starts, as under twistd, and not this service alone.
+        Raises `NotListening`, which ends the process with status 1, if it can not listen on an endpoint and
+        ``whenListening`` has no errback. It raises only if a parent starts it, as twistd's does.
         """
         self._listen()
         parent: Any = self.parent
@@ -183,7 +183,7 @@ class WSGIService(Service):
                 raise NotListening(line)
 
     def startService(self) -> None:
-        """Start the threads, and listen if that has not been done yet. A stop that is under way is taken back."""
+        """Start the threads, and listen unless it does already. Takes back a stop that is under way."""
         super().startService()
         self._factory.resume()
         if self._end_stop is not None:
@@ -196,7 +196,7 @@ class WSGIService(Service):
         self._listen()
 
     def stopService(self) -> Deferred[None]:
-        """Accept no more, answer what is in flight, and end; fires at the latest after the grace, or a new start."""
+        """Accept no more, answer the requests in flight, and end: at the latest after the grace, or at a new start."""
         super().stopService()
         stopped: Deferred[None] = Deferred()
         self._closed = closed = DeferredList([self._closed, *map(stop_accepting, self._ports)])
@@ -235,15 +235,15 @@ class WSGIService(Service):
 
     @property
     def connections(self) -> int:
-        """How many connections there are at this moment."""
+        """The number of connections at this moment."""
         return len(self._factory.connections)
 
     def threads_at_work(self) -> list[Work]:
-        """Return what each thread that runs a request does at this moment. Any thread may call."""
+        """Return the work of each thread that runs a request at this moment. Any thread may call."""
         return [exchange.describe(thread) for thread, exchange in self.running_exchanges()]
 
     def running_exchanges(self) -> list[tuple[threading.Thread, Any]]:
-        """Return which thread runs which `Exchange`, for our own processes. Any thread may call."""
+        """Return each thread that runs an `Exchange`, with that, for our own processes. Any thread may call."""
         return self._pool.running()
 
     def __repr__(self) -> str:
@@ -261,7 +261,7 @@ class WSGIService(Service):
             return object.__repr__(self)
 
     def call_when_unfit(self, call: Callable[[], object]) -> None:
-        """Have `call` called when no thread is left for others: each runs a request whose time is over."""
+        """Call `call` if each thread runs a request whose time is over, so that none is left for others."""
         self._factory.on_unfit = call
 
     def _sweep_every(self, seconds: float) -> None:
