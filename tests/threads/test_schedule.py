@@ -315,6 +315,9 @@ def test_a_turn_without_requests_has_no_consequences() -> None:
     assert house.turn(0) == []
 
 
+# ---- Decision 14: a worker that is woken goes before the reactor -----------------------------------------------------
+
+
 def test_a_worker_that_is_woken_goes_first() -> None:
     assert House().turn(1) == ["woken, held False", "granted False"]
 
@@ -323,6 +326,9 @@ def test_nobody_goes_first_if_no_worker_waits() -> None:
     house = House(threads=1)
     house.pool.at_work = 1
     assert house.turn(1) == ["woken, held False"]
+
+
+# ---- Decision 9: nothing is read while more requests wait than there are workers -------------------------------------
 
 
 def test_reading_goes_on_while_each_request_has_a_worker() -> None:
@@ -357,6 +363,9 @@ def test_reading_is_not_paused_if_whoever_reads_says_so() -> None:
     house = House(threads=1)
     house.may_pause = False
     assert "paused" not in house.turn(9)
+
+
+# ---- Decision 12: answers leave together meanwhile -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("factor", "held"), [(0.9, False), (1.1, True)])
@@ -402,6 +411,9 @@ def test_answers_leave_at_the_end_of_a_pause_and_so_does_what_a_running_job_keep
     house.wait(PAUSE)
     assert [job.left for job in jobs[:4]] == [True, True, True, False]
     assert house.done[-2:] == ["released", "resumed"]
+
+
+# ---- Decision 13: while one worker is enough, the others are spared --------------------------------------------------
 
 
 def test_while_one_worker_is_enough_the_others_are_spared_and_a_look_is_planned() -> None:
@@ -464,6 +476,9 @@ def test_a_look_that_fails_is_not_the_last() -> None:
     house.wait(1)
     house.hurry()
     assert house.looks() == 1
+
+
+# ---- And else --------------------------------------------------------------------------------------------------------
 
 
 def test_a_request_without_room_is_refused_after_all_else() -> None:

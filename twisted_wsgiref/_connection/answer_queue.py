@@ -96,8 +96,8 @@ class AnswerQueue:
 
     @property
     def has_more(self) -> bool:
-        """Whether there is something for the reactor to take: a block, or the end. Read in any thread."""
-        return self._ended or bool(self._blocks)
+        """Whether something has to leave: a block, the end, or what is kept though no answers are held any more."""
+        return self._ended or bool(self._blocks) or (bool(self.kept) and not self._batch.held)
 
     # ---- In any thread, with the lock held ---------------------------------------------------------------------
 

@@ -539,6 +539,8 @@ class WSGIProtocol(Protocol):
             self._go_on()
         else:
             self.factory.note_forgotten("an answer was not sent on")
+            self.factory.batch.leave()
+            self._queue.take_over()
             self._sender.pump()
 
     def _look(self) -> tuple[Phase, int]:

@@ -178,28 +178,26 @@ class WorkerPool:
     def sweep(self) -> bool:
         """Start threads that could not be started, and wake those that were forgotten. Return whether one was.
 
-        A job is forgotten if two sweeps in a row find it at the head of the queue, and find a thread idle that is not
-        spared. That means that a wake was lost, or that the system ran no thread for as long as that.
+        A job is forgotten if two sweeps in a row find it at the head of the queue, and find a thread idle. That means
+        that a wake was lost, that nobody has ended the sparing in time, or that the system ran no thread for so long.
         """
         self._grow()
         head = self._find_head_beside_idle()
         forgotten = head is not None and head is self._suspect
         self._suspect = None if forgotten else head
         if forgotten:
-            queue = self._queue
             for thread, job in list(self._doing.items()):
                 signal = self._signals.get(thread)
-                if job is None and signal is not None and signal not in queue.idle:
-                    queue.ring(signal)
-            queue.wake()
+                if job is None and signal is not None and signal not in self._queue.idle:
+                    self._queue.ring(signal)
+            self.spare_none()
         return forgotten
 
     def _find_head_beside_idle(self) -> Job | None:
-        queue = self._queue
-        if queue.sparing or not self._count_idle():
+        if not self._count_idle():
             return None
         try:
-            return queue.waiting[0]
+            return self._queue.waiting[0]
         except IndexError:
             return None
 
