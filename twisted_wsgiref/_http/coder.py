@@ -82,7 +82,7 @@ class HTTP1Coder:
         self._stamp(now)
         return error_answer(status, self._end, extra, head=head, body=body)
 
-    # ---- What the server adds ----------------------------------------------------------------------------------
+    # ---- The server's own fields -------------------------------------------------------------------------------
 
     def _end_head(self, fields: Fields, now: float) -> bytes:
         """Return the lines of Date and Server that `fields` lack, and the empty line. RFC 9110, 6.6.1 and 10.2.4."""

@@ -1,7 +1,7 @@
-"""How long a client may use a file without asking again: rules by the file's name. RFC 9111, section 5.2.2.
+"""The time for which a client may use a file without asking again: rules by the file's name. RFC 9111, section 5.2.2.
 
-Without a rule a client asks each time, and is told with 304 if it has the file already: nothing that a cache does can
-then be wrong. Only who names the files knows which of them never change.
+Without a rule a client asks each time, and gets a 304 if it has the file already: then a cache can do nothing wrong.
+Only the person who names the files knows which of them never change.
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ from typing import Final, NamedTuple
 
 #: The word for names that have a hash of the content in them.
 HASHED: Final = "hashed"
-#: Ask each time, before what is kept is used. RFC 9111, section 5.2.2.4.
+#: Ask each time before using a kept file. RFC 9111, section 5.2.2.4.
 ASK: Final = "no-cache"
 
 # As Django's ManifestStaticFilesStorage names files: app.55e7cbb9ba48.css. A time of 12 digits is no hash; one hash in
 # 280 looks like that, and is asked for again.
 _HASHED_NAME: Final = re.compile(r".+\.(?=[0-9]*[a-f])[0-9a-f]{12}(?:\.[^./]*)?")
-# Of RFC 9111, section 1.2.2: whoever can count no further takes this for for ever.
+# RFC 9111, section 1.2.2: a client that can not count further takes this for ever.
 _MOST: Final = 2**31
 
 
 class AgeRule(NamedTuple):
-    """What matches `pattern` may be used for so many `seconds`."""
+    """A client may use files whose names match `pattern` for so many `seconds`."""
 
     pattern: str
     seconds: int
 
 
 def read_age_rule(word: str) -> AgeRule:
-    """Return the rule that `word` is: ``PATTERN=SECONDS``, ``hashed=SECONDS``, or ``SECONDS`` for every file.
+    """Return the rule in `word`: ``PATTERN=SECONDS``, ``hashed=SECONDS``, or ``SECONDS`` for every file.
 
-    Raises `ValueError`, which says what is wrong.
+    Raises `ValueError`, which names the mistake.
     """
     pattern, _, seconds = word.rpartition("=")
     if not seconds.isascii() or not seconds.isdigit():

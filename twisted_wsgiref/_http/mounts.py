@@ -25,7 +25,7 @@ _TWO_WAYS = re.compile(r"//|/\.\.?(?:/|\Z)")
 def read_prefix(text: str) -> str:
     """Return the prefix that a person writes as `text`, without a slash at its end: ``/`` is the empty text.
 
-    In bytes as latin-1, as PATH_INFO has them. Raises `ValueError`, which says what a prefix has to be.
+    Its bytes are latin-1, as in PATH_INFO. Raises `ValueError`, which names the mistake.
     """
     if not text.startswith("/"):
         raise ValueError("it has to start with a slash, as /static")

@@ -303,7 +303,7 @@ class AccessLog:
         blocks: list[bytes] = []
         size = 0
         while waiting:
-            # Nobody else takes, so what is seen first is taken. A line that has begun is taken to its end.
+            # Nobody else takes, so the block that is first stays first. It takes a line that has begun to its end.
             if blocks and blocks[-1].endswith(b"\n") and size + len(waiting[0]) > PIECE:
                 break
             blocks.append(waiting.popleft())

@@ -15,7 +15,7 @@ from tempfile import TemporaryFile
 from twisted_wsgiref._threads.marks import NO_GIL
 from twisted_wsgiref._wsgiref.tracebacks import stack_text
 
-# How `faulthandler` begins the stack of a thread; a version may write its name, too.
+# The first line of a thread's stack by `faulthandler`; some versions also write the thread's name.
 _START = re.compile(r"^(?:Current thread|Thread) 0x([0-9a-f]+).*:\n", re.MULTILINE)
 
 
@@ -43,8 +43,8 @@ def describe_threads(requests: Mapping[int, str], *, only: bool = False) -> str:
 def stacks(only: Container[int] | None = None) -> dict[int, str]:
     """Return the stack of every thread by its ident, innermost call last; of those in `only`, unless that is None.
 
-    A frame of another thread may be read only while that thread does not run: the GIL sees to that. Without it the
-    interpreter itself has to stop all threads and write, which is for `faulthandler` to ask; it gives no lines of code.
+    A frame of another thread may be read only while that thread does not run, which the GIL ensures. Without the GIL
+    the interpreter itself has to stop all threads and write, as `faulthandler` does; then there are no lines of code.
     """
     if NO_GIL:
         found = _read_stacks(_dump())

@@ -1,9 +1,9 @@
 """``BaseHandler``: one WSGI application run for one request, whatever the transport.
 
 Here lives the server's half of PEP 3333: environ, start_response, write, the order of head and body,
-the error page. Nothing here opens a socket, parses a request or knows of Twisted; how bytes leave is
-the subclass's ``_write`` and ``_flush``. An answer that has no content by RFC 9110 is sent without. What HTTP
-asks beyond (chunked coding, keep-alive) belongs to the production handler. The public name is
+the error page. Nothing here opens a socket, parses a request or knows of Twisted. Bytes leave by the
+subclass's ``_write`` and ``_flush``. An answer that has no content by RFC 9110 is sent without. Other parts of
+HTTP (chunked coding, keep-alive) belong to the production handler. The public name is
 ``twisted_wsgiref.handlers.BaseHandler``.
 
 Checks never rest on ``assert``: they hold under ``python -O`` too. An instance serves one request, and every
@@ -141,7 +141,7 @@ class BaseHandler:
     # -- environ ---------------------------------------------------------------------------------
 
     def setup_environ(self) -> None:
-        """``environ`` is complete: what PEP 3333 asks of the server, and the CGI variables."""
+        """``environ`` is complete: the keys that PEP 3333 wants from the server, and the CGI variables."""
         environ = self.environ = dict(self.os_environ)
         self.add_cgi_vars()
         environ = self.environ  # a subclass may have put another dictionary there
