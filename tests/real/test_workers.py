@@ -142,79 +142,90 @@ def said_in(answer: raw_client.Answer | None) -> list[str]:
 
 
 def endpoints(folder: Path) -> dict[str, Callable[[Child], list[str]]]:
-    def by_unix(child: Child) -> list[str]:
-        return said_in(raw_client.ask(str(folder / "socket"), raw_client.request("/"), timeout=PATIENCE))
+    def by_path(name: str) -> Callable[[Child], list[str]]:
+        return lambda _: said_in(raw_client.ask(str(folder / name), raw_client.request("/"), timeout=PATIENCE))
+
+    def port(child: Child, begin: str) -> int:
+        return int(child.wait_for(re.compile(rf"on {begin}:(\d+), "))[1])
 
     def by_tls(child: Child) -> list[str]:
         # Fails unless the whole chain is sent.
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.load_verify_locations(cadata=family()[0].pem.decode())
-        return said_on(HTTPSConnection("localhost", child.port(), context=context, timeout=PATIENCE))
+        return said_on(HTTPSConnection("localhost", port(child, r"https://\S+?"), context=context, timeout=PATIENCE))
 
     def by_proxy(child: Child) -> list[str]:
         octets = b"PROXY TCP4 192.0.2.7 192.0.2.8 1111 80\r\nGET / HTTP/1.0\r\n\r\n"
-        return said_in(raw_client.ask(child.port(), octets, timeout=PATIENCE))
+        return said_in(raw_client.ask(port(child, r"http://127\.0\.0\.1"), octets, timeout=PATIENCE))
 
     def by_ipv6(child: Child) -> list[str]:
-        port = int(child.wait_for(re.compile(r"on http://\[::1\]:(\d+), "))[1])
-        return said_on(HTTPConnection("::1", port, timeout=PATIENCE))
+        return said_on(HTTPConnection("::1", port(child, r"http://\[::1\]"), timeout=PATIENCE))
 
     return {
-        "unix:socket": by_unix,
-        "unix:socket:mode=600:lockfile=0": by_unix,
+        "unix:socket": by_path("socket"),
+        "unix:own:mode=600:lockfile=0": by_path("own"),
         "ssl:0:interface=127.0.0.1:privateKey=key.pem:certKey=cert.pem": by_tls,
         "haproxy:tcp:0:interface=127.0.0.1": by_proxy,
         "tcp6:0:interface=\\:\\:1": by_ipv6,
     }
 
 
-@pytest.mark.parametrize("endpoint", endpoints(Path()))
-def test_any_endpoint_is_adopted(endpoint: str, folder: Path) -> None:
+def reloaded(child: Child) -> None:
+    """Have all workers replaced, and wait until those of before are gone."""
+    before = pids(child)
+    child.process.send_signal(signal.SIGHUP)
+    child.wait_for(re.compile("reloaded: "))
+    until(lambda: not any(alive(pid) for pid in before))
+
+
+def test_every_kind_of_endpoint_is_adopted_by_workers_and_by_those_that_replace_them(folder: Path) -> None:
     certificate(folder)
-    reach = endpoints(folder)[endpoint]
-    with house(folder, "--listen", endpoint) as child:
-        child.wait_for(SERVES)
-        first = reach(child)
-        assert int(first[0]) in pids(child)
-        assert first[2] == ("https" if endpoint.startswith("ssl") else "http")
-        child.process.send_signal(signal.SIGHUP)
-        child.wait_for(re.compile("reloaded: "))
+    reach = endpoints(folder)
+    twice = ["tcp:0", "tcp:0"]
+    with house(folder, *(word for each in (*reach, *twice) for word in ("--listen", each))) as child:
+        until(lambda: child.look().count("serving demo:app on ") == len(reach) + len(twice))
+        first = {endpoint: ask_there(child) for endpoint, ask_there in reach.items()}
+        assert {int(each[0]) for each in first.values()} <= set(pids(child))
+        assert [endpoint for endpoint, each in first.items() if each[2] == "https"] == [
+            endpoint for endpoint in reach if endpoint.startswith("ssl")
+        ]
+        reloaded(child)
         # Those that drain leave the path where it is, and its mode as it was.
-        until(lambda: not alive(int(first[0])))
-        assert reach(child)[0] != first[0]
-        if "600" in endpoint:
-            assert (folder / "socket").stat().st_mode & 0o777 == 0o600
-        assert child.end() == 0, child.said
-    assert not (folder / "socket").exists()
-
-
-@pytest.mark.parametrize("endpoint", ["systemd:domain=INET:index=0", "systemd:domain=INET:name=web"])
-def test_a_socket_of_systemds_is_handed_on(endpoint: str, folder: Path) -> None:
-    # What systemd does between fork and exec.
-    code = "import os, sys\nos.environ.update(LISTEN_FDS='1', LISTEN_FDNAMES='web', LISTEN_PID=str(os.getpid()))\n"
-    code += "os.dup2(int(sys.argv[1]), 3)\nos.execv(sys.argv[2], sys.argv[2:])"
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        sock.listen()
-        port = sock.getsockname()[1]
-        os.set_inheritable(sock.fileno(), True)
-        words = [sys.executable, "-c", code, str(sock.fileno()), *COMMANDS["python -m"], "--workers", "2"]
-        child = started([*words, "--listen", endpoint, "demo:app"], folder, pass_fds=[sock.fileno()])
-    with child:
-        first = ask(port)[0]
-        child.process.send_signal(signal.SIGHUP)
-        until(lambda: ask(port)[0] != first and not alive(int(first)))
-        assert child.end() == 0, child.said
-
-
-def test_two_endpoints_of_the_same_words_are_two_sockets(folder: Path) -> None:
-    with house(folder, "--listen", "tcp:0", "--listen", "tcp:0") as child:
-        child.wait_for(re.compile(r"(serving demo:app on (?s:.)*){2}"))
+        again = {endpoint: ask_there(child)[0] for endpoint, ask_there in reach.items()}
+        assert {*again.values()}.isdisjoint(each[0] for each in first.values())
+        assert (folder / "own").stat().st_mode & 0o777 == 0o600
+        # Two of the same words are two sockets.
         ports = re.findall(r"serving demo:app on http://0.0.0.0:(\d+), 2 workers of 4 threads", child.said)
         assert len(set(ports)) == 2
         for port in ports:
             assert ask(int(port))[0]
-        assert child.end() == 0
+        assert child.end() == 0, child.said
+    assert not (folder / "socket").exists()
+    assert not (folder / "own").exists()
+
+
+# What systemd does between fork and exec: two sockets are descriptors 3 and 4.
+LIKE_SYSTEMD = """
+import fcntl, os, sys
+os.environ.update(LISTEN_FDS="2", LISTEN_FDNAMES="spare:web", LISTEN_PID=str(os.getpid()))
+for number, descriptor in enumerate([fcntl.fcntl(int(word), fcntl.F_DUPFD, 10) for word in sys.argv[1:3]], 3):
+    os.dup2(descriptor, number)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+
+
+def test_sockets_of_systemds_are_handed_on_by_number_and_by_name(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        ports = [sock.getsockname()[1] for sock in (one, other)]
+        descriptors = [sock.fileno() for sock in (one, other)]
+        words = [sys.executable, "-c", LIKE_SYSTEMD, *map(str, descriptors), *COMMANDS["python -m"], "--workers", "2"]
+        words += ["--listen", "systemd:domain=INET:index=0", "--listen", "systemd:domain=INET:name=web", "demo:app"]
+        child = started(words, folder, pass_fds=descriptors)
+    with child:
+        first = {ask(port)[0] for port in ports}
+        reloaded(child)
+        assert first.isdisjoint(ask(port)[0] for port in ports)
+        assert child.end() == 0, child.said
 
 
 def test_connections_are_shared(folder: Path) -> None:
