@@ -25,9 +25,16 @@ KINDS = [
 ]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+# Each way to start, each signal with and without workers.
+ENDS = [
+    *((name, signal.SIGTERM) for name in (*COMMANDS, *WORKERS)),
+    ("python -m", signal.SIGINT),
+    ("workers", signal.SIGINT),
+]
+
+
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", [*COMMANDS, *WORKERS])
+@pytest.mark.parametrize(("name", "number"), ENDS)
 def test_it_is_served_on_the_reactor_that_runs(name: str, kind: str, number: int, tmp_path: Path) -> None:
     if (name, kind) == ("twist", "crochet"):
         pytest.skip("twist begins its log after crochet has taken what was logged so far, the port among it")
