@@ -114,7 +114,7 @@ def test_an_empty_value_is_a_value() -> None:
         (["--access-log", "--port", "80"], "--access-log needs a value, and --port is an option; --help lists all"),
         (
             ["a:b", "0.0.0.0:80"],
-            "the application is 'a:b' already, so what is '0.0.0.0:80' (an address is for --bind)?",
+            "the application is 'a:b' already, so '0.0.0.0:80' is too many (an address is for --bind)",
         ),
         (["--threads"], "option --threads requires argument; --help lists all"),
         (["--stream-input=maybe"], "option --stream-input must not have an argument; --help lists all"),
@@ -124,8 +124,8 @@ def test_an_empty_value_is_a_value() -> None:
         (["--script-name", "x"], "--script-name is 'x': it starts with a slash and does not end with one"),
         (["--port", "http"], "--port is 'http': it has to be a number from 0 to 65535"),
         (["--port", "65536"], "--port is '65536': it has to be a number from 0 to 65535"),
-        (["a:b", "c:d"], "the application is 'a:b' already, so what is 'c:d'?"),
-        (["--app", "a:b", "c:d"], "the application is 'a:b' already, so what is 'c:d'?"),
+        (["a:b", "c:d"], "the application is 'a:b' already, so 'c:d' is too many"),
+        (["--app", "a:b", "c:d"], "the application is 'a:b' already, so 'c:d' is too many"),
     ],
 )
 def test_a_wrong_word_gets_its_line(words: list[str], line: str) -> None:

@@ -129,7 +129,7 @@ def mistakes(port: int) -> dict[str, tuple[list[str], str]]:
         "senseless value": (["--threads", "0"], "--threads is 0: it has to be at least 1"),
         "bad port": (["--port", "http"], "--port is 'http': it has to be a number from 0 to 65535"),
         "no option": (["--nonsense"], "option --nonsense not recognized"),
-        "two applications": (["demo", "demo"], "the application is 'demo' already, so what is 'demo'?"),
+        "two applications": (["demo", "demo"], "the application is 'demo' already, so 'demo' is too many"),
         "no log": (["--access-log", "/no/such/folder/x"], "--access-log is '/no/such/folder/x': No such file"),
     }
 

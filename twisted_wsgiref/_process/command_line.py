@@ -48,7 +48,7 @@ from .words import FLAGS, PARAMETERS, Row, joined, mistake, option
 if TYPE_CHECKING:
     from twisted_wsgiref.types import WSGIApplication
 
-# gunicorn's default, and the port of Django's and of most tutorials; only this machine, until somebody says otherwise.
+# gunicorn's default, and the port of Django's and most tutorials. Only this machine's programs reach it by default.
 DEFAULT_ENDPOINT = "tcp:8000:interface=127.0.0.1"
 # The command that is installed, which is ``python -m twisted_wsgiref``.
 SCRIPT = "twisted-wsgiref"
@@ -93,7 +93,7 @@ class Options(UsageOptions):
 
     @property
     def command(self) -> str:
-        """What the user typed to get here; begins the line of each mistake."""
+        """The command that the user typed; begins the line of each mistake."""
         if self.parent is None:
             typed = os.path.basename(sys.argv[0]).removesuffix(".exe")
             return typed if typed == SCRIPT else "twisted_wsgiref"
@@ -112,12 +112,12 @@ class Options(UsageOptions):
 
     @property
     def leaves(self) -> bool:
-        """Whether this is a twistd that will be another process before it serves, with the files that are here now."""
+        """Whether this is a twistd that will be another process before it serves, which finds the same files."""
         return self.daemonises and not self._twistd.get("chroot")
 
     @property
     def relayed(self) -> frozenset[int]:
-        """Which descriptors of workers have to be read and put into twistd's log, since it is not in the terminal."""
+        """The descriptors of workers whose text has to go to twistd's log, since that is not in the terminal."""
         if self.daemonises:
             return frozenset({1, 2})
         parent = self._twistd
@@ -126,7 +126,7 @@ class Options(UsageOptions):
 
     @property
     def told_another(self) -> bool:
-        """Whether this is a twistd that was told itself who to become."""
+        """Whether this is a twistd with a --uid or --gid of its own."""
         return any(self._twistd.get(each) is not None for each in ("uid", "gid"))
 
     def opt_listen(self, endpoint: str) -> None:
@@ -188,11 +188,11 @@ class Options(UsageOptions):
         return [*ordered, "--", *rest]
 
     def parseArgs(self, *words: str) -> None:
-        """Take the application where it is given without --app."""
+        """Take the application if it comes without --app."""
         if len(words) + (self["app"] is not None) > 1:
-            extra = words[-1]
+            extra, app = words[-1], self["app"] or words[0]
             remark = " (an address is for --bind)" if endpoint_of_address(extra) else ""
-            raise UsageError(f"the application is {(self['app'] or words[0])!r} already, so what is {extra!r}{remark}?")
+            raise UsageError(f"the application is {app!r} already, so {extra!r} is too many{remark}")
         if words:
             self["app"] = words[0]
 

@@ -44,7 +44,7 @@ _APART: Final = ("workers", "max_requests", "max_rss", "user", "group", "reload"
 
 
 class Place(NamedTuple):
-    """Where settings are given: what a message about one of them begins with, and how their names are written there."""
+    """A place that gives settings: how a message about one of them begins, and how the place writes their names."""
 
     begin: str
     write: Callable[[str], str]
@@ -56,7 +56,7 @@ ENVIRONMENT: Final = Place("", lambda name: f"{PREFIX}{name.upper()}")
 
 
 class Given(NamedTuple):
-    """One setting as somebody gave it: the `word`, where it came from (`source`), and what a mistake is `named`."""
+    """One setting as a user gave it: the `word`, its `source`, and the name of the setting in a message (`named`)."""
 
     word: str
     source: str
@@ -227,7 +227,7 @@ def from_line(words: Mapping[str, str], endpoints: Sequence[str]) -> dict[str, G
 
 
 def from_environment(environ: Mapping[str, str]) -> dict[str, Given]:
-    """Return what our own variables say. Raises `SettingError` for one that names no setting."""
+    """Return the settings of our own variables. Raises `SettingError` for a variable that names no setting."""
     known = {f"{PREFIX}{name.upper()}": name for name in (*EXTRAS, *knobs())}
     layer = {}
     for variable, word in environ.items():
@@ -244,7 +244,7 @@ def _hint_of_variable(variable: str, known: Sequence[str]) -> str:
 
 
 def from_habits(environ: Mapping[str, str]) -> dict[str, Given]:
-    """Return what the variables say that platforms set for any server.
+    """Return the settings of the variables that platforms set for any server.
 
     An empty WEB_CONCURRENCY or PORT says nothing; an empty FORWARDED_ALLOW_IPS, as gunicorn's, that nobody is believed.
     """
@@ -260,7 +260,7 @@ def from_habits(environ: Mapping[str, str]) -> dict[str, Given]:
 
 
 def from_file(path: str, content: bytes) -> dict[str, Given]:
-    """Return what the TOML file at `path` says: at its top, or in ``[tool.twisted_wsgiref]`` of a pyproject.toml.
+    """Return the settings of the TOML file at `path`: of its top, or ``[tool.twisted_wsgiref]`` of a pyproject.toml.
 
     Raises `SettingError` for what is no TOML, names no setting, or has a value of the wrong type.
     """
@@ -299,7 +299,7 @@ def _parsed(path: str, content: bytes) -> dict[str, object]:
 
 
 def _word(name: str, value: object, named: str) -> str:
-    """Return a value of TOML as it would be typed. Raises `SettingError` where it has the wrong type."""
+    """Return a value of TOML as it would be typed. Raises `SettingError` if it has the wrong type."""
     default = defaults()[name]
     if isinstance(value, str):
         return f"{value}\n" if name == "listen" else value

@@ -36,7 +36,7 @@ LONGEST_MESSAGE: Final = 4096
 
 @dataclass(frozen=True)
 class Orders:
-    """What a child has to know.
+    """All that a child has to know.
 
     `path` is PYTHONPATH as it was, or None; `born` is when the child was
     started, by the monotonic clock that all processes of a system share; `parent` is the pid of who gives them;
@@ -63,7 +63,7 @@ class Orders:
 
 
 def read_orders(sock: socket.socket) -> Orders:
-    """Wait for the orders. Raises `EOFError` where the parent is gone. Called before the reactor runs."""
+    """Wait for the orders. Raises `EOFError` if the parent is gone. Called before the reactor runs."""
     data = b""
     while not data.endswith(b"\n"):
         more = sock.recv(65536)
@@ -77,7 +77,7 @@ def read_orders(sock: socket.socket) -> Orders:
 
 
 def message(*words: str) -> bytes:
-    """Return what a child says as one line of at most `LONGEST_MESSAGE` bytes; a longer one says how much is left out.
+    """Return a child's words as one line of at most `LONGEST_MESSAGE` bytes; a longer one tells how much it leaves out.
 
     A line beyond what the parent reads would end the connection, and with it all that the child has to say.
     """
@@ -115,7 +115,7 @@ class Line(LineOnlyReceiver):
         self._gone()
 
     def say(self, *words: str) -> None:
-        """Send a child's message, if there still is somebody to hear it."""
+        """Send a child's message, if the other end is still there."""
         if self.transport is not None:
             self.transport.write(message(*words))
 
@@ -144,7 +144,7 @@ class Line(LineOnlyReceiver):
 
 
 def connect(reactor: Reactor, sock: socket.socket, line: Line) -> None:
-    """Make `sock` the reactor's, and `line` what speaks on it."""
+    """Give `sock` to the reactor, with `line` as its protocol."""
     factory = Factory.forProtocol(lambda: line)
     factory.noisy = False
     tell(line)

@@ -1,9 +1,9 @@
-"""Who runs the reactor: the main thread of this process, or a thread that the application has started for it.
+"""The thread that runs the reactor: the main thread of this process, or one that the application has started for it.
 
-An application may run the reactor itself when it is imported, as `crochet.setup()` does. There is one reactor, and it
-runs once: so whoever comes first runs it, and for whoever comes second `run` is what it always is, a call that comes
-back when the reactor has ended. What the main thread has to do with a reactor that runs elsewhere is done there.
-Signals are still the main thread's: nobody else gets any.
+An application may run the reactor itself at its import, as `crochet.setup()` does. There is one reactor, and it runs
+once. So the thread that comes first runs it, and for the second one `run` is still a call that comes back when the
+reactor has ended. If the reactor runs elsewhere, the main thread's calls to it are made there. Signals still come to
+the main thread, and to no other.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ _ENDED: Final = (
 
 
 def _part_logs() -> None:
-    """Have what Python's `logging` shows for want of a handler go to the process's own standard error.
+    """Send the lines that Python's `logging` shows for want of a handler to the process's own standard error.
 
-    `crochet.setup()` passes Twisted's log on to `logging`. Where twistd passes `sys.stderr` on to Twisted's log, each
-    line would come back to itself for ever.
+    `crochet.setup()` passes Twisted's log on to `logging`. If twistd passes `sys.stderr` on to Twisted's log, each line
+    would come back to itself for ever.
     """
     if sys.__stderr__ is not None and getattr(logging.lastResort, "stream", None) is sys.stderr:
         logging.lastResort = logging.StreamHandler(sys.__stderr__)
@@ -66,13 +66,13 @@ class Runner:
         if self.is_elsewhere:
             _part_logs()
         try:
-            # Elsewhere than in the main thread a handler can not be installed.
+            # No other thread than the main one can install a handler.
             self._really_run(installSignalHandlers=installSignalHandlers and me is threading.main_thread())
         finally:
             self._ended.set()
 
     def settle(self) -> None:
-        """Have the main thread run the reactor, unless another does already. Raises `LoadError` where one did.
+        """Let the main thread run the reactor, unless another one runs it. Raises `LoadError` if one did, and ended it.
 
         To be called when the application is imported: a thread of it that comes later finds that the reactor runs.
         """
@@ -88,7 +88,7 @@ class Runner:
         return self._owner not in (None, threading.main_thread())
 
     def call(self, function: Callable[[], _T]) -> _T:
-        """Return what `function` returns, called in the reactor's thread; raise what it raises.
+        """Call `function` in the reactor's thread, and return its result or raise its exception.
 
         Raises `LoadError` if the reactor ends before. Called in the main thread, or in the reactor's.
         """

@@ -1,4 +1,4 @@
-"""One worker process: what its parent starts as ``python -m twisted_wsgiref._process.worker``, and no person ever does.
+"""One worker process. Its parent starts it as ``python -m twisted_wsgiref._process.worker``, and no person ever does.
 
 It takes its orders, loads the application, adopts the parent's sockets, says that it is ready, and serves until it is
 asked to drain, or until its parent is gone. Called in the main thread.
@@ -133,7 +133,7 @@ class WorkerService(ServingService):
         return result
 
     def _hurry(self, left: float) -> None:
-        """Cut short in `left` seconds what the service itself would give more time."""
+        """Cut the end short in `left` seconds, though the service itself would take more time."""
         self._end_within(left)
         self._reactor.callLater(left, lambda: self._cut_short(self._service.running_exchanges()))
 
@@ -149,17 +149,17 @@ class Share:
         self._turn = Turn(lambda: table.fewest(slot), self.update, time.monotonic)
 
     def count_by(self, count: Callable[[], int]) -> None:
-        """Learn who knows how many connections there are."""
+        """Ask `count` for the number of connections from now on."""
         self._count = count
 
     def adopted(self, reactor: Reactor, port: Port) -> None:
-        """Have `port` accept in turn with the other workers."""
+        """Make `port` accept in turn with the other workers."""
         self._ports.append(port)
         pace(port, self._turn, reactor.callLater)
         self.update()
 
     def hold_back(self) -> None:
-        """Leave what comes to the other workers, as long as there are any."""
+        """Leave new connections to the other workers, while there are any."""
         self._turn.unfit = True
 
     def update(self) -> int:
@@ -170,7 +170,7 @@ class Share:
         return count
 
     def give_up(self) -> None:
-        """Accept no more; if nobody else does, what waits in the kernel is taken first, lest it be refused."""
+        """Accept no more. If no other worker accepts, take the connections first that wait in the kernel."""
         ports, self._ports = self._ports, []
         self._table.clear(self._slot)
         if self._table.fewest(self._slot) is None:
@@ -195,14 +195,14 @@ def main() -> None:
     forks.tell(inherited)  # until they have owners: the application may fork when it is imported
     _restore_environment(orders)
     if orders.at_terminal:
-        # Whoever reads a terminal from the background is stopped, with all of its job.
+        # The system stops a process that reads a terminal from the background, with all of its job.
         for number in (signal.SIGTTIN, signal.SIGTTOU):
             signal.signal(number, signal.SIG_DFL)
     else:
         pass_over_breakpoints()
     settings = orders.settings
     if settings.start_timeout:
-        # Before the parent ends it: this way the log shows where it hangs.
+        # Before the parent kills it: this way the log shows the place where it hangs.
         left = max(0.1, orders.born + settings.start_timeout - time.monotonic())
         end_within(left, FAILED, f"worker {orders.number} did not begin to serve within {settings.start_timeout:g} s")
     if orders.reactor:
@@ -307,13 +307,13 @@ def _moved(descriptor: int) -> int:
 
 
 def _restore_environment(orders: Orders) -> None:
-    """Undo what the parent did to the environment for our sake, and be the heir of what systemd gave to it."""
+    """Undo the parent's changes of the environment, and take over the sockets that systemd gave to it."""
     os.environ.pop("PYTHONPATH", None)
     if orders.path is not None:
         os.environ["PYTHONPATH"] = orders.path
     descriptors, names = orders.activated
     for number in descriptors:
-        # Twisted will close the numbers that systemd gave: they have to be nobody else's.
+        # Twisted will close the descriptors that systemd gave: their numbers must not be in use.
         nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         if nothing != number:
             os.dup2(nothing, number, inheritable=False)
