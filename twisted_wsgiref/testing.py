@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ._twisted.reactor import Reactor
     from .types import WSGIApplication
 
-__all__ = ["Serving", "SteppedPool", "client", "serve", "serving"]
+__all__ = ["Client", "Serving", "SteppedPool", "client", "serve", "serving"]
 
 
 def serve(
@@ -80,3 +80,12 @@ def client(application: WSGIApplication, **given: Any) -> Client:
             name=error.name,
         ) from None
     return Client(application, given)
+
+
+def __getattr__(name: str) -> Any:
+    if name != "Client":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # Late: it needs treq.
+    from ._testing.client import Client
+
+    return Client

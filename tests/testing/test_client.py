@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import ResponseFailed
 from twisted.web.error import SchemeNotSupported
 
+import twisted_wsgiref.testing
 from tests.real.children import ROOT, environment
 from tests.support import TEXT, checked, echo, hello
 from twisted_wsgiref import SettingError
@@ -244,3 +245,10 @@ class Trial(SynchronousTestCase):
         self.assertEqual(self.successResultOf(asked).code, 500)
         (failure,) = self.flushLoggedErrors(ValueError)
         self.assertIn("on purpose", failure.getErrorMessage())
+
+
+def test_its_class_is_there_for_annotations() -> None:
+    with client(hello) as web:
+        assert type(web) is twisted_wsgiref.testing.Client
+    with pytest.raises(AttributeError, match="'nonsense'"):
+        twisted_wsgiref.testing.nonsense  # noqa: B018

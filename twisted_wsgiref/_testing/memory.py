@@ -150,13 +150,13 @@ class _End:
         return piece
 
     def ask_for_more(self) -> bool:
-        """Have the producer go on if there is room; return whether it was asked."""
+        """Have the producer go on if there is room; return whether it did something."""
         producer = self._producer
         if producer is None or self.written or not self.connected or (self._streaming and not self._paused):
             return False
         self._paused = False
         producer.resumeProducing()
-        return True
+        return bool(self.written) or self._producer is not producer
 
     @property
     def is_over(self) -> bool:

@@ -14,8 +14,9 @@ from typing import Any
 class SteppedPool:
     """The twin of `WorkerPool` that has no threads: `step` runs the next job, in the calling thread.
 
-    ``threads`` counts those that there would be. What both have to do is held by the same tests, in
-    `tests.threads.test_pool_twins`.
+    For a `WSGIService` of a test's own, as its ``make_pool``; the methods that a service calls do what those of `Pool`
+    do. `jobs` are those that wait, `threads` counts the threads that there would be, `done` the jobs that were run, and
+    `failures` has what they raised. Called in the thread of the test.
     """
 
     def __init__(
