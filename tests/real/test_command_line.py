@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -165,6 +166,24 @@ def test_the_help_lists_the_options(command: str, folder: Path) -> None:
     assert "[options] [MOD:APP]" in done.stdout
     assert "--max-body=" in done.stdout
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(("command", "word"), in_turn(["--help", "--version", "--check-config"]))
+def test_a_reader_that_has_enough_is_no_mistake(command: str, word: str, folder: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as output:
+        done = subprocess.run(
+            [*COMMANDS[command], word],
+            cwd=folder,
+            env=environment(PYTHONUNBUFFERED=""),
+            stdout=output,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def access_lines(child: Child) -> list[str]:

@@ -1,11 +1,12 @@
 """What is asked for when a process is to serve, on a command line or by a script's call.
 
-What lives here: the type of it, and the line of each mistake. What may not: words, which are `command_line`'s, and
-keywords, which are `foreground`'s. Called in the main thread.
+Here live the type of it, the line of each mistake, and the texts that a user asks for instead of serving. Words may not
+live here, which are `command_line`'s, nor keywords, which are `foreground`'s. Called in the main thread.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
@@ -55,3 +56,13 @@ def refuse(options: Asked, line: str, traceback: str = "") -> NoReturn:
     if traceback:
         sys.stderr.write(traceback)
     raise SystemExit(f"{options.command}: {line}")
+
+
+def tell(text: str) -> NoReturn:
+    """Print `text`, which somebody has asked for, and end the process with status 0."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        # A reader such as `head` has enough. The interpreter would try again at its end, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.exit(0)

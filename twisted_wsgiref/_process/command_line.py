@@ -29,7 +29,7 @@ from twisted_wsgiref.service import WSGIService
 from twisted_wsgiref.settings import SettingError, Settings
 
 from . import configuration
-from .asked import Asked, refuse
+from .asked import Asked, refuse, tell
 from .beginning import Beginning, Terminal
 from .identity import identity_of
 from .link import Orders
@@ -154,12 +154,16 @@ class Options(UsageOptions):
             raise UsageError(str(error)) from None
 
     opt_p = opt_port
-    opt_h = UsageOptions.opt_help
+
+    def opt_help(self) -> NoReturn:
+        """Print this help, and exit"""
+        tell(str(self))
+
+    opt_h = opt_help
 
     def opt_version(self) -> NoReturn:
         """Print the version, and exit"""
-        print(f"twisted_wsgiref {__version__}")
-        sys.exit(0)
+        tell(f"twisted_wsgiref {__version__}")
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """Read the words, options before or after the application."""
@@ -220,14 +224,12 @@ class Options(UsageOptions):
             elif said is not None:
                 words[name] = said
         path = self["config"] or self.environ.get(configuration.CONFIG)
-        fallback = {}
-        if self.daemonises:
-            fallback["access_log"] = configuration.Given("off", "default of a daemon", "--access-log")
+        off = configuration.Given("off", "default of a daemon", "--access-log")
         return configuration.configure(
             configuration.from_line(words, self["endpoints"]),
             self.environ,
             _table(path, "--config" if self["config"] else configuration.CONFIG) if path else {},
-            fallback,
+            {"access_log": off} if self.daemonises else {},
             endpoint=DEFAULT_ENDPOINT,
         )
 
@@ -242,12 +244,10 @@ class Options(UsageOptions):
                 raise UsageError(str(error)) from None
         found: configuration.Configuration = self["configuration"]
         try:
-            # Whoever checks need not be root, but whoever starts it.
-            identity_of(found.user, found.group, root=True)
+            identity_of(found.user, found.group, root=True)  # a check needs no root, but the start does
         except SettingError as error:
             raise UsageError(found.explain(error)) from None
-        print(found.text())
-        sys.exit(0)
+        tell(found.text())
 
 
 def _table(path: str, named: str) -> dict[str, configuration.Given]:
