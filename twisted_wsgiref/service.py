@@ -36,13 +36,17 @@ from ._connection.secure import answer_plain
 from ._connection.transports import stop_accepting, widen
 from ._gateway.environ import service_environ
 from ._gateway.error_stream import ErrorStream
-from ._gateway.exchange import Gateway
+from ._gateway.exchange import Common
 from ._gateway.handler import WSGIHandler
+from ._gateway.wsgi_exchange import Gateway
 from ._http.coder import HTTP1Coder
 from ._observe.failures import log_exception, log_text
 from ._observe.log import logger
 from ._observe.record import FactsObserver, Record, told_facts
+from ._observe.tally import Tally
 from ._observe.work import Work, application_name
+from ._targets.workers import Workers
+from ._targets.wsgi import WSGITarget, accepted, find_guard
 from ._threads.forks import tell
 from ._threads.pool import Pool, WorkerPool
 from ._threads.schedule import Schedule
@@ -53,7 +57,6 @@ from .settings import SettingError, Settings
 from .util import FileWrapper
 
 if TYPE_CHECKING:
-    from ._gateway.exchange import Exchange
     from .types import WSGIApplication
 
 _log = logger(__name__)
@@ -114,9 +117,12 @@ class WSGIService(Service):
         multiprocess: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._settings = settings = Settings() if settings is None else settings
+        settings = Settings() if settings is None else settings
+        if not isinstance(settings, Settings):
+            raise TypeError(f"the settings are {settings!r:.100}: they have to be a Settings, as Settings(threads=8)")
+        self._settings = settings
         self._serves = application_name(application)
-        application = _as_asked(application, settings)
+        application = accepted(application, settings.validate)
         if reactor is None:
             # Late, so that a program may still choose its reactor after it imported us.
             from twisted.internet import reactor
@@ -131,41 +137,39 @@ class WSGIService(Service):
         self.whenListening = Announcement()
         wake = Wake(reactor.callFromThread, _log_bug)
         self._pool, self._disk = _make_pools(self.make_pool, name or f"wsgi-{next(_numbers)}", settings)
-        gateway = Gateway(
-            application,
-            handler_class,
-            ErrorStream(log_text, log_exception),
-            multiprocess,
-            clock,
-            tuple(told_facts(observer) for observer in observers),
-            _guard(settings),
-            settings.context == "request",
-        )
-        environ = service_environ(
-            software=settings.server_header or "twisted_wsgiref",
-            script_name=settings.mount,
-            multiprocess=multiprocess,
-            errors=gateway.errors,
-            file_wrapper=FileWrapper,
-        )
+        told = tuple(told_facts(observer) for observer in observers)
+        self._common = common = Common(ErrorStream(log_text, log_exception), clock, told)
         self._rules = rules_of(settings)
+        tally = Tally(_say, clock)
         schedule = Schedule(self._pool, wake=wake, call_later=reactor.callLater, failed=_log_bug, clock=clock)
+        poller = make_poller(reactor, schedule.flush, schedule.resumed)
+        if poller is not None:
+            schedule.reading = poller
+        guard = find_guard() if settings.request_interrupt and settings.request_timeout else None
+        self._workers = Workers(schedule, tally, _say, interrupts=guard is not None)
+        isolated = settings.context == "request"
+        self._gateway = Gateway(
+            common.errors, clock, told, application, handler_class, multiprocess, self._workers, guard, isolated
+        )
         self._factory = WSGIFactory(
-            gateway,
-            environ,
+            common,
+            WSGITarget(self._gateway, self._workers),
+            _environ(settings, common, multiprocess),
             self._rules,
             HTTP1Coder(settings.server_header),
-            schedule=schedule,
-            poller=make_poller(reactor, schedule.flush, schedule.resumed),
+            poller=poller,
+            batch=schedule.batch,
             disk=self._disk,
             wake=wake,
+            tally=tally,
         )
-        self._sweep = repeating(self._factory.sweep, reactor)
+        self._sweep = repeating(self._look_after, reactor)
 
     def serve(self, application: WSGIApplication) -> None:
         """Serve `application` from now on, instead of the one of before. Raises `TypeError` if it can not be called."""
-        self._serves, application = application_name(application), _as_asked(application, self._settings)
-        self._factory.gateway = replace(self._factory.gateway, application=application)
+        self._serves, application = application_name(application), accepted(application, self._settings.validate)
+        self._gateway = replace(self._gateway, application=application)
+        self._factory.target = WSGITarget(self._gateway, self._workers)
 
     # ---- IService ----------------------------------------------------------------------------------------------
 
@@ -214,6 +218,7 @@ class WSGIService(Service):
                     self._sweep.stop()
                 self._pool.stop()
                 self._disk.stop()
+                self._workers.close()
                 self._factory.close()
             closed.addCallback(lambda _: stopped.callback(None))
 
@@ -243,8 +248,8 @@ class WSGIService(Service):
         return [exchange.describe(thread) for thread, exchange in self.running_exchanges()]
 
     def running_exchanges(self) -> list[tuple[threading.Thread, Any]]:
-        """Return each thread that runs an `Exchange`, with that, for our own processes. Any thread may call."""
-        return self._pool.running()
+        """Return each thread that runs an exchange, with that, for our own processes. Any thread may call."""
+        return self._workers.running()
 
     def __repr__(self) -> str:
         # In any thread. One whose making failed has not all of what is looked at.
@@ -262,13 +267,18 @@ class WSGIService(Service):
 
     def call_when_unfit(self, call: Callable[[], object]) -> None:
         """Call `call` if each thread runs a request whose time is over, so that none is left for others."""
-        self._factory.on_unfit = call
+        self._workers.on_unfit = call
+
+    def _look_after(self) -> None:
+        if self._workers.sweep(self._common.clock()):
+            self._factory.note_forgotten("a request waited though a thread was idle")
+        self._factory.sweep()
 
     def _sweep_every(self, seconds: float) -> None:
         if self._sweep.running:
             self._sweep.stop()
         # Anew: one that is told to stop and to start while it runs, as by `call_when_unfit`, would go on twice.
-        self._sweep = repeating(self._factory.sweep, self._reactor)
+        self._sweep = repeating(self._look_after, self._reactor)
         self._sweep.start(seconds, now=False).addErrback(_log_failure)
 
     # ---- Listening ---------------------------------------------------------------------------------------------
@@ -277,6 +287,7 @@ class WSGIService(Service):
         if self._listens:
             return
         self._listens = True
+        tell(self._workers)
         tell(self._factory)  # before there is a socket that a child could have
         if self.whenListening.called:
             self.whenListening = Announcement()
@@ -290,7 +301,7 @@ class WSGIService(Service):
         def listens(results: Any) -> None:
             ports = [port for _, port in results]
             warning = open_proxies(ports, self._settings.trusted_proxy)
-            if warning and not self._factory.gateway.multiprocess:  # else the parent says so
+            if warning and not self._gateway.multiprocess:  # else the parent says so
                 _log.warn("{line}", line=warning)
             self._announce(lambda: self.whenListening.callback(ports))
 
@@ -343,29 +354,14 @@ class WSGIService(Service):
         return ProxiedReactor(self._reactor, trusted, partial(self._factory.note_refusal, 0))
 
 
-def _as_asked(application: WSGIApplication, settings: Settings) -> WSGIApplication:
-    """Return `application`, checked against PEP 3333 if that is asked for. Raises `TypeError` for neither of them."""
-    if not isinstance(settings, Settings):
-        raise TypeError(f"the settings are {settings!r:.100}: they have to be a Settings, as Settings(threads=8)")
-    if not callable(application):
-        raise TypeError(f"the application is {application!r}: it has to be callable")
-    if not settings.validate:
-        return application
-    # Late: few ask for it.
-    from .validate import validator
-
-    return validator(application)
-
-
-def _guard(settings: Settings) -> Callable[[Exchange, WSGIApplication], WSGIApplication] | None:
-    if not (settings.request_interrupt and settings.request_timeout):
-        return None
-    # Late: who does not ask for it needs no ctypes.
-    from ._gateway.interrupt import HINDERED, guard, is_hindered
-
-    if is_hindered():
-        _log.warn("{line}", line=HINDERED)
-    return guard
+def _environ(settings: Settings, common: Common, multiprocess: bool) -> dict[str, Any]:
+    return service_environ(
+        software=settings.server_header or "twisted_wsgiref",
+        script_name=settings.mount,
+        multiprocess=multiprocess,
+        errors=common.errors,
+        file_wrapper=FileWrapper,
+    )
 
 
 def _make_pools(make: Callable[..., Pool], name: str, settings: Settings) -> tuple[Pool, Pool]:
@@ -385,6 +381,10 @@ def _make_pools(make: Callable[..., Pool], name: str, settings: Settings) -> tup
 
 
 # In any thread: what these call is safe there.
+
+
+def _say(text: str) -> None:
+    _log.info("{text}", text=text)
 
 
 def _log_bug(error: BaseException) -> None:

@@ -89,7 +89,7 @@ class Path:
 
     def __init__(self, application: Any = hello) -> None:
         factory: Any = WSGIService(application, [], reactor=_Reactor())._factory
-        factory.submit = self._take
+        factory.target.start = self._take
         self.environ = factory.environ
         self.connection: Any = factory.buildProtocol(None)
         self.connection.makeConnection(_Transport())

@@ -813,7 +813,7 @@ def test_a_head_that_is_out_has_begun_an_answer_also_when_the_client_leaves_then
 def lose_while_a_worker_waits(outlet: Line, reactor: Reactor, *, pieces: int = 0) -> None:
     """Have a first block written that is larger than the mark, and the client leave after so many `pieces` of it."""
     worker = Worker(lambda: outlet.write(b"x" * 1_000_000))
-    until(lambda: outlet._rooms)
+    until(lambda: outlet._room)
     reactor.turn(outlet, pieces)
     outlet.lose()
     worker.end()

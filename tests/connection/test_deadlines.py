@@ -223,7 +223,7 @@ def _stands(server: Any, made: list[int]) -> bool:
     (connection,) = server.factory.connections
     before = len(made)
     for _ in range(50):
-        if not connection._queue._rooms:
+        if not connection._queue._room:
             return False
         server.turn()
     return len(made) == before
@@ -338,12 +338,12 @@ def test_a_thread_that_comes_back_while_it_is_given_up_is_not_counted_as_stuck()
             app.go_on.release()
             thread.join(PATIENCE)
 
-        server.factory._describe = comes_back  # type: ignore[method-assign]
+        server.service._workers._describe = comes_back  # type: ignore[method-assign]
         server.advance(7, work=False)
         assert not thread.is_alive()
         assert [answer.status for answer in client.answers()] == [200]
         server.advance(3)
-        assert server.factory.stuck == 0
+        assert server.service._workers.stuck == 0
         assert unfit == []
 
 

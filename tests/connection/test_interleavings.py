@@ -19,7 +19,7 @@ import pytest
 from tests.answers import SurplusError, read_answers
 from tests.connection.interleaving import Run, Switches, try_all
 from tests.gateway.exchanges import LIMITS, exit_by
-from twisted_wsgiref._connection import answer_queue, protocol, sender
+from twisted_wsgiref._connection import answer_queue, protocol, room, sender
 from twisted_wsgiref._connection.answer_queue import AnswerQueue
 from twisted_wsgiref._connection.protocol import WSGIProtocol
 from twisted_wsgiref._connection.sender import make_sender
@@ -197,6 +197,7 @@ class Line:
         self.run = run = Run(FILES, switches)
         locks = SimpleNamespace(Lock=run.lock, RLock=run.lock, get_ident=threading.get_ident)
         monkeypatch.setattr(answer_queue, "threading", locks)
+        monkeypatch.setattr(room, "threading", locks)
         self.sock = Socket(run, case.sizes) if case.straight else None
         self.transport = Transport()
         self.failures: list[BaseException] = []

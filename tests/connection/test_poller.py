@@ -361,7 +361,7 @@ class Granted:
 @pytest.mark.parametrize(("requests", "held"), [(1, False), (4, True)])
 def test_a_worker_that_was_woken_goes_first(requests: int, held: bool) -> None:
     with serving(hello, threads=1) as server:
-        server.factory._schedule._precedence = granted = Granted()
+        server.service._workers._schedule._precedence = granted = Granted()
         for _ in range(requests):
             server.connect("socket").send(GET)
         server.reactor.turn()
@@ -371,7 +371,7 @@ def test_a_worker_that_was_woken_goes_first(requests: int, held: bool) -> None:
 
 def test_nobody_goes_first_if_no_thread_waits() -> None:
     with serving(hello, threads=1) as server:
-        server.factory._schedule._precedence = granted = Granted()
+        server.service._workers._schedule._precedence = granted = Granted()
 
         def asks(pool_step: Any = server.pool.step) -> None:
             server.reactor.turn()

@@ -13,10 +13,10 @@ from tests.support import TEXT, checked
 from twisted_wsgiref._gateway.client_gone import ClientGone
 from twisted_wsgiref._gateway.environ import ConnectionEnviron, service_environ
 from twisted_wsgiref._gateway.error_stream import ErrorStream
-from twisted_wsgiref._gateway.exchange import Exchange, Gateway
 from twisted_wsgiref._gateway.file_span import FileSpan
 from twisted_wsgiref._gateway.handler import WSGIHandler
 from twisted_wsgiref._gateway.request_body import RequestBody
+from twisted_wsgiref._gateway.wsgi_exchange import Gateway, WSGIExchange
 from twisted_wsgiref._http.coder import HTTP1Coder
 from twisted_wsgiref._http.head import HeadParser
 from twisted_wsgiref._http.limits import Limits
@@ -186,7 +186,7 @@ class Run:
         held.write(body)
         outlet: Any = self.outlet
         environ = base.make(head, len(body))
-        self.exchange = Exchange(gateway, head, environ, held if body else None, outlet, self)
+        self.exchange = WSGIExchange(gateway, head, environ, held if body else None, outlet, self)
         self.exchange.run()
 
     def exchange_ended(self) -> None:

@@ -459,10 +459,10 @@ def test_each_thread_that_waits_for_room_goes_on() -> None:
         thread.start()
     end = threading.Event()
     for _ in range(2000):
-        if len(line.outlet._rooms) == 3:
+        if len(line.outlet._room._threads) == 3:
             break
         end.wait(0.005)
-    assert len(line.outlet._rooms) == 3
+    assert len(line.outlet._room._threads) == 3
     while line.outlet.take() is not None:
         pass
     for thread in threads:

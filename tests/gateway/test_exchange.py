@@ -11,8 +11,8 @@ import pytest
 from tests.gateway.exchanges import LIMITS, RecordingOutlet, gateway_of
 from twisted_wsgiref._gateway.environ import ConnectionEnviron, service_environ
 from twisted_wsgiref._gateway.error_stream import ErrorStream
-from twisted_wsgiref._gateway.exchange import Exchange
 from twisted_wsgiref._gateway.handler import WSGIHandler
+from twisted_wsgiref._gateway.wsgi_exchange import WSGIExchange
 from twisted_wsgiref._http.head import HeadParser
 from twisted_wsgiref._observe.record import Facts, Record, told_facts
 
@@ -33,7 +33,7 @@ class Ended:
 class WatchedOutlet(RecordingOutlet):
     """Calls `meanwhile` after a worker has looked whether the client is gone, and seen that it is not."""
 
-    exchange: Exchange | None = None
+    exchange: WSGIExchange | None = None
 
     @property
     def gone(self) -> bool:
@@ -47,7 +47,7 @@ class WatchedOutlet(RecordingOutlet):
         """Keep nothing."""
 
 
-def make(application: Any, outlet: Any, *observers: Any, remote_user: str = "") -> Exchange:
+def make(application: Any, outlet: Any, *observers: Any, remote_user: str = "") -> WSGIExchange:
     errors = ErrorStream(lambda line: None)
     gateway = gateway_of(
         application=application,
@@ -61,7 +61,7 @@ def make(application: Any, outlet: Any, *observers: Any, remote_user: str = "") 
     environ = base.make(head, 0)
     if remote_user:
         environ["REMOTE_USER"] = remote_user
-    return Exchange(gateway, head, environ, None, outlet, Ended())
+    return WSGIExchange(gateway, head, environ, None, outlet, Ended())
 
 
 def test_an_application_gets_its_whole_environ_or_is_not_called() -> None:

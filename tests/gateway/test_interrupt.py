@@ -23,10 +23,10 @@ from twisted_wsgiref._gateway import interrupt as room
 from twisted_wsgiref._gateway.client_gone import ClientGone, RequestExpired
 from twisted_wsgiref._gateway.environ import ConnectionEnviron, service_environ
 from twisted_wsgiref._gateway.error_stream import ErrorStream
-from twisted_wsgiref._gateway.exchange import Exchange
 from twisted_wsgiref._gateway.handler import WSGIHandler
 from twisted_wsgiref._gateway.input_pipe import InputPipe
 from twisted_wsgiref._gateway.interrupt import Interrupt, guard
+from twisted_wsgiref._gateway.wsgi_exchange import WSGIExchange
 from twisted_wsgiref._http.head import HeadParser
 from twisted_wsgiref._threads.pool import WorkerPool
 from twisted_wsgiref.settings import SettingError, Settings
@@ -64,7 +64,7 @@ class House:
         self.pool.start()
         self.thread = next(iter(self.pool._doing))
 
-    def put(self, application: Any, *, guarded: bool = True, body: Any = None) -> Exchange:
+    def put(self, application: Any, *, guarded: bool = True, body: Any = None) -> WSGIExchange:
         gateway = gateway_of(
             application=application,
             handler_class=WSGIHandler,
@@ -76,7 +76,7 @@ class House:
         )
         base = ConnectionEnviron(service, "http", ("127.0.0.1", 8080), ("127.0.0.2", 5000))
         outlet: Any = RecordingOutlet()
-        exchange = Exchange(gateway, HEAD, base.make(HEAD, 0), body, outlet, Ended())
+        exchange = WSGIExchange(gateway, HEAD, base.make(HEAD, 0), body, outlet, Ended())
         self.pool.put([exchange])
         return exchange
 
@@ -92,17 +92,17 @@ def wait_for(event: threading.Event) -> None:
         raise RuntimeError("it never came about")
 
 
-def wait(exchange: Exchange) -> None:
+def wait(exchange: WSGIExchange) -> None:
     connection: Any = exchange.connection
     connection.wait()
 
 
-def sent(exchange: Exchange) -> bytes:
+def sent(exchange: WSGIExchange) -> bytes:
     outlet: Any = exchange.outlet
     return outlet.octets  # type: ignore[no-any-return]
 
 
-def expire(exchange: Exchange) -> None:
+def expire(exchange: WSGIExchange) -> None:
     """Do what the reactor does."""
     exchange.expired = True
     outlet: Any = exchange.outlet
@@ -252,12 +252,12 @@ def test_what_ends_before_it_begins_is_not_begun(house: House) -> None:
     def never(environ: dict[str, Any], start_response: Any) -> list[bytes]:
         raise RuntimeError("its time was over")
 
-    def expire_and_run(self: Exchange) -> None:
+    def expire_and_run(self: WSGIExchange) -> None:
         self.cut = self.expired = True
         run(self)
 
-    run = Exchange.run
-    with mock.patch.object(Exchange, "run", expire_and_run):
+    run = WSGIExchange.run
+    with mock.patch.object(WSGIExchange, "run", expire_and_run):
         exchange = house.put(never)
         wait(exchange)
     assert house.log == []
@@ -557,7 +557,7 @@ def test_the_client_is_answered_and_the_thread_is_free() -> None:
         server.settle_while(thread)
         assert [answer.status for answer in client.answers()] == [504]
         assert [type(each) for each in application.met] == [RequestExpired]
-        assert server.factory.stuck == 0
+        assert server.service._workers.stuck == 0
         server.advance(3)
         assert unfit == []  # it was free again in time
         assert "a request took too long" in server.logged()
@@ -589,7 +589,7 @@ def test_a_worker_that_bears_it_and_goes_on_is_unfit_all_the_same() -> None:
         assert unfit == [True]
         go_on.set()
         server.settle_while(thread)
-        assert server.factory.stuck == 0
+        assert server.service._workers.stuck == 0
 
 
 def follow(*given: Any) -> Any:
@@ -752,7 +752,7 @@ def test_it_is_off_unless_asked_for() -> None:
 @pytest.mark.parametrize(("deadline", "guarded"), [(0, False), (30, True)])
 def test_without_a_deadline_nobody_pays_for_it(deadline: float, guarded: bool) -> None:
     with serving(request_interrupt=True, request_timeout=deadline) as server:
-        assert (server.factory.gateway.guard is guard) is guarded
+        assert (server.service._gateway.guard is guard) is guarded
         assert server.ask(GET).answers()[0].body == b"hello"
 
 

@@ -229,7 +229,7 @@ def test_deadlines_are_looked_at_as_often_as_before_once_a_stop_is_taken_back() 
         looks: list[object] = []
         for step in (lambda: None, lambda: stopping(server), server.service.startService):
             step()
-            with mock.patch.object(server.factory, "_watch_ages", looks.append):
+            with mock.patch.object(server.service._workers, "_watch_ages", looks.append):
                 for _ in range(20):
                     server.reactor.clock.now += 0.25
                     server.turn()

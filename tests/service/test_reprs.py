@@ -135,7 +135,7 @@ def exchange_of(server: Server) -> Any:
 
 def test_an_exchange_says_which_request_it_is_and_for_how_long_it_runs_but_no_query() -> None:
     text = seen_within(lambda server: repr(exchange_of(server)), request("/path?token=secret"))
-    assert text == "<Exchange GET /path running for 1.2 s>"
+    assert text == "<WSGIExchange GET /path running for 1.2 s>"
 
 
 def test_an_exchange_that_waits_or_is_over_says_so() -> None:
@@ -143,10 +143,10 @@ def test_an_exchange_that_waits_or_is_over_says_so() -> None:
         server.held = True
         server.ask(request("http://h/%0Aa%C3%A9?b", method="PUT", body=b"c"))
         exchange = exchange_of(server)
-        assert repr(exchange) == r"<Exchange PUT /\na\xc3\xa9 waiting for 0.0 s>"
+        assert repr(exchange) == r"<WSGIExchange PUT /\na\xc3\xa9 waiting for 0.0 s>"
         server.held = False
         server.settle()
-        assert repr(exchange) == r"<Exchange PUT /\na\xc3\xa9 over>"
+        assert repr(exchange) == r"<WSGIExchange PUT /\na\xc3\xa9 over>"
 
 
 # ---- A connection ----------------------------------------------------------------------------------------------

@@ -23,8 +23,9 @@ from twisted_wsgiref._gateway.interfaces import Coder, GoOn
 from twisted_wsgiref._http.response import Piece, UncodedHead
 from twisted_wsgiref._threads.answer_batch import AnswerBatch
 
-from .blocks import END, Block, End, behind, close_files
+from .blocks import END, Block, End, behind, close_files, join
 from .exits import Exit
+from .room import Room
 
 # What a block costs beside its bytes (object, queue entry, chunk framing): without it, an application that yields
 # single bytes would fill the memory below any high-water mark.
@@ -55,7 +56,7 @@ class AnswerQueue:
         "_owner",
         "_pending",
         "_reactor",
-        "_rooms",
+        "_room",
         "_scheduled",
         "_wake",
         "coder",
@@ -79,7 +80,7 @@ class AnswerQueue:
         self.kept = b""
         self._blocks: deque[Block] = deque()
         self._pending = 0  # bytes in the queue, and the blocks' own cost
-        self._rooms: list[threading.Lock] = []  # one for each thread that waits
+        self._room = Room()
         self._reactor = threading.get_ident()  # connections are made there
         self._owner: int | None = None
         self._scheduled = False  # the reactor knows that there is something to take
@@ -192,13 +193,24 @@ class AnswerQueue:
                 raise ClientGone
             if self._pending <= self._high_water:
                 return
-            room = threading.Lock()
-            room.acquire()
-            self._rooms.append(room)
+            wait = self._room.make_wait()
         # The stalled reader's deadline ends this wait: the reactor cuts the connection, which calls `lose`.
-        room.acquire()
+        wait()
         if self.gone:
             raise ClientGone
+
+    @property
+    def is_full(self) -> bool:
+        """Whether more than the high-water mark is queued."""
+        return self._pending > self._high_water
+
+    def when_room(self, call: Callable[[], None]) -> None:
+        """Have `call` called once half of the mark is free, or the client left; at once, if that is so now."""
+        with self.lock:
+            if not self.gone and self._pending > self._high_water // 2:
+                self._room.add(call)
+                return
+        call()
 
     def _send(self, block: bytes | tuple[bytes, bytes], alone: bool = False, span: FileSpan | None = None) -> None:
         """Send by the exit, since this thread owns the way; then give that back. Raises `ClientGone`."""
@@ -340,10 +352,12 @@ class AnswerQueue:
                 block = view[:most]
                 self._pending -= most
             else:
-                block = self._gather(block, most)
-            if self._rooms and self._pending <= self._high_water // 2:
-                self._release_rooms()
-            return block
+                block, count = join(block, blocks, most)
+                self._pending -= len(block) + _BLOCK_COST * count
+            calls = self._room.open() if self._room and self._pending <= self._high_water // 2 else ()
+        for call in calls:
+            call()
+        return block
 
     def put_back(self, span: FileSpan) -> None:
         """Have `span`, of which a part is sent, taken again next."""
@@ -355,21 +369,6 @@ class AnswerQueue:
         if gone:
             span.close()
 
-    def _gather(self, first: bytes | memoryview, most: int) -> bytes | memoryview:
-        blocks = self._blocks
-        pieces = [first]
-        size = len(first)
-        while blocks and isinstance(blocks[0], bytes | memoryview) and size + len(blocks[0]) <= most:
-            size += len(blocks[0])
-            pieces.append(blocks.popleft())  # type: ignore[arg-type]
-        self._pending -= size + _BLOCK_COST * len(pieces)
-        return first if len(pieces) == 1 else b"".join(pieces)
-
-    def _release_rooms(self) -> None:
-        for room in self._rooms:
-            room.release()
-        self._rooms.clear()
-
     def lose(self) -> None:
         """Have every further block raise `ClientGone`: the connection is lost. Each worker that waits is woken."""
         with self.lock:
@@ -378,15 +377,17 @@ class AnswerQueue:
             self._blocks.clear()
             self._pending = 0
             self._scheduled = False
-            self._release_rooms()
+            calls = self._room.open()
         close_files(lost)
+        for call in calls:
+            call()
 
     # ---- In the child of a fork --------------------------------------------------------------------------------
 
     def forget(self) -> None:
         """Be lost. The lock may have been held by a thread that is not here, so another takes its place."""
         self.lock = threading.RLock()
-        self._rooms = []
+        self._room = Room()
         self.lose()
 
 

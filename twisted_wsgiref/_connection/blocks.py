@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from typing import Final
 
@@ -24,6 +25,20 @@ def behind(block: bytes | tuple[bytes, bytes], sent: int) -> list[Block]:
     head, body = block
     parts: list[Block] = [memoryview(head)[sent:]] if sent < len(head) else []
     return [*parts, memoryview(body)[max(0, sent - len(head)) :]]
+
+
+def join(first: bytes | memoryview, blocks: deque[Block], most: int) -> tuple[bytes | memoryview, int]:
+    """Return `first` with those of `blocks` that follow it, at most so many bytes, and how many blocks that is.
+
+    Those are taken out of `blocks`.
+    """
+    pieces = [first]
+    size = len(first)
+    while blocks and isinstance(block := blocks[0], bytes | memoryview) and size + len(block) <= most:
+        size += len(block)
+        pieces.append(block)
+        blocks.popleft()
+    return (first if len(pieces) == 1 else b"".join(pieces)), len(pieces)
 
 
 def close_files(blocks: Iterable[Block]) -> None:

@@ -15,16 +15,17 @@ from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from twisted_wsgiref._gateway.exchange import Exchange, Gateway
+from twisted_wsgiref._gateway.exchange import Common
+from twisted_wsgiref._gateway.interfaces import Mounts, Target
 from twisted_wsgiref._gateway.request_body import RequestBody
 from twisted_wsgiref._http.coder import HTTP1Coder
+from twisted_wsgiref._http.head import RequestHead
 from twisted_wsgiref._observe.log import logger
-from twisted_wsgiref._observe.stacks import describe_threads, requests_of
 from twisted_wsgiref._observe.tally import Tally
+from twisted_wsgiref._threads.answer_batch import AnswerBatch
 from twisted_wsgiref._threads.forks import Places, drop
 from twisted_wsgiref._threads.marks import NO_GIL, fence
 from twisted_wsgiref._threads.pool import Pool
-from twisted_wsgiref._threads.schedule import Schedule
 from twisted_wsgiref._threads.wake import Wake
 from twisted_wsgiref._wsgiref.tracebacks import traceback_text
 
@@ -39,8 +40,6 @@ _log = logger(__name__)
 SWEEP: Final = 1.0
 #: And this often while the service stops: somebody waits for the last idle connection to go.
 LAST_SWEEP: Final = 0.25
-#: A request that runs for longer, in seconds, is in the log with its stack: most balancers have given up by then.
-LONG: Final = 60.0
 
 
 def log_failure(what: str, error: BaseException) -> None:
@@ -65,11 +64,6 @@ def _limits(rules: Rules) -> dict[Phase, float]:
     if rules.request_timeout:
         limits[Phase.RUNNING] = rules.request_timeout
     return limits
-
-
-def _let_leave(exchange: Exchange) -> None:
-    """Have the first block of `exchange` leave, if it is kept."""
-    exchange.outlet.take_over()
 
 
 class _Spill:
@@ -98,30 +92,38 @@ class _Spill:
 class WSGIFactory(Factory):
     """Makes the connections of one service, and knows them all.
 
-    `schedule` gives exchanges to the workers; `poller` reads the plain sockets, where there is such a thing;
-    `disk` is a pool of one thread for large bodies.
+    `target` answers, and `mounts` where something else is mounted. `poller` reads the plain sockets, if there is such a
+    thing. `disk` is a pool of one thread for large bodies.
     """
 
     noisy = False
 
     def __init__(
         self,
-        gateway: Gateway,
+        common: Common,
+        target: Target,
         environ: dict[str, Any],
         rules: Rules,
         coder: HTTP1Coder,
         *,
-        schedule: Schedule,
+        mounts: Mounts | None = None,
         poller: Poller | None,
+        batch: AnswerBatch,
         disk: Pool,
         wake: Wake,
+        tally: Tally,
     ) -> None:
-        self.gateway = gateway
+        self.common = common
+        #: Who answers, unless something else is mounted where the request goes.
+        self.target = target
+        self._mounts = mounts
+        #: Every request goes to one target as it came: nothing is mounted, and no proxy is asked to be believed.
+        self.is_direct = mounts is None and rules.trusted is None
         self.environ = environ
         self.rules = rules
         self.coder = coder
         self.wake = wake
-        self.clock = gateway.clock
+        self.clock = common.clock
         self.connections: set[WSGIProtocol] = set()
         self.draining = False
         self.limits = _limits(rules)
@@ -134,25 +136,14 @@ class WSGIFactory(Factory):
         }
         #: How often the sweep has made up for a wake that was lost.
         self.forgotten = 0
-        self._unfit = False  # every thread is stuck, and that was said
-        self._pool = schedule.pool
         self._disk = disk
         self.poller = poller
         #: Where connections come from.
         self.places = Places()
-        self._schedule = schedule
-        schedule.refused = self._refuse
-        schedule.release = _let_leave
-        if poller is not None:
-            schedule.reading = poller
-        #: Has an exchange run by a worker. No method of ours: this is a call for each request.
-        self.submit: Callable[[Exchange], None] = schedule.submit
-        self.batch = schedule.batch
-        #: Called when every thread is stuck: what a service may still do is end.
-        self.on_unfit: Callable[[], object] = lambda: None
+        self.batch = batch
         self._drained: Callable[[], None] | None = None
         self._oldest: deque[WSGIProtocol] = deque()
-        self._tally = Tally(self._say, gateway.clock)
+        self._tally = tally
 
     # ---- Connections -------------------------------------------------------------------------------------------
 
@@ -197,13 +188,12 @@ class WSGIFactory(Factory):
         """
         return [b"http/1.1", b"http/1.0"]
 
-    # ---- Exchanges ---------------------------------------------------------------------------------------------
+    # ---- Requests ----------------------------------------------------------------------------------------------
 
-    def _refuse(self, exchange: Exchange) -> None:
-        """Answer 503 to `exchange`, for which there is no room."""
-        self._tally.note("a request was answered 503: the queue is full")
-        if exchange.claim():
-            exchange.connection.refuse_exchange(503)
+    def find_target(self, head: RequestHead) -> Target:
+        """Return who answers the request of `head`. Raises `ProtocolError` if its path could mean another one."""
+        mounted = None if self._mounts is None else self._mounts.find(head)
+        return self.target if mounted is None else mounted
 
     def spill(self, body: RequestBody, done: Callable[[BaseException | None], None]) -> None:
         """Have a part of `body` written to its file, and `done` called in the reactor's thread."""
@@ -215,18 +205,15 @@ class WSGIFactory(Factory):
     def sweep(self) -> None:
         """Keep the deadlines of all connections."""
         now = self.clock()
-        self._judge()
         for connection in list(self.connections):
             try:
                 connection.sweep(now)
             except Exception:
                 _log.failure("a sweep failed: this is a bug in twisted_wsgiref")
-        for pool in (self._pool, self._disk):
-            if pool.sweep():
-                self.note_forgotten("a request waited though a thread was idle")
+        if self._disk.sweep():
+            self.note_forgotten("a body waited though the disk's thread was idle")
         if self.wake.sweep():
             self.note_forgotten("threads had calls for the reactor")
-        self._watch_ages(now)
         self._tally.sum_up()
 
     def note_forgotten(self, what: str) -> None:
@@ -238,44 +225,6 @@ class WSGIFactory(Factory):
         """Log why a request was refused; floods of one kind are counted and summed up."""
         self._tally.note(f"refused with {status}: {reason}" if status else reason)
 
-    @property
-    def stuck(self) -> int:
-        """How many threads run a request whose time is over."""
-        return sum(job.expired for _, job in self._pool.running())  # type: ignore[attr-defined]
-
-    def note_stuck(self, exchange: Exchange) -> None:
-        """Count and log what holds up `exchange`, whose time is over."""
-        self._describe(exchange, "a request took too long and was given up")
-        if self.gateway.guard is None:
-            self._judge()  # else at the next sweep: an exception is on its way that may free the thread
-
-    def note_hindered(self) -> None:
-        """Log that an application was not interrupted, and why."""
-        from twisted_wsgiref._gateway.interrupt import (
-            HINDERED,  # late: only a service that has asked for it needs ctypes
-        )
-
-        self._tally.note(HINDERED)
-
-    def _judge(self) -> None:
-        """Say so, once, where no thread is left for others."""
-        unfit, self._unfit = self._unfit, self.stuck >= self._pool.size
-        if self._unfit and not unfit:
-            self._say("every thread is stuck")
-            self.on_unfit()
-
-    def _describe(self, exchange: object, what: str) -> None:
-        running = [(thread, job) for thread, job in self._pool.running() if job is exchange]
-        self._say(f"{what}\n{describe_threads(requests_of(running), only=True)}")
-
-    def _watch_ages(self, now: float) -> None:
-        """Log the stack of each request that runs for long, once: where it hangs is what one wants to know later."""
-        for _, job in self._pool.running():
-            exchange: Any = job
-            if not exchange.watched and now - exchange.received > LONG:
-                exchange.watched = True
-                self._describe(exchange, f"a request has been running for {now - exchange.received:.0f} s")
-
     def log_trouble(self, what: str, error: BaseException) -> None:
         """Log what the server itself could not do."""
         self._tally.note(f"{what}: {error}")
@@ -284,20 +233,14 @@ class WSGIFactory(Factory):
         """Log what should not have been raised."""
         log_failure("this is a bug in twisted_wsgiref", error)
 
-    def _say(self, text: str) -> None:
-        _log.info("{text}", text=text)
-
     # ---- In the child of a fork --------------------------------------------------------------------------------
 
     def forked(self, heir: bool) -> None:
-        """Know that no other thread is left; one that is no `heir` answers nobody, and lets go of all sockets."""
+        """Know that no other thread is left; one that is no `heir` lets go of all sockets."""
         if not heir:
             if self.poller is not None:
                 self.poller.forked()
-            for _, exchange in self._pool.running():
-                exchange.forget()  # type: ignore[attr-defined]
             drop(self.places.descriptors())
-        self._pool.forked(heir)
         self._disk.forked(heir)
 
     # ---- The end -----------------------------------------------------------------------------------------------
@@ -331,7 +274,6 @@ class WSGIFactory(Factory):
 
     def close(self) -> None:
         """Leave nothing with the reactor. Connections may still come, and be served, after another start."""
-        self._schedule.close()
         if self.poller is not None:
             self.poller.close()
         self.places.clear()

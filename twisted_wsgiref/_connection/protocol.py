@@ -27,6 +27,7 @@ from twisted_wsgiref._gateway.exchange import Exchange
 from twisted_wsgiref._gateway.input_pipe import InputPipe
 from twisted_wsgiref._http.errors import ProtocolError
 from twisted_wsgiref._http.forwarded import apply as read_forwarded
+from twisted_wsgiref._http.framing import CHUNKED
 from twisted_wsgiref._http.head import RequestHead
 from twisted_wsgiref._http.response import NOT_TLS, error_size
 from twisted_wsgiref._observe.record import Record
@@ -69,8 +70,7 @@ class WSGIProtocol(Protocol):
             rules.limits,
             rules.max_body,
             rules.body_memory,
-            self._open_pipe if rules.stream_input else None,
-            rules.stream_chunked,
+            self._open_pipe if rules.stream_input or not factory.is_direct else None,
         )
         self._reader = self._incoming.reader
         self._most = max(TRANSPORT_READ, rules.max_pipelined)  # octets that are kept of requests that wait
@@ -211,7 +211,13 @@ class WSGIProtocol(Protocol):
             self._reading.resume(SPILLING)
             self._take_request()
 
-    def _open_pipe(self, head: RequestHead) -> InputPipe:
+    def _open_pipe(self, head: RequestHead) -> InputPipe | None:
+        """Return a pipe for the body of `head`, so that the request is answered while that arrives; None to collect."""
+        factory, rules = self.factory, self._rules
+        target = factory.find_target(head)
+        if target.collects and (not rules.stream_input or (head.length == CHUNKED and not rules.stream_chunked)):
+            return None
+
         def go_on(pipe: InputPipe) -> None:
             self.factory.wake(lambda: self._room_in_pipe(pipe))
 
@@ -283,6 +289,7 @@ class WSGIProtocol(Protocol):
         else:
             if self._exit is not None:
                 self._exit.sever()
+            self._exchange.give_up()
             self._sender.pump()
 
     def _let_go(self) -> None:
@@ -300,21 +307,24 @@ class WSGIProtocol(Protocol):
         if connection is None:
             connection = self._environ = self._describe()
         environ = connection.make(head, 0 if body is None else body.size)
-        if factory.rules.trusted is not None:
+        target = factory.target
+        if not factory.is_direct:
             try:
-                believe(environ, read_forwarded(head.fields, connection.peer, factory.rules.trusted))
+                target = factory.find_target(head)
+                if factory.rules.trusted is not None:
+                    believe(environ, read_forwarded(head.fields, connection.peer, factory.rules.trusted))
             except ProtocolError as error:
                 if body is not None:
                     body.close()
                 self._refuse(error.status, error.reason)
                 return
-        exchange = Exchange(factory.gateway, head, environ, body, self._queue, self)
+        exchange = target.prepare(head, environ, body, self._queue, self)
         if factory.draining or not self._rules.keep_alive:
             exchange.persistent = False
         self._queue.begin()
         self._deadlines.restart(Phase.QUEUED, exchange.received)
         self._exchange = exchange
-        factory.submit(exchange)
+        target.start(exchange)
 
     def _describe(self) -> ConnectionEnviron:
         # Asked at the first request: behind a PROXY header the addresses are not known before.
@@ -349,6 +359,7 @@ class WSGIProtocol(Protocol):
                 self._answer_and_close(status, exchange.head.method)
             else:
                 self.cut_off()
+            exchange.give_up()
 
     def _report_refused(self, exchange: Exchange, status: int) -> None:
         exchange.status = status
@@ -438,7 +449,7 @@ class WSGIProtocol(Protocol):
         self._incoming.close()
         self.factory.note_refusal(status, reason)
         peer = host_and_port(self.transport.getPeer())
-        self.factory.gateway.tell(Record.refused(peer and peer[0], status, error_size(status), time()))
+        self.factory.common.tell(Record.refused(peer and peer[0], status, error_size(status), time()))
         self._answer_and_close(status)
 
     def refuse_plain(self, reason: str, below: Any, method: str) -> None:
@@ -448,7 +459,7 @@ class WSGIProtocol(Protocol):
         self.factory.note_refusal(400, reason)
         head = method == "HEAD"
         peer = host_and_port(below.getPeer())
-        self.factory.gateway.tell(Record.refused(peer and peer[0], 400, 0 if head else len(NOT_TLS), time()))
+        self.factory.common.tell(Record.refused(peer and peer[0], 400, 0 if head else len(NOT_TLS), time()))
         below.write(self.factory.coder.error(400, time(), head=head, body=NOT_TLS))
         below.loseWriteConnection()
 
@@ -607,11 +618,10 @@ class WSGIProtocol(Protocol):
         exchange = self._exchange
         if exchange is not None and not exchange.expired:
             exchange.cut = exchange.expired = True  # in this order: whoever is interrupted has to find it given up
-            self.factory.note_stuck(exchange)
+            exchange.expire()
             self._lose_exchange(504)
             # The body is left to the thread that may be reading it: to close it would wait for that read.
             if self._incoming.pipe is not None:
                 self._incoming.close()
             # Now that every block meets `ClientGone`: nothing of the connection can be interrupted any more.
-            if exchange.interrupt is not None and not exchange.interrupt.fire():
-                self.factory.note_hindered()
+            exchange.interrupt_run()

@@ -12,7 +12,6 @@ from twisted_wsgiref._gateway.input_pipe import InputPipe
 from twisted_wsgiref._gateway.request_body import RequestBody
 from twisted_wsgiref._http.body import ChunkedBody, LengthBody, body_of
 from twisted_wsgiref._http.errors import ProtocolError
-from twisted_wsgiref._http.framing import CHUNKED
 from twisted_wsgiref._http.head import RequestHead
 from twisted_wsgiref._http.limits import Limits
 from twisted_wsgiref._http.reader import HeadReader
@@ -26,9 +25,8 @@ Request = tuple[RequestHead, RequestBody | InputPipe | None]
 class RequestReader:
     """Makes requests of octets, one at a time.
 
-    A body of more than `max_body` octets is refused; `memory` octets of it are kept outside a file. With `open_pipe`
-    a request is ready at the end of its head, and its body follows through a pipe; but one in chunks, whose length no
-    environ can tell before its end, only with `pipe_chunks`.
+    A body of more than `max_body` bytes is refused; `memory` bytes of it are kept outside a file. If `open_pipe`
+    returns a pipe, a request is ready at the end of its head, and its body follows through that pipe.
     """
 
     __slots__ = (
@@ -38,7 +36,6 @@ class RequestReader:
         "_max_body",
         "_memory",
         "_open_pipe",
-        "_pipe_chunks",
         "body",
         "pipe",
         "progress",
@@ -51,14 +48,12 @@ class RequestReader:
         limits: Limits,
         max_body: int,
         memory: int,
-        open_pipe: Callable[[RequestHead], InputPipe] | None = None,
-        pipe_chunks: bool = False,
+        open_pipe: Callable[[RequestHead], InputPipe | None] | None = None,
     ) -> None:
         self._limits = limits
         self._max_body = max_body
         self._memory = memory
         self._open_pipe = open_pipe
-        self._pipe_chunks = pipe_chunks
         #: The octets behind the request at hand.
         self.reader = HeadReader(limits)
         self._head: RequestHead | None = None
@@ -99,8 +94,9 @@ class RequestReader:
         self._head = head
         self.progress = 0
         begun = bool(self.reader.buffer)
-        if self._open_pipe is not None and (head.length != CHUNKED or self._pipe_chunks):
-            self.pipe = pipe = self._open_pipe(head)
+        pipe = None if self._open_pipe is None else self._open_pipe(head)
+        if pipe is not None:
+            self.pipe = pipe
             if begun:
                 self._take_body()  # may be all of it: then the pipe is the application's alone
             return head, pipe

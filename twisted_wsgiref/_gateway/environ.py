@@ -134,6 +134,12 @@ def believe(environ: dict[str, Any], client: Client) -> None:
         environ["SCRIPT_NAME"] = client.prefix + environ["SCRIPT_NAME"]
 
 
+def enter(environ: dict[str, Any], prefix: str) -> None:
+    """Have `environ` say that the application is below `prefix`, with which its PATH_INFO begins. PEP 3333."""
+    environ["SCRIPT_NAME"] += prefix
+    environ["PATH_INFO"] = environ["PATH_INFO"][len(prefix) :]
+
+
 def _name_server_after_host(environ: dict[str, Any]) -> None:
     # A UNIX socket has no name and no port, but PEP 3333 requires both: the client's own idea of them is the best.
     host: str = environ.get("HTTP_HOST", "")

@@ -1,14 +1,12 @@
-"""One request and its answer, from the complete request to the last octet: the job that changes thread."""
+"""One request and its answer, whoever answers: as the connection and the observers see it."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from contextvars import Context
 from dataclasses import dataclass
-from io import BufferedReader, BytesIO
 from time import time
-from typing import IO, TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted_wsgiref._observe.record import Facts
 from twisted_wsgiref._observe.work import Work
@@ -25,10 +23,8 @@ if TYPE_CHECKING:
     from threading import Thread
 
     from twisted_wsgiref._http.head import RequestHead
-    from twisted_wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
     from .error_stream import ErrorStream
-    from .handler import WSGIHandler
     from .interrupt import Interrupt
 
 # A client that has closed its sending half may still read: it is answered. One that did so and has waited this long,
@@ -48,19 +44,12 @@ class _Nobody:
 
 
 @dataclass(frozen=True, slots=True)
-class Gateway:
-    """What all exchanges of a service share: who answers, and with what at hand."""
+class Common:
+    """What all exchanges of a service have at hand, whoever answers them."""
 
-    application: WSGIApplication
-    handler_class: type[WSGIHandler]
     errors: ErrorStream
-    multiprocess: bool
     clock: Callable[[], float]
-    observers: tuple[Callable[[Facts], object], ...] = ()
-    # What makes an application one that can be interrupted. None: nobody asked for it.
-    guard: Callable[[Exchange, WSGIApplication], WSGIApplication] | None = None
-    # Whether each request has an empty context of its own, and not that of its thread.
-    isolated: bool = False
+    observers: tuple[Callable[[Facts], object], ...]
 
     def tell(self, facts: Facts) -> None:
         """Tell the observers. What one of them raises is logged, and hurts neither the others nor a connection."""
@@ -82,11 +71,11 @@ class Gateway:
 
 
 class Exchange(Answer):
-    """A request on its way through a worker, and the answer to it: one object, since each costs time to make.
+    """A request and the answer to it: one object, since each costs time to make. What answers it is a subclass's.
 
     ``left`` says that the client has closed its sending half, ``expired`` that its time is over, ``watched`` that its
-    age has been logged. ``received`` is when the request was ready, by the gateway's clock. ``interrupt`` ends the
-    application, once a worker has begun and where that is asked for.
+    age has been logged. ``received`` is when the request was ready, by the gateway's clock. ``interrupt`` ends an
+    application, once a worker has begun and if that is asked for.
     """
 
     __slots__ = (
@@ -108,7 +97,7 @@ class Exchange(Answer):
 
     def __init__(
         self,
-        gateway: Gateway,
+        gateway: Common,
         head: RequestHead,
         environ: dict[str, Any],
         body: RequestBody | InputPipe | None,
@@ -130,7 +119,7 @@ class Exchange(Answer):
         self._over = False  # the application is through
         self._peer: str | None = None
         self._user = ""
-        self._claimed: Once = [None]  # who takes it answers
+        self._claimed: Once = [None]  # whoever takes it answers
         environ["twisted_wsgiref.client_disconnected"] = self.is_client_gone
         environ["wsgi.early_hints"] = self.send_early_hints
 
@@ -196,7 +185,7 @@ class Exchange(Answer):
             field("HTTP_USER_AGENT", ""),
             self._user,
         )
-        # As `Gateway.tell` does. A call that is made once a request, and so between others, costs 0.3 us.
+        # As `Common.tell` does. A call that is made once a request, and so between others, costs 0.3 us.
         for observer in gateway.observers:
             try:
                 observer(facts)
@@ -215,77 +204,18 @@ class Exchange(Answer):
         self._over = True
         self.environ = {}
 
-    # ---- In the child of a fork --------------------------------------------------------------------------------
+    # ---- In the reactor's thread, for a subclass to do more ------------------------------------------------------
 
-    def forget(self) -> None:
-        """Answer nobody: this is the child of a fork, and the connection its parent's."""
-        self.cut = True
-        self.connection = _Nobody()
-        self.outlet.forget()
-        if type(self.body) is InputPipe:
-            self.body.forget()
-        if self.interrupt is not None:
-            self.interrupt.forget()
+    def expire(self) -> None:
+        """Learn that the time is over: the answer will be given up next."""
 
-    # ---- In a worker's thread ----------------------------------------------------------------------------------
+    def give_up(self) -> None:
+        """Learn that nobody takes the answer any more: the client left, or was answered without it."""
 
-    def run(self) -> None:
-        """Answer the request. Called once."""
-        if not claim(self._claimed):
-            return
-        environ = self.environ  # taken first: who lets go of it has noted before that the client is gone
-        try:
-            if self.outlet.gone or (self.left and not self.is_waited_for()):
-                self.cut = True
-            else:
-                self._run_handler(environ)
-        except BaseException:
-            # Ours raises nothing, but a handler class of somebody else's may: the client must not wait for ever.
-            self.cut = self.ends_by_close = True
-            raise
-        finally:
-            try:
-                self._let_go()
-                self.gateway.errors.flush()
-                if self.body is not None:
-                    self.body.close()
-            finally:  # else its client would wait for ever
-                self.connection.exchange_ended()
+    def interrupt_run(self) -> None:
+        """End what still runs, now that nothing of the connection can be interrupted any more."""
 
-    def _run_handler(self, environ: dict[str, Any]) -> None:
-        gateway = self.gateway
-        application = gateway.application
-        body = self.body
-        stdin: IO[bytes] | BufferedReader
-        try:
-            if body is None:
-                stdin = BytesIO()
-            elif type(body) is InputPipe:
-                if self.head.expects_continue:
-                    body.before_wait = self._send_continue
-                stdin = BufferedReader(body)
-            else:
-                stdin = body.open()  # type: ignore[union-attr]
-        except OSError as error:
-            stdin = BytesIO()
-            application = _failing(error)
-        if gateway.guard is not None:
-            application = gateway.guard(self, application)
-        environ["wsgi.input"] = stdin
-        stdout: Any = self
-        handler = gateway.handler_class(
-            stdin,
-            stdout,
-            gateway.errors,
-            environ,
-            True,
-            gateway.multiprocess,
-        )
-        handler.exchange = self
-        if gateway.isolated:
-            Context().run(handler.run, application)
-        else:
-            handler.run(application)
+    # ---- In any thread, called by who answers --------------------------------------------------------------------
 
     def send_early_hints(self, headers: list[tuple[str, str]]) -> None:
         """Send 103 (Early Hints) with `headers`, if the client knows of it and no answer has begun. RFC 8297.
@@ -297,15 +227,14 @@ class Exchange(Answer):
             self.interim(103, lines)
             self.outlet.wait_for_room()
 
-    def _send_continue(self) -> None:
-        """Ask for the body of a client that waits to be asked."""
-        self.interim(100)
+    # ---- In the child of a fork --------------------------------------------------------------------------------
 
-
-def _failing(error: OSError) -> WSGIApplication:
-    """Return an application that fails as the disk did, so that the client gets its 500 and the log the reason."""
-
-    def application(environ: WSGIEnvironment, start_response: StartResponse) -> NoReturn:
-        raise error
-
-    return application
+    def forget(self) -> None:
+        """Answer nobody: this is the child of a fork, and the connection its parent's."""
+        self.cut = True
+        self.connection = _Nobody()
+        self.outlet.forget()
+        if type(self.body) is InputPipe:
+            self.body.forget()
+        if self.interrupt is not None:
+            self.interrupt.forget()

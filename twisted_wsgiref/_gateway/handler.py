@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from twisted_wsgiref.types import WSGIApplication
 
     from .answer import Answer
-    from .exchange import Exchange
+    from .wsgi_exchange import WSGIExchange
 
 # Up to here a file is read and leaves in one send with its head; beyond, a copy would cost more than the call.
 _SMALL_FILE: Final = 32 * 1024
@@ -64,7 +64,7 @@ class WSGIHandler(SimpleHandler):
     http_version = "1.1"
     os_environ: dict[str, str] = {}
     error_headers: list[tuple[str, str]] = [("Content-Type", "text/plain; charset=utf-8")]
-    exchange: Exchange
+    exchange: WSGIExchange
     stdout: Answer  # type: ignore[assignment]
 
     _has_environ_hooks: ClassVar[bool] = False

@@ -12,11 +12,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 from twisted_wsgiref._http.response import Piece
 
 from .file_span import FileSpan
+from .input_pipe import InputPipe
+from .request_body import RequestBody
 
 if TYPE_CHECKING:
     from twisted_wsgiref._http.head import RequestHead
     from twisted_wsgiref._http.response import Fields, Framing
 
+    from .exchange import Exchange
+
+Environ = dict[str, Any]
+#: A body that is whole, or still arrives; None if it is empty.
+Body = RequestBody | InputPipe | None
 #: What is to be called, with the lock free, after a block was admitted: with the block, and whether it is the last one
 #: of its answer and given by the thread that will end the exchange, so that nobody else may put. Raises `ClientGone`.
 GoOn = Callable[..., None]
@@ -90,6 +97,16 @@ class Outlet(Protocol):
     def wait_for_room(self) -> None:
         """Wait while more than the high-water mark is queued. Raises `ClientGone`. Not in the reactor's thread."""
 
+    @property
+    def is_full(self) -> bool:
+        """Whether more than the high-water mark is queued."""
+
+    def when_room(self, call: Callable[[], None]) -> None:
+        """Have `call` called in the reactor's thread, once, when there is room for half of the high-water mark.
+
+        The client's leaving makes room, too. If that is so now, it is called at once, in the thread of whoever asks.
+        """
+
     def take_over(self) -> None:
         """Take what is kept. Called in the reactor's thread."""
 
@@ -98,6 +115,35 @@ class Outlet(Protocol):
 
     def forget(self) -> None:
         """Be lost, in the child of a fork."""
+
+
+class Target(Protocol):
+    """Who answers requests: an application on a worker, a resource, files. Called in the reactor's thread.
+
+    Both are attributes, and not methods: each is a call for each request, and may be somebody else's function.
+    """
+
+    #: Whether a request is handed over once its body is whole. If not, it is at the end of its head; whoever answers
+    #: it without reading the body refuses the rest.
+    collects: bool
+
+    @property
+    def prepare(self) -> Callable[[RequestHead, Environ, Body, Outlet, Connection], Exchange]:
+        """Return the exchange in which the request of a head and its body will be answered, by an outlet."""
+
+    @property
+    def start(self) -> Callable[[Exchange], None]:
+        """Begin to answer, or queue it for whoever does. The exchange may be over when this returns."""
+
+
+class Mounts(Protocol):
+    """What is mounted beside a service's application. Called in the reactor's thread."""
+
+    def find(self, head: RequestHead) -> Target | None:
+        """Return who answers the request of `head`; None for the application.
+
+        Raises `ProtocolError` for a path that could mean another mount than it says.
+        """
 
 
 class Connection(Protocol):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from twisted_wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-    from .exchange import Exchange
+    from .wsgi_exchange import WSGIExchange
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -240,7 +240,7 @@ class _ShieldedPipe(RawIOBase):
         return self._read(buffer)
 
 
-def guard(exchange: Exchange, application: WSGIApplication) -> WSGIApplication:
+def guard(exchange: WSGIExchange, application: WSGIApplication) -> WSGIApplication:
     """Return `application`, which ends with `RequestExpired` once ``exchange.interrupt`` is fired.
 
     It is inside while it is called and while what it returned is iterated; not in ``close()``, which is to be called

@@ -1,0 +1,135 @@
+"""A request that an application answers: the job that a worker runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import Context
+from dataclasses import dataclass
+from io import BufferedReader, BytesIO
+from typing import IO, TYPE_CHECKING, Any, NoReturn, Protocol
+
+from twisted_wsgiref._threads.once import claim
+
+from .exchange import Common, Exchange
+from .input_pipe import InputPipe
+
+if TYPE_CHECKING:
+    from twisted_wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+    from .handler import WSGIHandler
+
+
+class Overseer(Protocol):
+    """Who is told of exchanges that take too long. Called in the reactor's thread."""
+
+    def note_stuck(self, exchange: WSGIExchange) -> None:
+        """Learn that the time of `exchange` is over, and a thread still runs it."""
+
+    def note_hindered(self) -> None:
+        """Learn that an application could not be interrupted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway(Common):
+    """What all exchanges of an application share: who answers, and with what at hand."""
+
+    application: WSGIApplication
+    handler_class: type[WSGIHandler]
+    multiprocess: bool
+    overseer: Overseer
+    # What makes an application one that can be interrupted. None: nobody asked for it.
+    guard: Callable[[WSGIExchange, WSGIApplication], WSGIApplication] | None = None
+    # Whether each request has an empty context of its own, and not that of its thread.
+    isolated: bool = False
+
+
+class WSGIExchange(Exchange):
+    """A request on its way through a worker, and the answer to it."""
+
+    __slots__ = ()
+
+    gateway: Gateway
+
+    # ---- In the reactor's thread -------------------------------------------------------------------------------
+
+    def expire(self) -> None:
+        """Log what holds it up."""
+        self.gateway.overseer.note_stuck(self)
+
+    def interrupt_run(self) -> None:
+        """Interrupt the application, if that was asked for and can be done."""
+        if self.interrupt is not None and not self.interrupt.fire():
+            self.gateway.overseer.note_hindered()
+
+    # ---- In a worker's thread ----------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Answer the request. Called once."""
+        if not claim(self._claimed):
+            return
+        environ = self.environ  # taken first: who lets go of it has noted before that the client is gone
+        try:
+            if self.outlet.gone or (self.left and not self.is_waited_for()):
+                self.cut = True
+            else:
+                self._run_handler(environ)
+        except BaseException:
+            # Ours raises nothing, but a handler class of somebody else's may: the client must not wait for ever.
+            self.cut = self.ends_by_close = True
+            raise
+        finally:
+            try:
+                self._let_go()
+                self.gateway.errors.flush()
+                if self.body is not None:
+                    self.body.close()
+            finally:  # else its client would wait for ever
+                self.connection.exchange_ended()
+
+    def _run_handler(self, environ: dict[str, Any]) -> None:
+        gateway = self.gateway
+        application = gateway.application
+        body = self.body
+        stdin: IO[bytes] | BufferedReader
+        try:
+            if body is None:
+                stdin = BytesIO()
+            elif type(body) is InputPipe:
+                if self.head.expects_continue:
+                    body.before_wait = self._send_continue
+                stdin = BufferedReader(body)
+            else:
+                stdin = body.open()  # type: ignore[union-attr]
+        except OSError as error:
+            stdin = BytesIO()
+            application = _failing(error)
+        if gateway.guard is not None:
+            application = gateway.guard(self, application)
+        environ["wsgi.input"] = stdin
+        stdout: Any = self
+        handler = gateway.handler_class(
+            stdin,
+            stdout,
+            gateway.errors,
+            environ,
+            True,
+            gateway.multiprocess,
+        )
+        handler.exchange = self
+        if gateway.isolated:
+            Context().run(handler.run, application)
+        else:
+            handler.run(application)
+
+    def _send_continue(self) -> None:
+        """Ask for the body of a client that waits to be asked."""
+        self.interim(100)
+
+
+def _failing(error: OSError) -> WSGIApplication:
+    """Return an application that fails as the disk did, so that the client gets its 500 and the log the reason."""
+
+    def application(environ: WSGIEnvironment, start_response: StartResponse) -> NoReturn:
+        raise error
+
+    return application

@@ -1,0 +1,114 @@
+"""The threads of a service, as its targets use them: what is queued, refused, watched, and given up.
+
+Called in the reactor's thread, but for what says otherwise.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from twisted_wsgiref._gateway.wsgi_exchange import WSGIExchange
+from twisted_wsgiref._observe.stacks import describe_threads, requests_of
+from twisted_wsgiref._observe.tally import Tally
+from twisted_wsgiref._threads.schedule import Schedule
+
+#: A request that runs for longer, in seconds, is in the log with its stack: most balancers have given up by then.
+LONG: Final = 60.0
+
+
+class Workers:
+    """Runs exchanges by `schedule`, and looks after them. Several applications of a service share one.
+
+    `say` writes a line into the log, `tally` sums up floods of them. `interrupts` says that an exchange whose time is
+    over is interrupted: its thread may be free again soon.
+    """
+
+    def __init__(self, schedule: Schedule, tally: Tally, say: Callable[[str], None], *, interrupts: bool) -> None:
+        self._schedule = schedule
+        self._tally = tally
+        self._say = say
+        self._interrupts = interrupts
+        self._unfit = False  # every thread is stuck, and that was said
+        #: Called when every thread is stuck: what a service may still do is end.
+        self.on_unfit: Callable[[], object] = lambda: None
+        #: Has an exchange run. No method of ours: this is a call for each request.
+        self.submit: Callable[[WSGIExchange], None] = schedule.submit
+        schedule.refused = self._refuse
+        schedule.release = _let_leave
+
+    def running(self) -> list[tuple[threading.Thread, WSGIExchange]]:
+        """Return which thread runs which exchange at this moment. Any thread may call."""
+        return self._schedule.pool.running()  # type: ignore[return-value]  # nobody else queues anything here
+
+    @property
+    def stuck(self) -> int:
+        """How many threads run a request whose time is over."""
+        return sum(exchange.expired for _, exchange in self.running())
+
+    def sweep(self, now: float) -> bool:
+        """See to what has changed, at `now` by the clock of the exchanges. To be called about once a second.
+
+        Return whether a wake was lost, and is made up for.
+        """
+        self._judge()
+        self._watch_ages(now)
+        return self._schedule.pool.sweep()
+
+    def close(self) -> None:
+        """Leave nothing with the reactor. Exchanges may still come, after another start."""
+        self._schedule.close()
+
+    def forked(self, heir: bool) -> None:
+        """Know that no other thread is left; one that is no `heir` answers nobody."""
+        if not heir:
+            for _, exchange in self.running():
+                exchange.forget()
+        self._schedule.pool.forked(heir)
+
+    # ---- As an `Overseer` of exchanges -------------------------------------------------------------------------
+
+    def note_stuck(self, exchange: WSGIExchange) -> None:
+        """Log what holds up `exchange`, whose time is over, and judge whether a thread is left for others."""
+        self._describe(exchange, "a request took too long and was given up")
+        if not self._interrupts:
+            self._judge()  # else at the next sweep: an exception is on its way that may free the thread
+
+    def note_hindered(self) -> None:
+        """Log that an application was not interrupted, and why."""
+        # Late: only a service that has asked for it needs ctypes.
+        from twisted_wsgiref._gateway.interrupt import HINDERED
+
+        self._tally.note(HINDERED)
+
+    # ---- For ourselves -----------------------------------------------------------------------------------------
+
+    def _refuse(self, exchange: WSGIExchange) -> None:
+        """Answer 503 to `exchange`, for which there is no room."""
+        self._tally.note("a request was answered 503: the queue is full")
+        if exchange.claim():
+            exchange.connection.refuse_exchange(503)
+
+    def _judge(self) -> None:
+        """Say so, once, if no thread is left for others."""
+        unfit, self._unfit = self._unfit, self.stuck >= self._schedule.pool.size
+        if self._unfit and not unfit:
+            self._say("every thread is stuck")
+            self.on_unfit()
+
+    def _describe(self, exchange: WSGIExchange, what: str) -> None:
+        running = [(thread, each) for thread, each in self.running() if each is exchange]
+        self._say(f"{what}\n{describe_threads(requests_of(running), only=True)}")
+
+    def _watch_ages(self, now: float) -> None:
+        """Log the stack of each request that runs for long, once: where it hangs is what one wants to know later."""
+        for _, exchange in self.running():
+            if not exchange.watched and now - exchange.received > LONG:
+                exchange.watched = True
+                self._describe(exchange, f"a request has been running for {now - exchange.received:.0f} s")
+
+
+def _let_leave(exchange: WSGIExchange) -> None:
+    """Have the first block of `exchange` leave, if it is kept."""
+    exchange.outlet.take_over()
