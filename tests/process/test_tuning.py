@@ -17,7 +17,7 @@ import pytest
 from twisted_wsgiref._process.tuning import settle
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-SCRIPT = ROOT / "benchmarks" / "settled.py"
+SCRIPT = ROOT / "benchmarks" / "speed" / "settled.py"
 PAGES_OF_A_MIB = 256
 PAGES_OF_ALL_BODIES = 32 * 16
 
