@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import socket
 import tempfile
 import threading
@@ -48,6 +49,11 @@ GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
 KINDS = ("socket", "opaque", "string")
 # Nothing here waits for real time; a test that needs another thread may take this long on a loaded machine.
 PATIENCE = 20.0
+
+
+def name_of(value: object) -> str:
+    """Return the value as a test's name tells it: without an address, which differs between the processes of a run."""
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
 
 
 def hello(environ: dict[str, Any], start_response: Any) -> list[bytes]:

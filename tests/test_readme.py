@@ -81,7 +81,7 @@ def test_one_line_sets_up_and_serves() -> None:
 
 def test_one_line_sets_up_and_tests() -> None:
     # .ci/run finds it by the same start and end.
-    (line,) = lines("python3 -m venv .venv && .venv/bin/pip install ", "&& .venv/bin/python -m pytest")
+    (line,) = lines("python3 -m venv .venv && .venv/bin/pip install ", "&& .venv/bin/python -m pytest -n auto")
     assert ".[test]" in line
 
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tests.support import name_of
 from twisted_wsgiref._gateway.fields import check_status, format_fields
 
 
@@ -153,7 +154,7 @@ def test_hop_by_hop_fields_are_the_server_s(name: str) -> None:
         [("a", ["b"])],
         [("A", "fine"), ("a", {"b": "c"})],
     ],
-    ids=repr,
+    ids=name_of,
 )
 def test_headers_are_a_list_of_pairs_of_str(headers: Any) -> None:
     for _ in range(2):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.gateway.exchanges import Run
-from tests.support import TEXT, hello
+from tests.support import TEXT, hello, name_of
 
 Blocks = list[bytes]
 
@@ -207,7 +207,7 @@ def test_fewer_octets_than_the_content_length_cut_the_answer(blocks: Blocks) -> 
 
 @pytest.mark.parametrize("minor", [0, 1])
 @pytest.mark.parametrize(
-    "result", [[b"12345"], [b"12", b"345"], [], lambda: iter([b"12", b"345"]), lambda: iter([])], ids=repr
+    "result", [[b"12345"], [b"12", b"345"], [], lambda: iter([b"12", b"345"]), lambda: iter([])], ids=name_of
 )
 @pytest.mark.parametrize("length", [None, "5", "99"])
 @pytest.mark.parametrize(
@@ -335,7 +335,9 @@ def test_an_answer_without_start_response_or_of_a_wrong_kind_is_500(result: Any)
     assert "Traceback" in run.logged
 
 
-@pytest.mark.parametrize("result", [None, 5, "text", ["text"], [bytearray(b"x")], [b"x", None], iter(["x"])], ids=repr)
+@pytest.mark.parametrize(
+    "result", [None, 5, "text", ["text"], [bytearray(b"x")], [b"x", None], iter(["x"])], ids=name_of
+)
 def test_blocks_have_to_be_bytes(result: Any) -> None:
     run = Run(answering(result), validated=False)
     assert run.answer.status == 500

@@ -234,7 +234,7 @@ def test_a_huge_chunk_is_handed_on_as_it_comes() -> None:
     assert body.feed(bytearray(b"b" * 9)) == (b"b" * 9, 9)
 
 
-@settings(max_examples=150)
+@settings(max_examples=settings.default.max_examples * 3 // 2)
 @given(
     chunks=st.lists(st.binary(min_size=1, max_size=40), max_size=8),
     places=st.lists(st.integers(0, 500), max_size=12),

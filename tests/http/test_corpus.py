@@ -81,14 +81,14 @@ def test_a_start_is_never_taken_for_the_whole(entry: Truncated, split: str) -> N
     check_waits(entry, drive(SPLITS[split](entry.octets)))
 
 
-@settings(max_examples=150)
+@settings(max_examples=settings.default.max_examples * 3 // 2)
 @given(data=st.data(), entry=st.sampled_from([entry for entry in HOSTILE if len(entry.octets) < 8192]))
 def test_what_is_hostile_is_refused_at_random_splits(data: st.DataObject, entry: Hostile) -> None:
     places = data.draw(st.lists(st.integers(1, len(entry.octets)), max_size=8))
     check_refused(entry, drive(cut_at(entry.octets, places)))
 
 
-@settings(max_examples=150)
+@settings(max_examples=settings.default.max_examples * 3 // 2)
 @given(data=st.data(), entry=st.sampled_from(VALID))
 def test_what_is_valid_is_read_at_random_splits(data: st.DataObject, entry: Valid) -> None:
     places = data.draw(st.lists(st.integers(1, len(entry.octets)), max_size=8))

@@ -21,7 +21,7 @@ from .steps import steps
 SEEDS = [entry.octets for entry in VALID] * 10 + [entry.octets for entry in HOSTILE if len(entry.octets) < 2000]
 
 # Each runs a second or two; `benchmarks/stress/fuzz.py` runs as long as one likes.
-FUZZ = settings(max_examples=300)
+FUZZ = settings(max_examples=3 * settings.default.max_examples)
 
 # So small that damage meets them.
 SMALL = Limits(request_line=60, field=60, head=200, fields=6, chunk_line=20, trailers=40)
