@@ -113,7 +113,7 @@ def test_the_wheel_tells_its_license_and_its_command_and_has_no_link_that_leads_
     assert "twisted-wsgiref = twisted_wsgiref.__main__:main" in entries
     description = told.get_payload(decode=True).decode("utf-8")
     assert description.startswith("# twisted_wsgiref\n")
-    assert "docs/settings.md has the same with the defaults" in description
+    assert "every setting; docs/settings.md adds" in description
     assert [link for link in re.findall(r"\]\(([^)]*)\)", description) if "://" not in link] == []
 
 
