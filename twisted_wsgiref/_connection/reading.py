@@ -7,10 +7,11 @@ Called in the reactor's thread, but for ``waits``, which is read in any.
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from twisted_wsgiref._http.reader import HeadReader
 from twisted_wsgiref._twisted.private import lose_connection, stop_transport_reading
+from twisted_wsgiref._twisted.reactor import Transport
 
 from .poller import Poller, can_be_polled
 
@@ -42,7 +43,7 @@ class Reading:
     def __init__(
         self,
         protocol: WSGIProtocol,
-        transport: Any,
+        transport: Transport,
         sock: socket.socket | None,
         poller: Poller | None,
         reader: HeadReader,
@@ -50,7 +51,8 @@ class Reading:
     ) -> None:
         self._protocol = protocol
         self._transport = transport
-        self._sock: Any = sock
+        if sock is not None:
+            self._sock = sock
         self._reader = reader
         self._first_read = min(_READ, most)
         self._poller = poller if sock is not None and can_be_polled(transport) else None

@@ -6,16 +6,15 @@ is done. Called in the reactor's thread.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 from twisted_wsgiref._http.forwarded import TrustedPeers
 from twisted_wsgiref._http.limits import Limits
 from twisted_wsgiref.settings import Settings
 
-try:
+if sys.platform != "win32":
     import resource
-except ImportError:  # Windows
-    resource = None  # type: ignore[assignment]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +76,7 @@ def _affordable(connections: int, threads: int) -> int:
 
     A connection that is closed for another in time is better than one that can not be accepted.
     """
-    if resource is None:
+    if sys.platform == "win32":
         return connections
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:

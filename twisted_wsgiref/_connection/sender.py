@@ -6,12 +6,13 @@ Nothing here knows HTTP. Everything is called in the reactor's thread.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from twisted.internet.interfaces import IPullProducer, IPushProducer
 from zope.interface import implementer
 
 from twisted_wsgiref._gateway.file_span import FileSpan
+from twisted_wsgiref._twisted.reactor import Transport
 
 from .answer_queue import AnswerQueue
 from .blocks import END, Block, End
@@ -54,7 +55,7 @@ class ExitSender:
 
     def __init__(
         self,
-        transport: Any,
+        transport: Transport,
         exit: Exit,
         queue: AnswerQueue,
         over: Callable[[], None],
@@ -163,7 +164,7 @@ class TransportSender:
 
     def __init__(
         self,
-        transport: Any,
+        transport: Transport,
         queue: AnswerQueue,
         over: Callable[[], None],
         fail: Callable[[OSError], None],
@@ -244,7 +245,7 @@ class TransportSender:
 
 
 def make_sender(
-    transport: Any,
+    transport: Transport,
     exit: Exit | None,
     queue: AnswerQueue,
     over: Callable[[], None],

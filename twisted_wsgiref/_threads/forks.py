@@ -17,7 +17,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, NoReturn, Protocol
+from typing import Final, NoReturn, Protocol
 from weakref import WeakSet
 
 from twisted.logger import Logger
@@ -58,10 +58,10 @@ class _Fork(threading.local):
 
     kind = ""  # "": not ours to care for; else heir or stranger
     handled: Sequence[int] = ()
-    mask: Any = None
+    mask: Iterable[int] = ()
 
 
-_holders: Final[WeakSet[Any]] = WeakSet()
+_holders: Final[WeakSet[Holder]] = WeakSet()
 _fork: Final = _Fork()
 _state: Final = {"registered": False, "settled": False}
 
@@ -152,7 +152,7 @@ def _place(sock: socket.socket) -> tuple[int, object]:
     return sock.family, name or None  # a client's UNIX socket has no name, and is nowhere
 
 
-def _of_any(place: tuple[int, Any]) -> tuple[int, object]:
+def _of_any(place: tuple[int, object]) -> tuple[int, object]:
     """Return the place of a listener on every interface that would have accepted at `place`."""
     family, name = place
     return (family, ("", name[1])) if isinstance(name, tuple) else place
@@ -222,5 +222,4 @@ def _is_ours(handler: object) -> bool:
 
 
 def _reactor_runs() -> bool:
-    reactor: Any = sys.modules.get("twisted.internet.reactor")
-    return bool(getattr(reactor, "running", False))
+    return bool(getattr(sys.modules.get("twisted.internet.reactor"), "running", False))

@@ -29,7 +29,7 @@ from twisted.logger import ILogObserver, LogEvent, Logger, globalLogBeginner, gl
 # Not late: when it is needed, the process may have lost the right to read modules.
 from twisted.python.logfile import LogFile
 
-from .reactor import Port, Reactor
+from .reactor import Port, Reactor, Transport
 
 if TYPE_CHECKING:
     import socket
@@ -207,16 +207,16 @@ def inherit_sockets(descriptors: Sequence[int], names: Sequence[str]) -> None:
 # ---- Connections -----------------------------------------------------------------------------------------------
 
 
-def stop_transport_reading(transport: tcp.Connection) -> None:
+def stop_transport_reading(transport: Transport) -> None:
     """Make `transport` read nothing by itself. Called within ``connectionMade``.
 
     To be checked: ``stopReading`` ends the watch that ``startReading`` begins before ``connectionMade``, and only
     ``resumeProducing`` begins it anew.
     """
-    transport.stopReading()
+    cast("tcp.Connection", transport).stopReading()
 
 
-def lose_connection(transport: tcp.Connection, error: OSError) -> None:
+def lose_connection(transport: Transport, error: OSError) -> None:
     """End `transport` as if it had met `error` itself while it read.
 
     To be checked: a failed read calls ``connectionLost`` of the transport, which takes it from the reactor, closes its
@@ -225,7 +225,7 @@ def lose_connection(transport: tcp.Connection, error: OSError) -> None:
     from twisted.internet.error import ConnectionLost
     from twisted.python.failure import Failure
 
-    transport.connectionLost(Failure(ConnectionLost(error)))
+    cast("tcp.Connection", transport).connectionLost(Failure(ConnectionLost(error)))
 
 
 def transport_below_tls(transport: object) -> ITransport | None:

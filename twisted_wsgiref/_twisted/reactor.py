@@ -1,4 +1,4 @@
-"""The reactor, and the ports and processes that it makes, as types: each with exactly the names that this package uses.
+"""The reactor, and its ports, connections and processes, as types: each with exactly the names that this package uses.
 
 Twisted gives the reactor no type that names all its methods, and a listening port only one that hides its socket. So
 each has a protocol here, for every room. Twisted's private names live in `private`, not here.
@@ -19,6 +19,8 @@ from twisted.internet.interfaces import (
     IDelayedCall,
     IProcessProtocol,
     IProtocolFactory,
+    IPullProducer,
+    IPushProducer,
     IReactorTime,
     IReadDescriptor,
 )
@@ -61,6 +63,40 @@ class Port(Protocol):
 
     def stopListening(self) -> Deferred[None] | None:
         """Close the port. The Deferred fires when it is closed; None means that it is closed already."""
+
+
+class Transport(Protocol):
+    """A connection as its protocol sees it: TCP, UNIX, TLS, or a wrapper around one of them."""
+
+    def getHost(self) -> IAddress:
+        """Return the address of this end."""
+
+    def getPeer(self) -> IAddress:
+        """Return the address of the other end."""
+
+    def write(self, data: bytes) -> None:
+        """Send `data` as soon as possible."""
+
+    def loseConnection(self) -> None:
+        """Close the connection once all is sent."""
+
+    def loseWriteConnection(self) -> None:
+        """Close this half once all is sent."""
+
+    def pauseProducing(self) -> None:
+        """Read no more."""
+
+    def resumeProducing(self) -> None:
+        """Read again."""
+
+    def registerProducer(self, producer: IPullProducer | IPushProducer, streaming: bool) -> None:
+        """Ask `producer` for more whenever there is room."""
+
+    def unregisterProducer(self) -> None:
+        """Ask no more."""
+
+    def startWriting(self) -> None:
+        """Call `doWrite` once the socket can be written. Only transports of plain sockets have this."""
 
 
 class ChildProcess(Protocol):
