@@ -21,11 +21,10 @@ from twisted.python.failure import Failure
 from ._connection.factory import LAST_SWEEP, SWEEP, WSGIFactory, log_failure
 from ._connection.listening import (
     Announcement,
-    ListenError,
     NotListening,
     as_endpoints,
+    as_listen_error,
     endpoint_name,
-    explain,
     open_proxies,
     parse_endpoint,
 )
@@ -339,13 +338,7 @@ class WSGIService(Service):
                 port.stopListening()  # stopped in the meantime
             return port
 
-        def fails(failure: Failure) -> Failure:
-            if isinstance(failure.value, ListenError):
-                return failure
-            error = ListenError(f"can not listen on {endpoint}: {explain(failure.value)}")
-            return Failure(error)
-
-        return maybeDeferred(listen).addCallbacks(listens, fails)
+        return maybeDeferred(listen).addCallbacks(listens, partial(as_listen_error, endpoint))
 
     def _listening_reactor(self) -> Any:
         trusted = self._rules.trusted

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 from twisted.internet import unix
 from twisted.internet.endpoints import UNIXServerEndpoint
+from twisted.internet.error import CannotListenError
 from twisted.internet.task import Clock
 
+from twisted_wsgiref import ListenError
 from twisted_wsgiref._process.listeners import Listeners
 
 
@@ -51,3 +53,16 @@ def test_a_path_that_can_not_be_removed_lets_nobody_in(
     assert [well for well, _ in closed] == [True]
     with socket.socket(socket.AF_UNIX) as client, pytest.raises((ConnectionRefusedError, FileNotFoundError)):
         client.connect(path)
+
+
+def test_an_endpoint_that_is_taken_is_told_as_by_a_single_process() -> None:
+    class Taken:
+        def listen(self, factory: object) -> Any:
+            raise CannotListenError("", 80, OSError(errno.EADDRINUSE, "Address already in use"))
+
+    taken: Any = Taken()
+    failed: list[Any] = []
+    Listeners(Reactor(), ["tcp:80"], lambda reactor, text: taken, 5).listen().addErrback(failed.append)
+    (failure,) = failed
+    assert failure.check(ListenError)
+    assert failure.getErrorMessage() == "can not listen on tcp:80: Address already in use"

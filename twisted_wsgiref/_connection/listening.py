@@ -48,6 +48,13 @@ class NotListening(SystemExit, ListenError):
         return self.line
 
 
+def as_listen_error(endpoint: object, failure: Failure) -> Failure:
+    """Return `failure` to listen on `endpoint` as a `ListenError`, whatever it is: for `addErrback`."""
+    if isinstance(failure.value, ListenError):
+        return failure
+    return Failure(ListenError(f"can not listen on {endpoint}: {explain(failure.value)}"))
+
+
 class Announcement(Deferred[list[IListeningPort]]):
     """Fires with the ports, or fails with `ListenError`, and knows whether anybody has taken the failure."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
@@ -17,6 +18,7 @@ from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 from zope.interface import directlyProvides, providedBy
 
+from twisted_wsgiref._connection.listening import as_listen_error
 from twisted_wsgiref._twisted.private import close_socket, inherited_sockets, keep_socket_open
 from twisted_wsgiref._twisted.reactor import ContextFactory, Listening, Port, Reactor
 
@@ -119,14 +121,14 @@ class Listeners:
         self._backlog = backlog
 
     def listen(self) -> Deferred[list[IListeningPort]]:
-        """Bind all; fires with the ports, or fails with the exception of the first that could not be bound."""
+        """Bind all; fires with the ports, or fails with the `ListenError` of the first that could not be bound."""
         factory = Factory()
         factory.noisy = False
 
         def listen_on(text: str) -> Deferred[IListeningPort]:
             return self._parse(self._reactor, text).listen(factory)
 
-        each = [maybeDeferred(listen_on, text) for text in self._texts]
+        each = [maybeDeferred(listen_on, text).addErrback(partial(as_listen_error, text)) for text in self._texts]
         made = DeferredList(each, fireOnOneErrback=True, consumeErrors=True)
 
         def listens(results: list[tuple[bool, IListeningPort]]) -> list[IListeningPort]:
