@@ -16,7 +16,7 @@ import pytest
 from twisted_wsgiref._process.supervisor import CUT_SHORT
 
 from .children import COMMANDS, Child, environment
-from .wires import WIRES, Served, client, complaints, gate, served
+from .wires import WIRES, Client, Served, client, complaints, gate, served
 
 pytestmark = pytest.mark.slow
 
@@ -51,50 +51,59 @@ def gated(folder: Path, *words: str, app: str = "wait") -> Iterator[Gated]:
         yield Gated(made, let_go)
 
 
-@pytest.mark.parametrize("name", WIRES)
-def test_a_request_in_flight_is_answered_and_the_process_ends_at_once_after_it(name: str, tmp_path: Path) -> None:
-    with gated(tmp_path) as server, client(server.served.wires[name]) as web, ThreadPoolExecutor(1) as threads:
-        asked = threads.submit(web.get, "/wait")
-        server.child.wait_for(IN_FLIGHT)
+@contextlib.contextmanager
+def client_of_each(server: Gated) -> Iterator[list[Client]]:
+    """A client on every wire, all at the same time."""
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(client(server.served.wires[name])) for name in WIRES]
+
+
+def test_requests_in_flight_are_answered_and_the_process_ends_at_once_after_them(tmp_path: Path) -> None:
+    with gated(tmp_path) as server, client_of_each(server) as clients, ThreadPoolExecutor(len(WIRES)) as threads:
+        asked = [threads.submit(web.get, "/wait") for web in clients]
+        server.child.wait_for(re.compile(f"(in flight(?s:.)*){{{len(WIRES)}}}"))
         server.child.process.send_signal(signal.SIGTERM)
         server.child.wait_for(STOPPING)
-        server.open()
-        answer = asked.result()
+        for _ in clients:
+            server.open()
+        answers = [each.result() for each in asked]
         begin = time.monotonic()
-        assert (answer.status, answer.text, answer.fields["Connection"]) == (200, "answered", "close")
+        for answer in answers:
+            assert (answer.status, answer.text, answer.fields["Connection"]) == (200, "answered", "close")
         assert server.stopped_after(begin) < 1.0
         assert server.child.process.returncode == 0
         assert complaints(server.child) == []
 
 
-@pytest.mark.parametrize("name", WIRES)
-def test_an_answer_that_has_begun_is_sent_to_its_end(name: str, tmp_path: Path) -> None:
+def test_answers_that_have_begun_are_sent_to_their_end(tmp_path: Path) -> None:
     with gated(tmp_path, app="stream") as server:
-        with client(server.served.wires[name]) as web:
-            answer = web.open("GET", "/")
-            assert answer.read(5) == b"first"
+        with client_of_each(server) as clients:
+            answers = [web.open("GET", "/") for web in clients]
+            assert [answer.read(5) for answer in answers] == [b"first"] * len(WIRES)
             server.child.process.send_signal(signal.SIGTERM)
             server.child.wait_for(STOPPING)
-            server.open()
-            assert answer.read() == b" and last"
-        # This client has closed; for one that has not, its connection is an idle one now.
+            for _ in clients:
+                server.open()
+            assert [answer.read() for answer in answers] == [b" and last"] * len(WIRES)
+        # These clients have closed; for one that has not, its connection is an idle one now.
         assert server.stopped_after(time.monotonic()) < 1.0
         assert server.child.process.returncode == 0
 
 
-@pytest.mark.parametrize("name", WIRES)
-def test_a_connection_that_was_promised_to_live_on_answers_one_request_more(name: str, tmp_path: Path) -> None:
-    with gated(tmp_path, app="stream") as server, client(server.served.wires[name]) as web:
-        answer = web.open("GET", "/")
-        assert (answer.read(5), answer.headers["Connection"]) == (b"first", None)
+def test_a_connection_that_was_promised_to_live_on_answers_one_request_more(tmp_path: Path) -> None:
+    with gated(tmp_path, app="stream") as server, client_of_each(server) as clients:
+        answers = [web.open("GET", "/") for web in clients]
+        assert [(answer.read(5), answer.headers["Connection"]) for answer in answers] == [(b"first", None)] * len(WIRES)
         server.child.process.send_signal(signal.SIGTERM)
         server.child.wait_for(STOPPING)
-        server.open()
-        assert answer.read() == b" and last"
-        # The client could not know: it may have sent a POST already, which it may not send again.
-        server.open()
-        last = web.ask("POST", "/", b"once")
-        assert (last.status, last.text, last.fields["Connection"]) == (200, "first and last", "close")
+        for _ in clients:
+            server.open()
+        assert [answer.read() for answer in answers] == [b" and last"] * len(WIRES)
+        # The clients could not know: each may have sent a POST already, which it may not send again.
+        for web in clients:
+            server.open()
+            last = web.ask("POST", "/", b"once")
+            assert (last.status, last.text, last.fields["Connection"]) == (200, "first and last", "close")
         assert server.stopped_after(time.monotonic()) < 1.0
         assert server.child.process.returncode == 0
 
