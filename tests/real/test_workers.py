@@ -46,8 +46,6 @@ def wait_for_ever():
     print("in flight", flush=True)
     threading.Event().wait()
 """
-SERVES = re.compile(r"serving demo:app on ")
-STARTS = re.compile(r"worker (\\d+) starts: pid (\\d+)")
 
 
 @pytest.fixture
@@ -101,7 +99,10 @@ def asked(port: int, path: str, answers: list[list[str]]) -> threading.Thread:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_workers_serve_and_stop_with_status_0(command: str, folder: Path) -> None:
+def test_workers_serve_and_stop_with_status_0_and_their_parent_imports_no_application(
+    command: str, folder: Path
+) -> None:
+    (folder / "demo.py").write_text("import os\nos.write(1, b'imported by %d\\n' % os.getppid())\n" + DEMO)
     with house(folder, command=command) as child:
         port = child.port()
         pid, multiprocess, scheme, place = ask(port)
@@ -109,18 +110,9 @@ def test_workers_serve_and_stop_with_status_0(command: str, folder: Path) -> Non
         assert (multiprocess, scheme, place) == ("True", "http", str(folder))
         assert child.end() == 0, child.said
         assert not [each for each in pids(child) if alive(each)]
+    assert set(re.findall(r"imported by (\d+)", child.said)) == {str(child.pid)}
     assert "Traceback" not in child.said
     assert "the parent is gone" not in child.said
-
-
-def test_the_parent_imports_no_application(folder: Path) -> None:
-    (folder / "demo.py").write_text("import os\nos.write(1, b'imported by %d\\n' % os.getppid())\n" + DEMO)
-    with house(folder) as child:
-        child.wait_for(re.compile(r"imported by \d+\n"))
-        child.port()
-        importers = set(re.findall(r"imported by (\d+)", child.said))
-        assert importers == {str(child.process.pid)}
-        assert child.end() == 0
 
 
 def certificate(folder: Path) -> None:
