@@ -168,9 +168,9 @@ def test_it_can_be_reached_by_ipv6() -> None:
         assert body_of(url) == b"hello"
 
 
-def outcome(code: str) -> str:
+def outcome(code: str, *words: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, *words, "-c", code],
         cwd=ROOT,
         env=environment(),
         capture_output=True,
@@ -212,6 +212,38 @@ with serve(hello) as url:
     print(urlopen(url).read(), names())
 """
     assert outcome(BEGINNING + code) == "b'hello' ['my reactor']\nb'hello' ['wsgi-testing-reactor']\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.parametrize("leaves", [False, True], ids=["stays in the block", "leaves the block"])
+def test_the_child_of_a_fork_has_nothing_of_the_server(leaves: bool) -> None:
+    code = f"""
+import os
+from twisted_wsgiref._threads import forks
+hold, let_go = os.pipe()
+parent = os.getpid()
+with serve(hello) as url:
+    urlopen(url).read()
+    child = os.fork()
+    if not child:
+        print(forks._fork.kind, flush=True)
+    if not child and not {leaves}:
+        os.close(let_go)
+        os.read(hold, 1)
+        os._exit(0)
+if os.getpid() != parent:
+    os.close(let_go)
+    os.read(hold, 1)
+    os._exit(0)
+try:
+    urlopen(url)
+except OSError as error:
+    print("refused" in str(error))
+os.close(let_go)
+print(os.waitpid(child, 0)[1])
+"""
+    said = outcome(BEGINNING + code, "-u", "-W", "ignore").splitlines()
+    assert sorted(said) == ["0", "True", "stranger"]
 
 
 def test_a_reactor_that_does_not_run_is_refused() -> None:

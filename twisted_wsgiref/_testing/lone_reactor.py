@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.internet.threads import blockingCallFromThread
 
+from twisted_wsgiref._threads.forks import runs_beside
 from twisted_wsgiref._twisted.private import close_reactor, lone_reactor
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class LoneReactor:
 
     def __init__(self) -> None:
         self.reactor: Reactor = lone_reactor()
+        runs_beside(self.reactor, True)
         self._thread = threading.Thread(target=self._run, name="wsgi-testing-reactor", daemon=True)
         self._thread.start()
 
@@ -38,6 +40,7 @@ class LoneReactor:
         """End the reactor; its thread and its descriptors are gone afterwards."""
         self.reactor.callFromThread(self.reactor.stop)
         self._thread.join()
+        runs_beside(self.reactor, False)
 
     def _run(self) -> None:
         try:

@@ -6,6 +6,7 @@ What lives here: where the reactor comes from, and how the end is hurried. Each 
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -107,6 +108,7 @@ def running(
         lone = LoneReactor()
         reactor = lone.reactor
     its: Reactor = reactor
+    process = os.getpid()
     try:
         made: list[Running] = []
 
@@ -118,9 +120,10 @@ def running(
         try:
             yield url
         finally:
-            call_in(its, made[0].stop)
+            if os.getpid() == process:  # else this is the child of a fork, in which nobody runs the reactor
+                call_in(its, made[0].stop)
     finally:
-        if lone is not None:
+        if lone is not None and os.getpid() == process:
             lone.end()
 
 

@@ -6,7 +6,8 @@ has to learn that no thread has come with it. Later it is the application that f
 socket, a connection that was reset. And a signal that it does not heed ends nothing.
 
 What lives here: who the child is, signals, descriptors, and the list of those who have something to let go of. Knows
-nothing of what they are. All but `tell` and `settle` is called in the thread that forks, the child's only one.
+nothing of what they are. All but `tell`, `settle` and `runs_beside` is called in the thread that forks, the child's
+only one.
 """
 
 from __future__ import annotations
@@ -63,6 +64,7 @@ class _Fork(threading.local):
 
 _holders: Final[WeakSet[Holder]] = WeakSet()
 _fork: Final = _Fork()
+_beside: Final[set[int]] = set()
 _state: Final = {"registered": False, "settled": False}
 
 
@@ -77,6 +79,11 @@ def tell(holder: Holder) -> None:
 def settle() -> None:
     """Say that this process becomes no daemon any more: whoever forks, the child is a stranger."""
     _state["settled"] = True
+
+
+def runs_beside(reactor: object, now: bool) -> None:
+    """Note that `reactor`, not the process's own, runs `now`, or no more. While one does, a child is a stranger."""
+    (_beside.add if now else _beside.discard)(id(reactor))
 
 
 def drop(descriptors: Iterable[int]) -> None:
@@ -222,4 +229,4 @@ def _is_ours(handler: object) -> bool:
 
 
 def _reactor_runs() -> bool:
-    return bool(getattr(sys.modules.get("twisted.internet.reactor"), "running", False))
+    return bool(_beside or getattr(sys.modules.get("twisted.internet.reactor"), "running", False))
