@@ -24,6 +24,7 @@ class Phase(Enum):
     RUNNING = "the application"
     SENDING = "the client to take its answer"
     CLOSING = "the client to close"
+    HANDED_OVER = "whoever took the connection over"
 
 
 class Deadlines:

@@ -16,7 +16,7 @@ from socket import AF_INET, AF_INET6
 from time import time
 from typing import TYPE_CHECKING, Any, Final
 
-from twisted.internet.interfaces import IHalfCloseableProtocol, IHandshakeListener
+from twisted.internet.interfaces import IHalfCloseableProtocol, IHandshakeListener, IProtocol, ITransport
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -36,6 +36,7 @@ from twisted_wsgiref._threads.marks import NO_GIL, fence
 from .answer_queue import AnswerQueue
 from .deadlines import Deadlines, Phase
 from .exits import Exit, SocketExit
+from .handed_over import HandedOver, HandedOverTransport
 from .peer import local_facts, tls_facts
 from .reading import PIPE_FULL, PIPELINED, SPILLING, TRANSPORT_READ, Reading
 from .request_reader import Request, RequestReader
@@ -83,6 +84,7 @@ class WSGIProtocol(Protocol):
         self._half_closed = False  # the client has closed its sending half
         self._closed = False  # the transport was asked to close
         self._lost = False
+        self._handed_over: HandedOver | None = None
 
     def __repr__(self) -> str:
         # In any thread, and before or after the transport was here: what has changed meanwhile is told as it was.
@@ -251,6 +253,9 @@ class WSGIProtocol(Protocol):
         """Note that the client will send no more: it may still read."""
         self._half_closed = True
         self._reading.end()
+        if self._handed_over is not None:
+            self._handed_over.read_lost(self.transport.loseConnection)
+            return
         if NO_GIL:
             fence()
         exchange = self._exchange
@@ -274,6 +279,8 @@ class WSGIProtocol(Protocol):
     def connectionLost(self, reason: Failure | None = None) -> None:
         """Let go of everything; a worker that still runs is told, and lets go of the rest."""
         self._lost = True
+        if self._handed_over is not None:
+            self._handed_over.lost(reason)
         if self._shaking and not self._secured and not self._closing:
             self._note_handshake(handshake_failure(reason and reason.value))
         self._reading.end()
@@ -345,6 +352,26 @@ class WSGIProtocol(Protocol):
             self._report_refused(exchange, status)
             self._exchange = None
             self._answer_and_close(status, exchange.head.method)
+
+    def hand_over(self, exchange: Exchange, protocol: IProtocol) -> ITransport:
+        """Give the connection to `protocol`, which calls itself connected; return the transport for it.
+
+        From now on all that comes is the protocol's, and HTTP's deadlines do not hold. Raises `RuntimeError` if an
+        answer has begun, or the connection is at its end.
+        """
+        if exchange is not self._exchange or exchange.begun or self._closing or self._lost:
+            raise RuntimeError("the connection can not be taken over: an answer has begun, or the connection ends")
+        exchange.close()
+        exchange.status = 101
+        exchange.persistent = False
+        self._handed_over = handed_over = HandedOver(protocol, self.cut_off)
+        # On the instance, so that no other connection has to ask.
+        self.dataReceived = handed_over.data_received  # type: ignore[method-assign]
+        rest = self._reader.take_rest()
+        if rest:
+            self.factory.wake(lambda: handed_over.data_received(rest))
+        self._reading.resume(self._reading.waits)
+        return HandedOverTransport(self.transport, self._reading)
 
     def _lose_exchange(self, status: int) -> None:
         """Give up the answer that is being made, for `status` if none has begun: its worker meets `ClientGone` next.
@@ -509,6 +536,8 @@ class WSGIProtocol(Protocol):
     def retire(self) -> None:
         """Make the answer that is being made, or the next that is on its way, the last one of this connection."""
         self._deadlines.change(self.factory.last_limits)
+        if self._handed_over is not None:
+            self._handed_over.ask_to_close()
         if self._exchange is not None:
             self._exchange.last = True
 
@@ -530,6 +559,8 @@ class WSGIProtocol(Protocol):
             self._suspect = False
         if phase is Phase.BODY and self._reading.waits:
             self._deadlines.reset()  # it is us who hold it up
+        elif self._half_closed and self._exchange is not None and self._exchange.is_abandoned():
+            self.cut_off()
         elif self._deadlines.is_late(phase, now, progress):
             self._give_up(phase)
 
@@ -557,8 +588,8 @@ class WSGIProtocol(Protocol):
     def _look(self) -> tuple[Phase, int]:
         """Return what is waited for, and how far it has come."""
         exchange = self._exchange
-        if self._closing:
-            return Phase.CLOSING, 0
+        if self._closing or self._handed_over is not None:
+            return Phase.CLOSING if self._closing else Phase.HANDED_OVER, 0
         if exchange is None:
             phase = self._incoming.phase
             if not self._secured:

@@ -29,6 +29,8 @@ PIPELINED: Final = 1
 SPILLING: Final = 2
 #: Why a connection is not read: its application has not taken what came of the body.
 PIPE_FULL: Final = 4
+#: Why a connection is not read: whoever took it over wants a pause.
+TAKEN_OVER: Final = 8
 
 
 class Reading:

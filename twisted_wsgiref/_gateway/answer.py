@@ -104,7 +104,7 @@ class Answer:
                 data = data[: self._remaining]
                 size = len(data)
                 self._remaining -= size
-            elif self._chunked:
+            elif self._chunked and data:
                 data = outlet.coder.block(data)
             out = data
             if not self.begun:

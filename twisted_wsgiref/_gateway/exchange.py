@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from twisted_wsgiref._observe.record import Facts
 from twisted_wsgiref._observe.work import Work
@@ -21,6 +21,8 @@ from .request_body import RequestBody
 
 if TYPE_CHECKING:
     from threading import Thread
+
+    from twisted.internet.interfaces import IProtocol
 
     from twisted_wsgiref._http.head import RequestHead
 
@@ -41,6 +43,10 @@ class _Nobody:
 
     def refuse_exchange(self, status: int) -> None:
         """Do nothing."""
+
+    def hand_over(self, exchange: Exchange, protocol: IProtocol) -> NoReturn:
+        """Give nothing away."""
+        raise RuntimeError("the connection is that of another process")
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +198,15 @@ class Exchange(Answer):
             except BaseException:
                 gateway.log_observer()
 
+    def finish(self) -> None:
+        """Let go of the environ and the body, and give the connection back. Called once, by the thread that answers."""
+        try:
+            self._let_go()
+            if self.body is not None:
+                self.body.close()
+        finally:  # else its client would wait for ever
+            self.connection.exchange_ended()
+
     def _let_go(self) -> None:
         """Keep of the environ what a record needs. It refers to this exchange, and would not be freed before long."""
         environ = self.environ
@@ -211,6 +226,10 @@ class Exchange(Answer):
 
     def give_up(self) -> None:
         """Learn that nobody takes the answer any more: the client left, or was answered without it."""
+
+    def is_abandoned(self) -> bool:
+        """Return whether its client has left in order, and nobody else would notice. An application asks for itself."""
+        return False
 
     def interrupt_run(self) -> None:
         """End what still runs, now that nothing of the connection can be interrupted any more."""

@@ -16,6 +16,8 @@ from .input_pipe import InputPipe
 from .request_body import RequestBody
 
 if TYPE_CHECKING:
+    from twisted.internet.interfaces import IProtocol, ITransport
+
     from twisted_wsgiref._http.head import RequestHead
     from twisted_wsgiref._http.response import Fields, Framing
 
@@ -153,4 +155,10 @@ class Connection(Protocol):
         """Learn that the handler is through. Called in the worker's thread."""
 
     def refuse_exchange(self, status: int) -> None:
-        """Answer `status` instead of an application. Called in the reactor's thread, after the claim."""
+        """Answer `status` instead of a target. Called in the reactor's thread, after the claim."""
+
+    def hand_over(self, exchange: Exchange, protocol: IProtocol) -> ITransport:
+        """Give the connection to `protocol`, and return the transport for it; its answer to `exchange` is its own.
+
+        Called in the reactor's thread. Raises `RuntimeError` if the answer has begun, or another one is under way.
+        """

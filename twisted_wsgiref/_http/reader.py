@@ -53,6 +53,11 @@ class HeadReader:
                 self.buffer = bytearray(self.buffer)
             self.buffer += data
 
+    def take_rest(self) -> bytes:
+        """Return all that is not understood yet: it is no HTTP any more."""
+        rest, self.buffer = bytes(self.buffer), b""
+        return rest
+
     def take_head(self) -> RequestHead | None:
         """Return the next head, once it is complete. Raises `ProtocolError`; nothing may be asked after that."""
         buffer = self.buffer

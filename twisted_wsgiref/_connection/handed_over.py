@@ -1,0 +1,87 @@
+"""A connection that has changed hands: whoever answered 101 (Switching Protocols) reads and writes it from then on.
+
+It stays in the factory's count, and is read as before. HTTP's deadlines do not hold for it. When the service stops, the
+new protocol is asked to close it, if it has a known way to be asked; what is still open at the end of the grace is cut.
+All is called in the reactor's thread.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from twisted.internet.interfaces import IConsumer, IHalfCloseableProtocol, IProtocol, IPushProducer, ITransport
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from twisted_wsgiref._observe.log import logger
+
+from .reading import TAKEN_OVER, Reading
+
+_log = logger(__name__)
+# RFC 6455, section 7.4.1: the endpoint is going away, such as a server that stops.
+_GOING_AWAY: Final = 1001
+
+
+@implementer(ITransport, IConsumer, IPushProducer)
+class HandedOverTransport:
+    """The transport `below`, for whoever took the connection over: pausing it pauses `reading`, which is ours."""
+
+    def __init__(self, below: Any, reading: Reading) -> None:
+        self._below = below
+        self._reading = reading
+
+    def pauseProducing(self) -> None:
+        """Have nothing read until `resumeProducing`."""
+        self._reading.pause(TAKEN_OVER)
+
+    def resumeProducing(self) -> None:
+        """Have more read."""
+        self._reading.resume(TAKEN_OVER)
+
+    def stopProducing(self) -> None:
+        """End the connection."""
+        self._below.loseConnection()
+
+    def __getattr__(self, name: str) -> Any:
+        # Writing, closing, addresses, options: all as below. Private parts are nobody's.
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._below, name)
+
+
+class HandedOver:
+    """Passes what comes on to `protocol`; what that raises is logged, and ends the connection by `cut`."""
+
+    def __init__(self, protocol: IProtocol, cut: Any) -> None:
+        self._protocol: Any = protocol
+        self._cut = cut
+        self._asked = False
+
+    def data_received(self, data: bytes) -> None:
+        """Pass `data` on."""
+        self._call(self._protocol.dataReceived, data)
+
+    def read_lost(self, lose: Any) -> None:
+        """Say that the other end sends no more; a protocol that can not do with half a connection loses it all."""
+        if IHalfCloseableProtocol.providedBy(self._protocol):
+            self._call(self._protocol.readConnectionLost)
+        else:
+            lose()
+
+    def lost(self, reason: Failure | None) -> None:
+        """Say that the connection is lost."""
+        self._call(self._protocol.connectionLost, reason)
+
+    def ask_to_close(self) -> None:
+        """Ask for an end in order, since the service stops: by ``sendClose(code)``, as autobahn's protocols have it."""
+        close = getattr(self._protocol, "sendClose", None)
+        asked, self._asked = self._asked, True
+        if close is not None and not asked:
+            self._call(close, _GOING_AWAY)
+
+    def _call(self, call: Any, *given: Any) -> None:
+        try:
+            call(*given)
+        except Exception:
+            _log.failure("a protocol that took a connection over failed")
+            self._cut()
