@@ -21,6 +21,15 @@ def hello() -> str:
     return "hello"
 
 
+@app.get("/wait")
+def wait() -> str:
+    """Say that a request is in flight, and wait for an octet in the named pipe GATE."""
+    print("in flight", flush=True)
+    with open(os.environ["GATE"], "r+b", buffering=0) as gate:
+        gate.read(1)
+    return "answered"
+
+
 @app.post("/form")
 def form() -> dict[str, Any]:
     """Tell what was sent, and how."""

@@ -39,7 +39,8 @@ def test_upload_stream_file_and_stop_with_a_request_in_flight(run: str, tmp_path
     large.write_bytes(b"0123456789abcdef" * 65536 * 3)
     words = [*RUNS[run], "--app", "tests.real.flask_app:app"]
     upload = Upload(8, {"note": "n"})
-    with served(words, tmp_path, environment(LARGE_FILE=str(large)), tmp_path) as server:
+    env = environment(LARGE_FILE=str(large), GATE=str(tmp_path / "gate"))
+    with gate(tmp_path / "gate") as let_go, served(words, tmp_path, env, tmp_path) as server:
         for name in WIRES:
             with client(server.wires[name]) as web:
                 assert web.get("/").text == "hello"
@@ -50,28 +51,18 @@ def test_upload_stream_file_and_stop_with_a_request_in_flight(run: str, tmp_path
                 assert web.get("/file").body == large.read_bytes()
                 assert web.get("/where").json()["url"] == f"{web.wire.origin}/"
         assert complaints(server.child) == []
-
-
-@pytest.mark.parametrize("run", RUNS)
-def test_sigterm_with_a_request_in_flight(run: str, tmp_path: Path) -> None:
-    if run == "uvloop":
-        pytest.importorskip("uvloop")
-    words = [*RUNS[run], "--app", "tests.real.plain_apps:wait"]
-    env = environment(GATE=str(tmp_path / "gate"))
-    with (
-        gate(tmp_path / "gate") as let_go,
-        served(words, tmp_path, env, tmp_path) as server,
-        client(server.wires["tcp"]) as web,
-        client(server.wires["tls"]) as secure,
-        ThreadPoolExecutor(2) as threads,
-    ):
-        asked = [threads.submit(each.get, "/wait") for each in (web, secure)]
-        server.child.wait_for(re.compile(r"in flight[^\n]*\n.*in flight", re.DOTALL))
-        server.child.process.send_signal(signal.SIGTERM)
-        server.child.wait_for(re.compile(r"TLS Port \d+ Closed"))
-        let_go()
-        let_go()
-        assert [each.result().text for each in asked] == ["answered", "answered"]
-        begin = time.monotonic()
-        assert server.child.wait(20) == 0
-        assert time.monotonic() - begin < 1.0, server.child.said
+        with (
+            client(server.wires["tcp"]) as web,
+            client(server.wires["tls"]) as secure,
+            ThreadPoolExecutor(2) as threads,
+        ):
+            asked = [threads.submit(each.get, "/wait") for each in (web, secure)]
+            server.child.wait_for(re.compile(r"in flight[^\n]*\n.*in flight", re.DOTALL))
+            server.child.process.send_signal(signal.SIGTERM)
+            server.child.wait_for(re.compile(r"TLS Port \d+ Closed"))
+            let_go()
+            let_go()
+            assert [each.result().text for each in asked] == ["answered", "answered"]
+            begin = time.monotonic()
+            assert server.child.wait(20) == 0
+            assert time.monotonic() - begin < 1.0, server.child.said
