@@ -20,8 +20,10 @@ from typing import Any
 from benchmarks.harness.environment import CHECKOUT
 from benchmarks.harness.trees import run_below
 
-# Requests before the one that counts: what is remembered of a client is known by then.
+# Requests before those that count: what is remembered of a client is known by then.
 _BEFORE = 20
+# Of so many the shortest counts: a collection of garbage, say, is no request's own.
+_COUNTED = 5
 _SECONDS = 60
 
 _FIELDS = (
@@ -145,15 +147,18 @@ def walk(request: bytes) -> list[Call]:
     no_port: Any = None
     protocol: Any = service._factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 50000))
     protocol.makeConnection(Transport(theirs, protocol, ("127.0.0.1", 50000), no_port, 0, reactor))
-    for left in range(_BEFORE, -1, -1):
+    walks: list[list[Call]] = []
+    for number in range(_BEFORE + _COUNTED):
+        calls.clear()
         ours.sendall(request)
-        sys.setprofile(None if left else note)
+        sys.setprofile(note if number >= _BEFORE else None)
         reactor.iterate(0)
         sys.setprofile(None)
         answer = ours.recv(65536)
         if not (answer.startswith(b"HTTP/1.1 200 OK\r\n") and answer.endswith(b"hello")):
             raise SystemExit(f"answered {answer[:200]!r}")
-    return calls
+        walks.append(calls.copy())
+    return min(walks[_BEFORE:], key=len)
 
 
 # ---- The command -----------------------------------------------------------------------------------------------------
