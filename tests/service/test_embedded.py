@@ -17,6 +17,7 @@ from twisted.web.client import Agent
 
 from tests.support import PORT_TAKEN
 from twisted_wsgiref import ListenError, Settings, WSGIService
+from twisted_wsgiref.testing import client, serving
 from twisted_wsgiref.validate import validator
 
 reactor: Any = any_reactor
@@ -54,26 +55,25 @@ class EmbeddedService(TestCase):
         self.assertEqual((yield self.get(one)), "/one says hello")
         self.assertEqual((yield self.get(two)), "/two says hello")
 
-    @inlineCallbacks
-    def test_a_mount_outside_ascii_is_cut_off_the_path(self) -> Generator[Any, Any, None]:
+    def test_a_mount_outside_ascii_is_cut_off_the_path(self) -> None:
         def told(environ: dict[str, Any], start_response: Any) -> list[bytes]:
             start_response("200 OK", [("Content-Type", "text/plain")])
             return [f"{environ['SCRIPT_NAME']} {environ['PATH_INFO']}".encode("latin-1")]
 
         for name in ("/m\xfcller", "/\u65e5\u672c"):
-            port = yield self.serve(validator(told), script_name=name)
-            answer = yield treq.get(f"http://127.0.0.1:{port}{name}/x", agent=self.agent)
-            self.assertEqual((yield answer.content()), f"{name} /x".encode())
+            with client(told, validate=True, script_name=name) as web:
+                answer = web.result(web.get(f"{name}/x"))
+                self.assertEqual(web.result(answer.content()), f"{name} /x".encode())
 
-    @inlineCallbacks
-    def test_an_application_may_ask_the_reactor_for_something_and_wait(self) -> Generator[Any, Any, None]:
+    async def test_an_application_may_ask_the_reactor_for_something_and_wait(self) -> None:
         def asking(environ: dict[str, Any], start_response: Any) -> list[bytes]:
             answer = blockingCallFromThread(reactor, deferLater, reactor, 0.01, lambda: b"from the reactor")
             start_response("200 OK", [("Content-Type", "text/plain")])
             return [answer]
 
-        port = yield self.serve(asking)
-        self.assertEqual((yield self.get(port)), "from the reactor")
+        async with serving(asking) as url:
+            answer = await treq.get(url, agent=self.agent)
+            self.assertEqual(await answer.text(), "from the reactor")
 
     @inlineCallbacks
     def test_stopping_waits_for_a_request_whose_thread_waits_for_the_reactor(self) -> Generator[Any, Any, None]:
