@@ -262,6 +262,25 @@ def test_a_connection_changes_hands(kind: str) -> None:
 
 
 @KINDS
+def test_a_connection_that_changed_hands_may_be_paused_for_long(kind: str) -> None:
+    echo = Echo()
+    with serving(hello) as server:
+        mount(server, hand_over_to(echo))
+        client = server.ask(request("/m"), kind)
+        echo.transport.pauseProducing()  # type: ignore[union-attr]
+        for _ in range(4):
+            server.reactor.clock.now += 1
+            server.factory.sweep()
+            server.settle()
+        assert server.factory.forgotten == 0
+        client.send(b"later")
+        echo.transport.resumeProducing()  # type: ignore[union-attr]
+        server.settle()
+        assert client.received.endswith(b"LATER")
+        assert not client.ended
+
+
+@KINDS
 def test_whoever_took_a_connection_is_asked_to_close_it_at_the_stop(kind: str) -> None:
     echo = Echo()
     with serving(hello) as server:

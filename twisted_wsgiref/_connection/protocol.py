@@ -566,12 +566,12 @@ class WSGIProtocol(Protocol):
 
     def _is_forgotten(self, phase: Phase, progress: int) -> bool:
         """Return whether there is something to do in the reactor's thread, and nothing to wait for."""
-        if self._closing:
+        if self._closing or self._handed_over is not None:
             return False
         if self._exchange is None:
             # Whoever looks at a head that is not whole starts its deadline.
             unread = phase is Phase.HEAD and self._deadlines.phase is not phase
-            return unread or bool(self._reading.waits & ~SPILLING)
+            return unread or bool(self._reading.waits & (PIPELINED | PIPE_FULL))
         return self._queue.has_more and not self._sender.busy and self._deadlines.has_stood(phase, progress)
 
     def _make_up(self) -> None:
