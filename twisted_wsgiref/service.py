@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import count
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
@@ -30,7 +31,7 @@ from ._connection.listening import (
 )
 from ._connection.poller import make_poller
 from ._connection.proxied import ProxiedReactor
-from ._connection.rules import rules_of
+from ._connection.rules import pools_of, rules_of
 from ._connection.secure import answer_plain
 from ._connection.transports import stop_accepting, widen
 from ._gateway.environ import service_environ
@@ -44,13 +45,15 @@ from ._observe.log import logger
 from ._observe.record import FactsObserver, Record, told_facts
 from ._observe.tally import Tally
 from ._observe.work import Work, application_name
+from ._targets.mounts import MountedTargets
+from ._targets.table import FileSettings, TargetMaker
 from ._targets.workers import Workers
 from ._targets.wsgi import WSGITarget, accepted, find_guard
 from ._threads.forks import tell
 from ._threads.pool import Pool, WorkerPool
 from ._threads.schedule import Schedule
 from ._threads.wake import Wake
-from ._twisted.reactor import repeating
+from ._twisted.reactor import repeating, the_reactor
 from ._twisted.typed import Service
 from .settings import SettingError, Settings
 from .util import FileWrapper
@@ -80,6 +83,9 @@ class WSGIService(Service):
     `observers`: the service calls each with a `Record` of each finished exchange, in the thread that finished it. If an
     observer has a method ``observe_facts``, the service calls that instead, with the fields of a `Record` as a plain
     tuple, which costs less. None by default.
+
+    `mounts`: what answers below a path instead of `application`, by that path: ``"static:DIR"``, ``"redirect:URL"``,
+    or another WSGI application. The longest path that fits a request's answers. None by default. See docs/mounts.md.
 
     `name`: a `str` that begins the names of the threads. None, the default: ``wsgi-`` and a number.
 
@@ -112,6 +118,7 @@ class WSGIService(Service):
         reactor: Any = None,
         handler_class: type[WSGIHandler] = WSGIHandler,
         observers: Sequence[Callable[[Record], object] | FactsObserver] = (),
+        mounts: Mapping[str, object] = MappingProxyType({}),
         name: str | None = None,
         multiprocess: bool = False,
         clock: Callable[[], float] = time.monotonic,
@@ -122,9 +129,7 @@ class WSGIService(Service):
         self._settings = settings
         self._serves = application_name(application)
         application = accepted(application, settings.validate)
-        if reactor is None:
-            # Late, so that a program may still choose its reactor after it imported us.
-            from twisted.internet import reactor
+        reactor = the_reactor() if reactor is None else reactor  # as late as this: a program may choose one until now
         self._endpoints = as_endpoints(endpoints)
         if settings.proxy_protocol and not all(isinstance(endpoint, str) for endpoint in self._endpoints):
             raise SettingError("proxy_protocol is on: it needs endpoints given as text, to be read before all else")
@@ -135,7 +140,7 @@ class WSGIService(Service):
         self._end_stop: Callable[[], None] | None = None  # of the stop that is under way
         self.whenListening = Announcement()
         wake = Wake(reactor.callFromThread, _log_bug)
-        self._pool, self._disk = _make_pools(self.make_pool, name or f"wsgi-{next(_numbers)}", settings)
+        self._pool, self._disk = pools_of(settings, self.make_pool, name or f"wsgi-{next(_numbers)}", _log_bug)
         told = tuple(told_facts(observer) for observer in observers)
         self._common = common = Common(ErrorStream(log_text, log_exception), clock, told)
         self._rules = rules_of(settings)
@@ -162,10 +167,27 @@ class WSGIService(Service):
             wake=wake,
             tally=tally,
         )
+        self._factory.mount(self._mounted(mounts))
         self._sweep = repeating(self._look_after, reactor)
 
-    def serve(self, application: WSGIApplication) -> None:
-        """Serve `application` from now on, instead of the one of before. Raises `TypeError` if it can not be called."""
+    def _mounted(self, mounts: Mapping[str, object]) -> MountedTargets | None:
+        """Return who answers below the prefixes of `mounts`. Raises `SettingError`."""
+        settings = self._settings
+        files = FileSettings(settings.static_max_age, settings.static_links, self._factory.log_trouble)
+        try:
+            return TargetMaker(self._common, self._gateway, self._workers, files, settings.validate).mount(
+                mounts, settings.mount
+            )
+        except ValueError as error:
+            raise SettingError(f"mounts: {error}") from None
+
+    def serve(self, application: WSGIApplication, mounts: Mapping[str, object] | None = None) -> None:
+        """Serve `application` and, unless it is None, `mounts` from now on, instead of those of before.
+
+        Raises `TypeError` if `application` can not be called, and `SettingError` for what can not be mounted.
+        """
+        if mounts is not None:
+            self._factory.mount(self._mounted(mounts))
         self._serves, application = application_name(application), accepted(application, self._settings.validate)
         self._gateway = replace(self._gateway, application=application)
         self._factory.target = WSGITarget(self._gateway, self._workers)
@@ -355,22 +377,6 @@ def _environ(settings: Settings, common: Common, multiprocess: bool) -> dict[str
         errors=common.errors,
         file_wrapper=FileWrapper,
     )
-
-
-def _make_pools(make: Callable[..., Pool], name: str, settings: Settings) -> tuple[Pool, Pool]:
-    """Return the threads that run the application, and the one that writes large bodies to their files.
-
-    One is enough for the disk, of which there is mostly one.
-    """
-    workers = make(
-        name,
-        minimum=settings.threads,
-        maximum=settings.threads_max,
-        idle=settings.threads_idle,
-        limit=settings.queue,
-        failed=_log_bug,
-    )
-    return workers, make(f"{name}-disk", minimum=0, maximum=1, idle=settings.threads_idle, limit=10**9, failed=_log_bug)
 
 
 # In any thread: what these call is safe there.

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields
 from importlib.util import find_spec
 from typing import Final, TypeVar
 
+from ._http.freshness import read_age_rule
 from ._process.knobs import (
     KIB,
     LARGEST,
@@ -205,6 +206,18 @@ class Settings:
     # In the foreground and in a container, logs belong on standard output; a daemon has none.
     access_log: str = _knob("-", "file for the access log; -: standard output; off: none", str)
 
+    # ---- Files of a mount --------------------------------------------------------------------------------------
+    # None: a client asks each time, and a 304 tells it that it has the file. Nobody can call back a file that clients
+    # keep for a year by mistake, and only whoever names the files knows which of them never change.
+    static_max_age: tuple[str, ...] = _knob(
+        (),
+        "seconds that a client may use a file without asking again, as PATTERN=SECONDS, hashed=SECONDS or SECONDS; the "
+        "first that fits decides",
+        parse_words,
+    )
+    # Off: a link that somebody puts into the directory opens the rest of the disk. collectstatic --link makes such.
+    static_links: bool = _knob(False, "symbolic links may lead out of the directory of a static: mount", parse_truth)
+
     # ---- Trust, and how the server calls the application -------------------------------------------------------
     # A peer that the server believes can pretend to be anybody. So it believes nobody until the operator names proxies.
     trusted_proxy: tuple[str, ...] = _knob(
@@ -314,6 +327,7 @@ class Settings:
             raise SettingError.of(
                 "{script_name} is {!r}: it starts with a slash and does not end with one", self.script_name
             )
+        self._check_age_rules()
         if self.trusted_proxy:
             self._check_networks()
         elif self.proxy_protocol:
@@ -333,6 +347,13 @@ class Settings:
                 "{watchdog} is {:g}: it has to be 0 or at least {:g}, since a worker says twice a second that it lives",
                 *(self.watchdog, SHORTEST_WATCHDOG),
             )
+
+    def _check_age_rules(self) -> None:
+        for word in self.static_max_age:
+            try:
+                read_age_rule(word)
+            except ValueError as error:
+                raise SettingError.of("{static_max_age} is {}: {}", shown(self.static_max_age), error) from None
 
     def _check_networks(self) -> None:
         # Late: most settings name no proxy.

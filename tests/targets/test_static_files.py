@@ -348,6 +348,12 @@ def test_a_file_that_has_just_changed_has_a_weak_tag_and_no_date(site: Site) -> 
     assert (later.status, later.headers["ETag"]) == (304, answer.headers["ETag"][2:])
 
 
+def test_the_date_of_a_change_is_never_ahead_of_it(site: Site) -> None:
+    path = site.put("file")
+    os.utime(path, ns=(0, CHANGED * 10**9 + 999_999_999))
+    assert site.ask("/static/file").headers["Last-Modified"] == formatdate(CHANGED, usegmt=True)
+
+
 @pytest.mark.parametrize("changed", [0, 1, 315532800])
 def test_a_time_that_all_files_of_a_build_have_tells_nothing(site: Site, changed: int) -> None:
     site.put("file", changed=changed)

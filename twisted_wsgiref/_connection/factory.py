@@ -116,9 +116,8 @@ class WSGIFactory(Factory):
         self.common = common
         #: Who answers, unless something else is mounted where the request goes.
         self.target = target
-        self._mounts = mounts
         #: Every request goes to one target as it came: nothing is mounted, and no proxy is asked to be believed.
-        self.is_direct = mounts is None and rules.trusted is None
+        self.is_direct = True
         self.environ = environ
         self.rules = rules
         self.coder = coder
@@ -144,6 +143,7 @@ class WSGIFactory(Factory):
         self._drained: Callable[[], None] | None = None
         self._oldest: deque[WSGIProtocol] = deque()
         self._tally = tally
+        self.mount(mounts)
 
     # ---- Connections -------------------------------------------------------------------------------------------
 
@@ -189,6 +189,11 @@ class WSGIFactory(Factory):
         return [b"http/1.1", b"http/1.0"]
 
     # ---- Requests ----------------------------------------------------------------------------------------------
+
+    def mount(self, mounts: Mounts | None) -> None:
+        """Have `mounts` answer from now on, and the target what is at none of them."""
+        self._mounts = mounts
+        self.is_direct = mounts is None and self.rules.trusted is None
 
     def find_target(self, head: RequestHead) -> Target:
         """Return who answers the request of `head`. Raises `ProtocolError` if its path could mean another one."""

@@ -7,10 +7,12 @@ is done. Called in the reactor's thread.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from twisted_wsgiref._http.forwarded import TrustedPeers
 from twisted_wsgiref._http.limits import Limits
+from twisted_wsgiref._threads.pool import Pool
 from twisted_wsgiref.settings import Settings
 
 if sys.platform != "win32":
@@ -38,6 +40,24 @@ class Rules:
     stream_input: bool
     stream_chunked: bool
     trusted: TrustedPeers | None  # None: nobody was asked to be believed, so fields pass as they came
+
+
+def pools_of(
+    settings: Settings, make: Callable[..., Pool], name: str, failed: Callable[[BaseException], object]
+) -> tuple[Pool, Pool]:
+    """Return the threads that run the application, and the one that writes large bodies to their files.
+
+    One is enough for the disk, of which there is mostly one.
+    """
+    workers = make(
+        name,
+        minimum=settings.threads,
+        maximum=settings.threads_max,
+        idle=settings.threads_idle,
+        limit=settings.queue,
+        failed=failed,
+    )
+    return workers, make(f"{name}-disk", minimum=0, maximum=1, idle=settings.threads_idle, limit=10**9, failed=failed)
 
 
 def rules_of(settings: Settings) -> Rules:

@@ -83,9 +83,15 @@ class ReactorAnswer:
             self._finish()
 
     def file(self, status: str, fields: Fields, span: FileSpan) -> None:
-        """Send a part of a file behind its head, and close `span`. Raises `ClientGone`, `OSError`, `ValueError`."""
+        """Send a part of a file behind its head, and close `span`.
+
+        Raises `ClientGone`, `ValueError`, and `OSError` if the file can not be read, and cuts then.
+        """
         try:
             self._exchange.file(status, fields, span)
+        except OSError:
+            self._exchange.break_off()
+            raise
         finally:
             self._finish()
 

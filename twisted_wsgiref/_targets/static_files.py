@@ -304,8 +304,8 @@ class StaticFiles:
         wanted = wants_range(method, fields, copy.validators, now)
         parts = None if wanted is None else read_ranges(wanted, copy.size)
         if parts is None:
-            if copy.content is not None:
-                return FileAnswer("200 OK", copy.headers, copy.content)
+            if copy.content is not None or not copy.size:
+                return FileAnswer("200 OK", copy.headers, copy.content or b"")
             return self._of_file("200 OK", copy.headers, copy, (Part(0, copy.size),))
         if not parts:
             return _refusal(416, ("Content-Range", content_range(None, copy.size)), ("Accept-Ranges", "bytes"))
@@ -352,7 +352,7 @@ def _segments(rest: str) -> list[bytes]:
 
 
 def _validators(status: os.stat_result, coding: str | None, now: float) -> Validators:
-    modified = int(status.st_mtime)
+    modified = status.st_mtime_ns // 10**9  # the number of seconds is a float, which may round up
     if modified < _TELLS_NOTHING:
         return Validators()
     tag = f'"{status.st_mtime_ns:x}-{status.st_size:x}{"" if coding is None else f"-{coding}"}"'
