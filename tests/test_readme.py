@@ -48,6 +48,8 @@ OTHER_OPTIONS = {
     "chroot",
     "rundir",
     "help",
+    "link",
+    "noinput",
     "reactor",
     "check",
     "version",

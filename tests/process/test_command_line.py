@@ -69,6 +69,12 @@ def test_endpoints_are_kept_in_their_order() -> None:
     assert options["endpoints"] == ["unix:/run/app.sock", "tcp:80", "tcp:81", "tcp:0"]
 
 
+def test_mounts_are_repeated_and_keep_their_blanks() -> None:
+    options = parse("--mount", "/a b=static:/srv/a b", "--mount=/c=redirect:308:/d,e", "--workers", "2")
+    assert options["mounts"] == ["/a b=static:/srv/a b", "/c=redirect:308:/d,e"]
+    assert parse()["mounts"] == []
+
+
 @pytest.mark.parametrize("name", knobs())
 def test_every_knob_is_an_option_and_in_the_help(name: str) -> None:
     help_text = str(Options())
@@ -124,6 +130,9 @@ def test_an_empty_value_is_a_value() -> None:
         (["--script-name", "x"], "--script-name is 'x': it starts with a slash and does not end with one"),
         (["--port", "http"], "--port is 'http': it has to be a number from 0 to 65535"),
         (["--port", "65536"], "--port is '65536': it has to be a number from 0 to 65535"),
+        (["--mount", "/a=m:b", "--mount", "/a/=m:c"], "--mount: /a is mounted twice"),
+        (["--mount", "a=m:b"], "--mount is 'a=m:b': the prefix 'a': it has to start with a slash, as /static"),
+        (["--mount", ""], "--mount is empty: it has to be /prefix=SPEC, as /static=static:/srv/static"),
         (["a:b", "c:d"], "the application is 'a:b' already, so 'c:d' is too many"),
         (["--app", "a:b", "c:d"], "the application is 'a:b' already, so 'c:d' is too many"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
@@ -240,6 +241,47 @@ def test_a_mistake_in_the_environment_says_where_it_is(environ: dict[str, str], 
 def test_a_network_that_is_none_is_a_mistake_of_its_place() -> None:
     line = refusal(environ={"FORWARDED_ALLOW_IPS": "10.0.0.0/8,proxy"})
     assert line.startswith("FORWARDED_ALLOW_IPS is ('10.0.0.0/8', 'proxy'): trusted proxy 'proxy' is no network")
+
+
+# ---- Mounts --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("environ", "file", "mounts", "source"),
+    [
+        ({}, "", [], "default"),
+        ({}, "mount = '/a b=static:/srv/a b'", ["/a b=static:/srv/a b"], "site.toml:mount"),
+        ({}, "mount = ['/a=static:/srv/a,b', '/=redirect:/b']", None, "site.toml:mount"),
+        ({f"{US}MOUNT": "/a=static:/srv/a,b /=redirect:/b"}, "mount = '/c=mod:c'", None, f"{US}MOUNT"),
+    ],
+)
+def test_mounts_are_in_their_order(environ: dict[str, str], file: str, mounts: list[str] | None, source: str) -> None:
+    found = configured({}, environ, file)
+    assert found.mounts == (["/a=static:/srv/a,b", "/=redirect:307:/b"] if mounts is None else mounts)
+    assert found.sources["mount"] == source
+    assert configured(file=found.text()).mounts == found.mounts
+
+
+def test_a_directory_is_relative_to_where_the_server_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert configured(file="mount = '/static=static:build'").mounts == [f"/static=static:{tmp_path}/build"]
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("mount = '/a'", "site.toml: mount is '/a': it has to be /prefix=SPEC, and SPEC static:DIR"),
+        ("mount = ['/a=m:b', 'b=m:c']", "site.toml: mount is 'b=m:c': the prefix 'b': it has to start with a slash"),
+        ("mount = ['/a=m:b', '/a/=m:c']", "site.toml: mount: /a is mounted twice"),
+        ("mount = '/a=/srv/a'", "site.toml: mount is '/a=/srv/a': what is mounted, '/srv/a': it has to be static:DIR"),
+        ("mount = 1", "site.toml: mount is 1: a list of texts, in quotes, is wanted"),
+        ("static_max_age = '*.css'", "site.toml: static_max_age is ('*.css',): '*.css' has to be PATTERN=SECONDS"),
+    ],
+)
+def test_a_mistake_in_a_mount_says_where_it_is(file: str, line: str) -> None:
+    assert refusal(file=file).startswith(line)
 
 
 # ---- What is printed -----------------------------------------------------------------------------------------------

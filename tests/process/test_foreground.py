@@ -87,9 +87,16 @@ def test_an_application_given_as_text_may_have_processes_of_its_own(asked: Asked
     assert options.application is None
 
 
+def test_mounts_that_are_text_are_read_as_on_the_command_line(asked: Asked) -> None:
+    options = asked.by(hello, mounts={"/static": "static:/srv/static", "/other": hello})
+    assert options["mounts"] == ["/static=static:/srv/static"]
+    assert options.given["mounts"] == {"/other": hello}
+
+
 @pytest.mark.parametrize(
     ("named", "line"),
     [
+        ({"mounts": {"static": "static:/srv/static"}}, "mounts is 'static=static:/srv/static': the prefix 'static': "),
         ({"port": 65536}, "port is 65536: it has to be a whole number from 0 to 65535"),
         ({"port": "80"}, "port is '80': it has to be a whole number"),
         ({"port": True}, "port is True: "),
@@ -109,9 +116,11 @@ def test_a_value_that_can_not_be_is_named(named: dict[str, Any], line: str) -> N
         serve(hello, **named)
 
 
-@pytest.mark.parametrize("named", [{"observers": [print]}, {"handler_class": type("Other", (WSGIHandler,), {})}])
+@pytest.mark.parametrize(
+    "named", [{"observers": [print]}, {"mounts": {"/a": hello}}, {"handler_class": type("Other", (WSGIHandler,), {})}]
+)
 def test_objects_do_not_reach_other_processes(named: dict[str, Any]) -> None:
-    with pytest.raises(SettingError, match="workers is set: handler_class and observers do not reach other processes"):
+    with pytest.raises(SettingError, match=r"workers is set: handler_class, .* do not reach other processes"):
         serve("shop:app", workers=2, **named)
 
 

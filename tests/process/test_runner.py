@@ -149,7 +149,7 @@ def test_one_that_has_ended_is_a_mistake_with_one_line() -> None:
 def test_without_a_runner_all_is_done_at_once() -> None:
     beginning = Beginning()
     taken: list[Any] = []
-    beginning.import_late(taken.append)
+    beginning.import_late(lambda *served: taken.append(served))
     beginning.say("nobody hears it")
     beginning.over()
     assert (beginning.is_elsewhere, beginning.call(lambda: "done"), taken) == (False, "done", [])

@@ -8,7 +8,7 @@ thread.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -16,6 +16,8 @@ from .runner import Runner
 
 if TYPE_CHECKING:
     from twisted_wsgiref.types import WSGIApplication
+
+    from .mounting import Loaded
 
 _T = TypeVar("_T")
 
@@ -49,13 +51,13 @@ class Terminal:
 class Beginning:
     """How a process begins.
 
-    `runner` runs its reactor, None: whoever does. `terminal` is what a daemon was started from. `load` returns the
-    application where it is imported late, and raises `LoadError`.
+    `runner` runs its reactor, None: whoever does. `terminal` is what a daemon was started from. `load` returns what is
+    served if that is imported late, and raises `LoadError`.
     """
 
     runner: Runner | None = None
     terminal: Terminal | None = None
-    load: Callable[[], WSGIApplication] | None = None
+    load: Callable[[], Loaded] | None = None
 
     @property
     def is_elsewhere(self) -> bool:
@@ -66,10 +68,10 @@ class Beginning:
         """Return what `function` returns, called in the reactor's thread. Raises what it raises, and `LoadError`."""
         return function() if self.runner is None else self.runner.call(function)
 
-    def import_late(self, take: Callable[[WSGIApplication], None]) -> None:
-        """Give the application to `take`. Raises `LoadError`."""
+    def import_late(self, take: Callable[[WSGIApplication, Mapping[str, object]], None]) -> None:
+        """Give the application, and what is mounted beside it, to `take`. Raises `LoadError`."""
         if self.load is not None:
-            take(self.load())
+            take(*self.load())
             if self.runner is not None:
                 self.runner.settle()
 

@@ -15,15 +15,13 @@ from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, NoReturn
 
-from twisted.application.reactors import getReactorTypes
-from twisted.internet import default
 from twisted.python.usage import UsageError
 
 from twisted_wsgiref import __version__
 from twisted_wsgiref._connection.listening import ListenError, endpoint_of_address, parse_endpoint
 from twisted_wsgiref._observe.access_log import AccessLog
-from twisted_wsgiref._twisted.private import asks_for_completion, makes_reactor
-from twisted_wsgiref._twisted.reactor import Reactor, the_reactor
+from twisted_wsgiref._twisted.private import asks_for_completion
+from twisted_wsgiref._twisted.reactor import the_reactor
 from twisted_wsgiref._twisted.typed import Options as UsageOptions
 from twisted_wsgiref.service import WSGIService
 from twisted_wsgiref.settings import SettingError, Settings
@@ -34,11 +32,12 @@ from .beginning import Beginning, Terminal
 from .identity import identity_of
 from .link import Orders
 from .listeners import Listeners, activated, has_descriptors
-from .loading import LoadError, check_module, load_application
+from .loading import LoadError
+from .mounting import check_mounts, import_served
 from .notify import Notifier
 from .parent import ParentService
 from .process import CommandLineService, ParentProcess, ServingService, ThisProcess
-from .runner import Runner
+from .runner import Runner, reactor_name
 from .signals import Ending
 from .supervisor import Patience
 from .terminal import Modes, can_prompt, pass_over_breakpoints
@@ -90,6 +89,7 @@ class Options(UsageOptions):
     def __init__(self) -> None:
         super().__init__()
         self["endpoints"] = []
+        self["mounts"] = []
 
     @property
     def command(self) -> str:
@@ -136,6 +136,12 @@ class Options(UsageOptions):
         self["endpoints"].append(endpoint)
 
     opt_l = opt_listen
+
+    def opt_mount(self, mount: str) -> None:
+        """Target below a path, as /prefix=static:DIR, /prefix=redirect:URL, /prefix=wsgi:MOD:APP; may be repeated"""
+        if not mount:
+            raise UsageError("--mount is empty: it has to be /prefix=SPEC, as /static=static:/srv/static")
+        self["mounts"].append(mount)
 
     def opt_bind(self, address: str) -> None:
         """Address to listen on, as HOST:PORT, :PORT or unix:PATH; may be repeated"""
@@ -208,6 +214,7 @@ class Options(UsageOptions):
             raise UsageError(str(error)) from None
         self["configuration"] = found
         self["app"], self["endpoints"], self["settings"] = found.app, found.endpoints, found.settings
+        self["mounts"] = found.mounts
         if self.daemonises and found.settings.access_log == "-":
             refused = SettingError.of("{access_log} is '-': a daemon has no standard output; give a path, or twistd -n")
             raise UsageError(found.explain(refused))
@@ -226,7 +233,7 @@ class Options(UsageOptions):
         path = self["config"] or self.environ.get(configuration.CONFIG)
         off = configuration.Given("off", "default of a daemon", "--access-log")
         return configuration.configure(
-            configuration.from_line(words, self["endpoints"]),
+            configuration.from_line(words, self["endpoints"], self["mounts"]),
             self.environ,
             _table(path, "--config" if self["config"] else configuration.CONFIG) if path else {},
             {"access_log": off} if self.daemonises else {},
@@ -237,14 +244,14 @@ class Options(UsageOptions):
         """Print what is in effect, and end the process; raises `UsageError` for what could never be served."""
         # Late: twistd's --reactor has to come before it; and here no other one can any more.
         reactor = the_reactor()
-        for endpoint in self["endpoints"]:
-            try:
-                parse_endpoint(reactor, endpoint)
-            except ListenError as error:
-                raise UsageError(str(error)) from None
         found: configuration.Configuration = self["configuration"]
         try:
+            for endpoint in self["endpoints"]:
+                parse_endpoint(reactor, endpoint)
             identity_of(found.user, found.group, root=True)  # a check needs no root, but the start does
+            check_mounts(found.mounts)
+        except ListenError as error:
+            raise UsageError(str(error)) from None
         except SettingError as error:
             raise UsageError(found.explain(error)) from None
         tell(found.text())
@@ -278,47 +285,35 @@ def makeService(options: Asked, ending: Ending | None = None) -> CommandLineServ
         daemonises=options.daemonises,
         takes_refusal=options.takes_refusal,
     )
-    for endpoint in options["endpoints"]:
-        try:
-            parse_endpoint(reactor, endpoint)
-        except ListenError as error:
-            refuse(options, str(error))
     found: configuration.Configuration = options["configuration"]
+    try:
+        check_mounts(options["mounts"])
+        for endpoint in options["endpoints"]:
+            parse_endpoint(reactor, endpoint)
+    except SettingError as error:
+        refuse(options, found.explain(error))
+    except ListenError as error:
+        refuse(options, str(error))
     if found.apart:
         return _make_parent(options, process)
     runner = Runner(reactor)
-    spec, directory = options["app"] or DEMO, os.getcwd()
-    beginning = Beginning(runner)
-    application: WSGIApplication = _not_imported
     if options.daemonises or not can_prompt():
         pass_over_breakpoints()
     process.ending.call_last(Modes().restore)
     try:
-        if options.application is not None:
-            application = options.application
-            runner.settle()
-        elif options.leaves:
-            check_module(spec, directory)
-            beginning = Beginning(runner, Terminal(), partial(load_application, spec, directory))
-        else:
-            application = load_application(spec, directory)
-            runner.settle()
+        served, beginning = import_served(options, DEMO, runner)
     except LoadError as error:
         refuse(options, str(error), error.traceback)
     access_log = _open_access_log(options, settings.access_log)
+    observers = options.given.get("observers", ())
     service = WSGIService(
-        application,
+        served.application,
         options["endpoints"],
         settings,
         reactor=reactor,
-        **{**options.given, "observers": (*options.given.get("observers", ()), *filter(None, [access_log]))},
+        **{**options.given, "mounts": served.mounts, "observers": (*observers, *filter(None, [access_log]))},
     )
     return ServingService(service, replace(process, beginning=beginning), access_log)
-
-
-def _not_imported(environ: object, start_response: object) -> NoReturn:
-    """Stand for the application until it is imported, before the first request."""
-    raise RuntimeError("the application is not imported")
 
 
 def _make_parent(options: Asked, process: ThisProcess) -> CommandLineService:
@@ -351,8 +346,9 @@ def _make_parent(options: Asked, process: ThisProcess) -> CommandLineService:
         slot=0,
         app=options["app"],
         endpoints=list(options["endpoints"]),
+        mounts=list(options["mounts"]),
         settings=settings,
-        reactor=_reactor_name(reactor),
+        reactor=reactor_name(reactor),
         sockets=[],
         path=None,
         activated=activated(),
@@ -381,13 +377,6 @@ def _modes_of_terminal(options: Asked, found: configuration.Configuration) -> Mo
     """Return the terminal's modes where somebody develops at it, and one worker may have it; else None."""
     attended = found.reload and found.settings.workers == 1 and not options.daemonises and can_prompt()
     return Modes() if attended else None
-
-
-def _reactor_name(reactor: Reactor) -> str:
-    """Return the word for ``--reactor`` that makes such a reactor, "" for the default and for one that has none."""
-    if default.install.__module__ == type(reactor).__module__:
-        return ""
-    return next((each.shortName for each in getReactorTypes() if makes_reactor(each, reactor)), "")
 
 
 def _open_access_log(options: Asked, target: str) -> AccessLog | None:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Final, NamedTuple, TypeVar
 
+from twisted_wsgiref._targets.specs import read_mount, read_mounts
 from twisted_wsgiref.settings import SettingError, Settings, from_words, knobs
 
 from .hints import hint
@@ -31,12 +32,19 @@ EXTRAS: Final[dict[str, Knob]] = {
         "endpoints to listen on, such as tcp:8000 or unix:/run/app.sock; in a variable blanks separate them",
         parse_words,
     ),
+    "mount": Knob(
+        "target that answers below a path instead of the application, as /prefix=SPEC; SPEC is static:DIR, "
+        "redirect:URL or wsgi:MOD:APP; in a variable blanks separate them",
+        parse_words,
+    ),
     "port": Knob("TCP port to listen on, at every interface; short for the endpoint tcp:PORT", str),
     "user": Knob("user that the process becomes, with its groups, once it has bound its endpoints", str),
     "group": Knob("group that the process becomes, instead of the groups of the user", str),
     "reload": Knob("start the application anew whenever one of its files changes; needs watchfiles", parse_truth),
     "reload_include": Knob("patterns of names of files to watch besides *.py, such as *.html", parse_words),
 }
+# Of these, those that are texts with blanks and commas in them: they are parted by lines.
+LISTS: Final = ("listen", "mount")
 # Variables that other servers and platforms have made a habit, and what they set here.
 _HABITS: Final = {"workers": "WEB_CONCURRENCY", "port": "PORT", "trusted_proxy": "FORWARDED_ALLOW_IPS"}
 _COLUMN: Final = 48
@@ -78,6 +86,7 @@ class Configuration:
     settings: Settings
     app: str | None
     endpoints: list[str]
+    mounts: list[str]
     user: str
     group: str
     reload: bool
@@ -100,8 +109,8 @@ class Configuration:
     def text(self) -> str:
         """Return what ``--check-config`` prints: a setting a line, as TOML, its source as the comment."""
         lines = []
-        values: dict[str, object] = {"app": self.app, "listen": self.endpoints, "user": self.user, "group": self.group}
-        values |= {"reload": self.reload, "reload_include": self.reload_include}
+        values: dict[str, object] = {"app": self.app, "listen": self.endpoints, "mount": self.mounts}
+        values |= {"user": self.user, "group": self.group, "reload": self.reload, "reload_include": self.reload_include}
         values |= {name: getattr(self.settings, name) for name in knobs()}
         for name, value in values.items():
             unset = value is None or (value == "" and name in EXTRAS)
@@ -114,7 +123,7 @@ class Configuration:
 def defaults() -> dict[str, Value]:
     """Return what can be set, and the default of each; its type says what may be given."""
     extras: dict[str, Value] = dict.fromkeys(EXTRAS, "")
-    extras |= {"listen": (), "reload": False, "reload_include": ()}
+    extras |= {"listen": (), "mount": (), "reload": False, "reload_include": ()}
     return extras | {name: getattr(Settings(), name) for name in knobs()}
 
 
@@ -144,13 +153,14 @@ def configure(
             chosen.pop("port", None)
         chosen.update(layer)
     sources = dict.fromkeys((*EXTRAS, *knobs()), DEFAULT) | {name: given.source for name, given in chosen.items()}
-    endpoints = [*_listened(chosen.get("listen")), *_ports(chosen.get("port"))]
+    endpoints = [*_lines(chosen.get("listen")), *_ports(chosen.get("port"))]
     where = dict.fromkeys(chosen[each].source for each in ("listen", "port") if each in chosen)
     sources["listen"] = " and ".join(where) or DEFAULT
     return Configuration(
         settings=_settings({name: given for name, given in chosen.items() if name not in EXTRAS}),
         app=_extra(chosen, "app", "") or None,
         endpoints=endpoints or [endpoint],
+        mounts=settled_mounts(_lines(chosen.get("mount")), chosen["mount"].named if "mount" in chosen else ""),
         user=_extra(chosen, "user", ""),
         group=_extra(chosen, "group", ""),
         reload=_extra(chosen, "reload", False),
@@ -182,10 +192,29 @@ def _named_as_given(error: SettingError, chosen: Layer, usual: Place = LINE) -> 
     return error.text(label)
 
 
-def _listened(given: Given | None) -> list[str]:
+def _lines(given: Given | None) -> list[str]:
     if given is None:
         return []
     return [each for each in given.word.split("\n" if "\n" in given.word else None) if each]
+
+
+def settled_mounts(words: Iterable[str], named: str) -> list[str]:
+    """Return the mounts that `words` are, none of which depends on the current directory any more.
+
+    Raises `SettingError`, which begins with what they are `named`.
+    """
+    mounts = []
+    for word in words:
+        try:
+            _, spec = read_mount(word)
+        except ValueError as error:
+            raise SettingError(f"{named} is {word!r}: {error}") from None
+        mounts.append(f"{word.partition('=')[0]}={spec}")
+    try:
+        read_mounts(mounts)
+    except ValueError as error:
+        raise SettingError(f"{named}: {error}") from None
+    return mounts
 
 
 def _ports(given: Given | None) -> list[str]:
@@ -214,12 +243,13 @@ def endpoint_of(port: str, named: str) -> str:
 # ---- The command line ----------------------------------------------------------------------------------------------
 
 
-def from_line(words: Mapping[str, str], endpoints: Sequence[str]) -> dict[str, Given]:
-    """Return what the command line says: `words` by setting, and the `endpoints` in their order."""
+def from_line(words: Mapping[str, str], endpoints: Sequence[str], mounts: Sequence[str] = ()) -> dict[str, Given]:
+    """Return what the command line says: `words` by setting, and the `endpoints` and `mounts` in their order."""
     layer = {name: Given(word, "command line", LINE.write(name)) for name, word in words.items()}
-    if endpoints:
-        # A line each: an endpoint may have blanks in it. The last is there so that one alone is read like that, too.
-        layer["listen"] = Given("\n".join(endpoints) + "\n", "command line", "--listen")
+    for name, texts in (("listen", endpoints), ("mount", mounts)):
+        if texts:
+            # A line each: they may have blanks in them. The last is there so that one alone is read like that, too.
+            layer[name] = Given("\n".join(texts) + "\n", "command line", f"--{name}")
     return layer
 
 
@@ -302,7 +332,7 @@ def _word(name: str, value: object, named: str) -> str:
     """Return a value of TOML as it would be typed. Raises `SettingError` if it has the wrong type."""
     default = defaults()[name]
     if isinstance(value, str):
-        return f"{value}\n" if name == "listen" else value
+        return f"{value}\n" if name in LISTS else value
     if isinstance(value, bool):
         if isinstance(default, bool):
             return "yes" if value else "no"
@@ -312,7 +342,7 @@ def _word(name: str, value: object, named: str) -> str:
             return str(value)
     elif isinstance(value, list) and all(isinstance(each, str) for each in value):
         if isinstance(default, tuple):
-            return "\n".join([*value, ""]) if name == "listen" else ",".join(value)
+            return "\n".join([*value, ""]) if name in LISTS else ",".join(value)
     elif isinstance(value, list) and name == "port" and all(type(each) is int for each in value):
         return " ".join(str(each) for each in value)
     raise SettingError(f"{named} is {_toml(value)}: {_wanted(name, default)} is wanted")

@@ -30,7 +30,7 @@ _TABLE: Final[dict[str, list[tuple[str, str]]]] = {
         ),
         (
             "it is --script-name PATH",
-            "gunicorn --root-path, uWSGI --mount --manage-script-name, waitress --url-prefix, granian "
+            "gunicorn --root-path, uWSGI --manage-script-name, waitress --url-prefix, granian "
             "--url-path-prefix, uvicorn --root-path, hypercorn --root-path",
         ),
         (
@@ -276,10 +276,14 @@ _TABLE: Final[dict[str, list[tuple[str, str]]]] = {
             "uWSGI --add-header --del-header --rem-header, uvicorn --header --no-date-header",
         ),
         (
-            "there is no such thing: static files are the proxy's, or a library's in the application (WhiteNoise)",
-            "uWSGI --static-map --static-map2 --static-index --static-expires --check-static, granian "
-            "--static-path-route --static-path-mount --static-path-dir-to-file --static-path-expires, develop "
-            "--nostatic --insecure",
+            "it is --mount /prefix=static:DIR, with index.html as the page of a directory",
+            "uWSGI --static-map --static-map2 --static-index, granian --static-path-route --static-path-mount "
+            "--static-path-dir-to-file",
+        ),
+        ("it is --static-max-age SECONDS", "uWSGI --static-expires, granian --static-path-expires"),
+        (
+            "there is no such thing: files are served where --mount /prefix=static:DIR says",
+            "uWSGI --check-static, develop --nostatic --insecure",
         ),
         (
             "there is no such thing: a file that the application gives to wsgi.file_wrapper is sent by sendfile, no "

@@ -10,8 +10,9 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.logger import globalLogBeginner, textFileLogObserver
@@ -24,7 +25,7 @@ from twisted_wsgiref._twisted.reactor import Reactor, the_reactor
 from twisted_wsgiref.settings import SettingError, Settings, knobs
 
 from . import command_line, configuration
-from .configuration import CALL, EXTRAS, Configuration
+from .configuration import CALL, EXTRAS, Configuration, settled_mounts
 from .hints import hint
 from .knobs import shown
 from .process import CannotStart, CommandLineService
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 # The port of `DEFAULT_ENDPOINT`.
 _PORT: Final = 8000
 # Said to the process, and not where to listen or what to serve, which have parameters of their own.
-_EXTRAS: Final = tuple(name for name in EXTRAS if name not in ("app", "listen", "port"))
+_EXTRAS: Final = tuple(name for name in EXTRAS if name not in ("app", "listen", "mount", "port"))
 _SIGNALS: Final = ("SIGINT", "SIGTERM", "SIGBREAK", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGCHLD")
 
 
@@ -63,6 +64,7 @@ class _Asked(dict[str, Any]):
 
     def __init__(self, found: Configuration, application: Any, given: dict[str, Any]) -> None:
         super().__init__(app=found.app, settings=found.settings, endpoints=found.endpoints, configuration=found)
+        self["mounts"] = found.mounts
         self.application = application
         self.given = given
 
@@ -78,6 +80,7 @@ def serve(
     *,
     host: str = "127.0.0.1",
     listen: str | Sequence[str] = (),
+    mounts: Mapping[str, object] = MappingProxyType({}),
     handler_class: type[WSGIHandler] = WSGIHandler,
     observers: Sequence[Callable[[Record], object] | FactsObserver] = (),
     **settings: Any,
@@ -92,6 +95,8 @@ def serve(
     address.
 
     `listen`: endpoint descriptions, such as ``"unix:/run/app.sock"``; one, or a sequence.
+
+    `mounts`: as of `WSGIService`; text may also be ``"wsgi:mod:app"``, as on the command line.
 
     `handler_class`, `observers`: as of `WSGIService`, for an application that is a callable.
 
@@ -108,7 +113,8 @@ def serve(
     the main one and where the reactor runs or has run, and `SystemExit` with the status that says why if the end was
     not in order. Called in the main thread; blocks it.
     """
-    _serve(_read(application, port, host, listen, settings, {"handler_class": handler_class, "observers": observers}))
+    given = {"mounts": mounts, "handler_class": handler_class, "observers": observers}
+    _serve(_read(application, port, host, listen, settings, given))
 
 
 serve.__module__ = "twisted_wsgiref"  # found at the front door
@@ -154,10 +160,15 @@ def _read(
     if not by_name and not callable(application):
         raise TypeError(f"the application is {application!r:.100}: it has to be callable, or text such as 'mod:app'")
     extras = {name: _extra(name, settings.pop(name)) for name in _EXTRAS if name in settings}
+    mounts: Mapping[str, object] = given.pop("mounts")
+    given["mounts"] = {prefix: each for prefix, each in mounts.items() if not isinstance(each, str)}
     found = Configuration(
         settings=Settings(**settings),
         app=application if by_name else application_name(application),
         endpoints=_endpoints(port, host, listen),
+        mounts=settled_mounts(
+            (f"{prefix}={each}" for prefix, each in mounts.items() if isinstance(each, str)), "mounts"
+        ),
         user=extras.get("user", ""),
         group=extras.get("group", ""),
         reload=extras.get("reload", False),
@@ -170,9 +181,11 @@ def _read(
             f"{name} is {shown(value)}: other processes import the application by its name, so serve() has to have "
             "it as text, as serve('mod:app')"
         )
-    if by_name and found.apart and (given["observers"] or given["handler_class"] is not WSGIHandler):
+    objects = given["observers"] or given["mounts"] or given["handler_class"] is not WSGIHandler
+    if by_name and found.apart and objects:
         raise SettingError(
-            f"{next(iter(found.apart))} is set: handler_class and observers do not reach other processes"
+            f"{next(iter(found.apart))} is set: handler_class, observers and mounts that are objects do not reach "
+            "other processes"
         )
     return _Asked(found, None if by_name else application, given)
 

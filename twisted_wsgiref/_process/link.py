@@ -48,6 +48,7 @@ class Orders:
     slot: int
     app: str | None
     endpoints: list[str]
+    mounts: list[str]
     settings: Settings
     reactor: str
     sockets: list[Bound]

@@ -14,7 +14,10 @@ import threading
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from twisted_wsgiref._twisted.private import stand_in_for_run
+from twisted.application.reactors import getReactorTypes
+from twisted.internet import default
+
+from twisted_wsgiref._twisted.private import makes_reactor, stand_in_for_run
 from twisted_wsgiref._twisted.reactor import Reactor
 
 from .loading import LoadError
@@ -30,6 +33,14 @@ _ENDED: Final = (
     "the application ran the reactor when it was imported, and ended it: a reactor runs once. Leave that to this "
     "server: with crochet, call crochet.no_setup() instead of crochet.setup()"
 )
+
+
+def reactor_name(reactor: Reactor) -> str:
+    """Return the word for ``--reactor`` that makes such a reactor, "" for the default and for one that has none."""
+    if default.install.__module__ == type(reactor).__module__:
+        return ""
+    found = (each.shortName for each in getReactorTypes() if makes_reactor(each, reactor))
+    return next(found, "")
 
 
 def _part_logs() -> None:

@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 
 from twisted_wsgiref.settings import knobs
 
-from .configuration import defaults, place
+from .configuration import LISTS, defaults, place
 from .hints import hint
 from .knobs import KIB, Knob
 
@@ -50,7 +50,7 @@ _SHORT: Final = {"workers": "w"}
 def table() -> tuple[list[Row], list[Row]]:
     """Return optFlags and optParameters for what can be set: what is off by default is a flag, all else has a value.
 
-    Where to listen is not among them: that has methods.
+    Where to listen and what is mounted are not among them: these have methods.
     """
     flags: list[Row] = []
     parameters: list[Row] = []
@@ -62,7 +62,7 @@ def table() -> tuple[list[Row], list[Row]]:
         elif name in knobs():
             short = _SHORT.get(name)
             parameters.append([option(name), short, None, _help(name, knobs()[name], usual)])
-        elif name not in ("app", "listen", "port"):
+        elif name not in ("app", *LISTS, "port"):
             parameters.append([option(name), None, None, text])
     return flags, parameters
 
@@ -79,7 +79,7 @@ def joined(found: list[tuple[str, str]]) -> list[tuple[str, str]]:
     Of an option and its contrary the last is left.
     """
     lists = {f"--{option(name)}" for name, usual in defaults().items() if isinstance(usual, tuple)}
-    lists -= {"--listen"}
+    lists -= {f"--{option(name)}" for name in LISTS}
     said = {name.replace("--no-", "--", 1): name for name, _ in found}
     found = [(name, value) for name, value in found if said[name.replace("--no-", "--", 1)] == name]
     words: dict[str, list[str]] = {}

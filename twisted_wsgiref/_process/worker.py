@@ -13,7 +13,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
+from typing import Final, NoReturn, TypeVar
 
 from twisted.application.reactors import installReactor
 from twisted.internet.defer import Deferred
@@ -34,7 +34,8 @@ from .fairness import Table, Turn, pace
 from .lifeline import ORPHAN_GRACE, Lifeline
 from .link import LINE, TABLE, Line, Orders, beginning, connect, message, read_orders
 from .listeners import Bound
-from .loading import LoadError, load_application
+from .loading import LoadError
+from .mounting import Loaded, load
 from .process import ServingService, ThisProcess
 from .pulse import disarm, end_within, show_on_dump
 from .recycling import Recycling
@@ -42,9 +43,6 @@ from .runner import Runner
 from .signals import Ending, heed_not
 from .supervisor import FAILED
 from .terminal import pass_over_breakpoints
-
-if TYPE_CHECKING:
-    from twisted_wsgiref.types import WSGIApplication
 
 _log = Logger()
 _T = TypeVar("_T")
@@ -212,10 +210,10 @@ def main() -> None:
     globalLogBeginner.beginLoggingTo([_log_of(orders.number)], redirectStandardIO=False)
     ending, runner = Ending(reactor), Runner(reactor)
     lifeline = Lifeline(sock, orders.parent)
-    application, access_log = _load(orders, sock, runner)
+    served, access_log = _load(orders, sock, runner)
     del inherited
     process = ThisProcess(orders.app, settings, f"worker {orders.number}", reactor, ending, beginning=Beginning(runner))
-    service = _make_service(application, orders, process, access_log, Share(table, orders.slot), bound)
+    service = _make_service(served, orders, process, access_log, Share(table, orders.slot), bound)
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
     runner.call(lambda: connect(reactor, sock, service.line))
     lifeline.serves = True
@@ -227,11 +225,11 @@ def main() -> None:
     sys.exit(service.status)
 
 
-def _load(orders: Orders, sock: socket.socket, runner: Runner) -> tuple[WSGIApplication, AccessLog | None]:
-    """Return the application and the access log, or end the process after telling the parent why."""
+def _load(orders: Orders, sock: socket.socket, runner: Runner) -> tuple[Loaded, AccessLog | None]:
+    """Return what is to be served and the access log, or end the process after telling the parent why."""
     target = orders.settings.access_log
     try:
-        application = load_application(orders.app or DEMO)
+        served = load(orders.app or DEMO, orders.mounts)
         runner.settle()
         access_log = None if target in ("off", "") else AccessLog(target)
     except LoadError as error:
@@ -239,11 +237,11 @@ def _load(orders: Orders, sock: socket.socket, runner: Runner) -> tuple[WSGIAppl
         _end_with(sock, "failed" if error.traceback else "hopeless", str(error), error.traceback)
     except OSError as error:
         _end_with(sock, "hopeless", f"the access log {target!r} can not be opened: {error.strerror or error}")
-    return application, access_log
+    return served, access_log
 
 
 def _make_service(
-    application: WSGIApplication,
+    served: Loaded,
     orders: Orders,
     process: ThisProcess,
     access_log: AccessLog | None,
@@ -256,13 +254,14 @@ def _make_service(
     if access_log is not None:
         observers.append(access_log)
     wsgi = WSGIService(
-        application,
+        served.application,
         orders.endpoints,
         settings,
         reactor=adopting(reactor, bound, lambda port: share.adopted(reactor, port)),
         observers=observers,
         name=f"worker-{orders.number}",
         multiprocess=True,
+        mounts=served.mounts,
     )
     share.count_by(lambda: wsgi.connections)
     return WorkerService(wsgi, process, access_log, recycling=recycling, share=share)

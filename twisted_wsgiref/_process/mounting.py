@@ -1,0 +1,102 @@
+"""From the words of mounts to what a service is given: directories are looked at, applications imported.
+
+What lives here: the line of each mistake that is seen only on this machine. What may not: the words themselves, which
+are `_targets.specs`'s. Called in the main thread.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
+
+from twisted_wsgiref._targets.directory import can_open_below
+from twisted_wsgiref._targets.specs import InternalSpec, ResourceSpec, Spec, StaticSpec, WSGISpec, read_mount
+from twisted_wsgiref.settings import SettingError
+
+from .asked import Asked
+from .beginning import Beginning, Terminal
+from .loading import LoadError, check_module, load_application
+
+if TYPE_CHECKING:
+    from twisted_wsgiref.types import WSGIApplication
+
+    from .runner import Runner
+
+
+def _not_imported(environ: object, start_response: object) -> NoReturn:
+    """Stand for the application until it is imported, before the first request."""
+    raise RuntimeError("the application is not imported")
+
+
+class Loaded(NamedTuple):
+    """What a service is to serve: the application, and what answers beside it, by prefix."""
+
+    application: WSGIApplication
+    mounts: Mapping[str, object]
+
+
+def check_mounts(mounts: Sequence[str]) -> None:
+    """Raise `SettingError` for a directory that is not there, and for what this server can not mount."""
+    for mount in mounts:
+        _, spec = read_mount(mount)
+        inner = spec.spec if isinstance(spec, InternalSpec) else spec
+        if isinstance(inner, StaticSpec):
+            if not can_open_below():
+                raise SettingError.of("{mount} is {!r}: this system can not open files below a directory alone", mount)
+            if not os.path.isdir(inner.directory):
+                raise SettingError.of("{mount} is {!r}: there is no directory {}", mount, inner.directory)
+        if isinstance(inner, ResourceSpec) or isinstance(spec, InternalSpec):
+            raise SettingError.of("{mount} is {!r}: only static:, redirect: and wsgi: can be mounted so far", mount)
+
+
+def check_modules(spec: str, mounts: Sequence[str], directory: str) -> None:
+    """Raise `LoadError` if a module that is to be imported later is not there; as `check_module`."""
+    check_module(spec, directory)
+    for _, mounted in map(read_mount, mounts):
+        if isinstance(mounted, WSGISpec):
+            check_module(mounted.words, directory)
+
+
+def import_served(options: Asked, usual: str, runner: Runner) -> tuple[Loaded, Beginning]:
+    """Return what the `options` ask to serve, and how the process begins: perhaps by importing it later.
+
+    `usual` names the application that is served if they name none. Raises `LoadError`.
+    """
+    spec, mounts, directory = options["app"] or usual, options["mounts"], os.getcwd()
+    beginning = Beginning(runner)
+    objects = options.given.get("mounts", {})
+    if options.leaves and options.application is None:
+        check_modules(spec, mounts, directory)
+        beginning = Beginning(runner, Terminal(), partial(load, spec, mounts, directory))
+        return Loaded(_not_imported, objects), beginning
+    application = load_application(spec, directory) if options.application is None else options.application
+    loaded = load_mounts(mounts, directory)
+    runner.settle()
+    return Loaded(application, {**loaded, **objects}), beginning
+
+
+def load(spec: str, mounts: Sequence[str], directory: str | None = ".") -> Loaded:
+    """Return the application that `spec` names, and what is mounted; as `load_application`. Raises `LoadError`."""
+    application = load_application(spec, directory)
+    return Loaded(application, load_mounts(mounts, directory))
+
+
+def load_mounts(mounts: Sequence[str], directory: str | None = ".") -> dict[str, object]:
+    """Return what a service is to be given for `mounts`. Raises `LoadError`, which names the mount."""
+    loaded: dict[str, object] = {}
+    for mount in mounts:
+        _, spec = read_mount(mount)
+        prefix = mount.partition("=")[0]
+        loaded[prefix] = _loaded(mount, spec, directory)
+    return loaded
+
+
+def _loaded(mount: str, spec: Spec, directory: str | None) -> object:
+    if not isinstance(spec, WSGISpec):
+        return str(spec)
+    try:
+        return load_application(spec.words, directory)
+    except LoadError as error:
+        raise LoadError(f"--mount is {mount!r}: {error}", error.traceback) from None
