@@ -64,6 +64,13 @@ FOLDERS += ("_testing",)
 OF_TWISTED = "_twisted.private"
 OF_PYTHON = {"_args_from_interpreter_flags", "_current_frames", "_exit", "_getframe", "_is_gil_enabled"}
 
+# Rooms that say the type of every value, and that ignore nothing that mypy says; and the modules that may not, and why.
+TYPED = {"_http", "_wsgiref", "_twisted", "settings", "_process", "main"}
+UNTYPED: dict[str, str] = {
+    "_process.asked": "what is asked for comes from Twisted's options, a dict of anything, or from a script's keywords",
+    "_process.foreground": "a script's keywords may be anything until they are judged",
+}
+
 NOT_IN_HTTP = {"twisted", "zope", "threading", "time", "socket", "select", "asyncio", "queue"}
 
 # What is larger than the house rule allows, and why. Empty is best.
@@ -228,6 +235,21 @@ def test_the_standard_wsgiref_is_never_imported() -> None:
 @pytest.mark.parametrize("module", SOURCES)
 def test_no_check_rests_on_assert(module: str) -> None:
     assert [node.lineno for node in ast.walk(TREES[module]) if isinstance(node, ast.Assert)] == []
+
+
+@pytest.mark.parametrize("room", TYPED)
+def test_every_value_has_a_type(room: str) -> None:
+    wrong = []
+    for module, tree in TREES.items():
+        if room_of(module) == room and module not in UNTYPED:
+            wrong += [
+                f"{module}:{node.lineno} Any"
+                for node in ast.walk(tree)
+                if isinstance(node, ast.Name) and node.id == "Any"
+            ]
+            lines = SOURCES[module].read_text().splitlines()
+            wrong += [f"{module}:{number} ignored" for number, line in enumerate(lines, 1) if "# type: ignore" in line]
+    assert wrong == []
 
 
 @pytest.mark.parametrize("folder", FOLDERS)

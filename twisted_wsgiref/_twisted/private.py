@@ -22,7 +22,7 @@ from __future__ import annotations
 import inspect
 import select
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from twisted.logger import ILogObserver, LogEvent, Logger, globalLogBeginner, globalLogPublisher
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from twisted.internet import tcp
     from twisted.internet.interfaces import IProtocolFactory, ITransport
+    from twisted.internet.posixbase import PosixReactorBase
     from twisted.python.systemd import ListenFDs
 
 
@@ -281,14 +282,14 @@ def lone_reactor() -> Reactor:
     """
     from twisted.internet import selectreactor
 
-    kind: Any = selectreactor.SelectReactor
+    kind: type[PosixReactorBase] = selectreactor.SelectReactor
     if hasattr(select, "epoll"):
         from twisted.internet import epollreactor
 
         kind = epollreactor.EPollReactor
     reactor = kind()
     reactor._registerAsIOThread = False
-    return cast("Reactor", reactor)
+    return cast(Reactor, reactor)
 
 
 def close_reactor(reactor: Reactor) -> None:
@@ -300,7 +301,7 @@ def close_reactor(reactor: Reactor) -> None:
     from twisted.internet.error import ConnectionDone
     from twisted.python.failure import Failure
 
-    ended: Any = reactor
+    ended = cast("PosixReactorBase", reactor)
     for each in {*ended.removeAll(), *ended._internalReaders}:
         each.connectionLost(Failure(ConnectionDone()))
     ended._internalReaders.clear()
