@@ -111,6 +111,7 @@ def test_the_wheel_tells_its_license_and_its_command_and_has_no_link_that_leads_
     versions = {each.rpartition(" :: ")[2] for each in told.get_all("Classifier", []) if "Python :: 3." in each}
     assert versions == {"3.10", "3.11", "3.12", "3.13", "3.14", "3.15"}
     assert "twisted-wsgiref = twisted_wsgiref.__main__:main" in entries
+    assert "[pytest11]\ntwisted_wsgiref = twisted_wsgiref._testing.plugin" in entries
     description = told.get_payload(decode=True).decode("utf-8")
     assert description.startswith("# twisted_wsgiref\n")
     assert "every setting; docs/settings.md adds" in description
@@ -152,6 +153,10 @@ def test_from_a_wheel_in_a_new_environment(wheel: Path, tmp_path: Path) -> None:
     )
     where = run([bin_folder / "python", "-c", "import twisted_wsgiref as t; print(t.__file__)"], elsewhere).stdout
     assert Path(where).is_relative_to(tmp_path / "env")
+    test = "from twisted_wsgiref.simple_server import demo_app\ndef test(wsgi_server):\n    wsgi_server(demo_app)\n"
+    (elsewhere / "test_it.py").write_text(test)
+    done = run([bin_folder / "python", "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider"], elsewhere)
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
 
 
 def test_from_an_editable_install(source: Path, tmp_path: Path) -> None:
