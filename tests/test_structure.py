@@ -41,6 +41,7 @@ ROOMS: dict[str, set[str]] = {
         "_connection",
         "_targets",
     },
+    "resource": {"names", "settings", "_threads", "_observe", "_gateway", "_connection", "service"},
     "_process": {"names", "_wsgiref", "settings", "_threads", "_twisted", "_observe", "_gateway", "_targets"}
     | {"_connection", "service"},
     "main": {"_process", "settings", "_twisted"},
@@ -55,6 +56,7 @@ MODULES: dict[str, str] = {
     # What a setting can be is a part of the settings, and no name for users.
     **dict.fromkeys(("settings", "_process.knobs", "_process.setting_error"), "settings"),
     "service": "service",
+    "resource": "resource",
     "__main__": "main",
 }
 FOLDERS = ("_wsgiref", "_http", "_threads", "_twisted", "_observe", "_gateway", "_connection", "_targets", "_process")

@@ -23,6 +23,7 @@ import pytest
 from twisted.application import app
 from twisted.application.reactors import getReactorTypes
 from twisted.internet import asyncioreactor, endpoints, process, selectreactor, tcp, unix
+from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.ssl import CertificateOptions
 from twisted.internet.task import LoopingCall
@@ -30,7 +31,9 @@ from twisted.internet.testing import StringTransport
 from twisted.logger import Logger, globalLogBeginner, globalLogPublisher
 from twisted.protocols import tls
 from twisted.python import logfile, threadable, usage
+from twisted.python.failure import Failure
 from twisted.python.systemd import ListenFDs
+from twisted.web.http import HTTPChannel, Request
 
 from tests.stepped import SteppedReactor
 from twisted_wsgiref._twisted import private
@@ -420,6 +423,31 @@ def test_a_fork_of_twisteds_is_made_in_its_module_process() -> None:
     kind: Any = getattr(process, "_BaseProcess", None)
     need(hasattr(kind, "_fork"), "twisted.internet.process does not fork by itself", POINTS)
     need(kind.__module__ == "twisted.internet.process", "Twisted forks in another module", POINTS)
+
+
+# ---- Requests of twisted.web -----------------------------------------------------------------------------------
+
+
+def test_a_channel_says_that_its_transport_told_it_to_pause() -> None:
+    channel = HTTPChannel()
+    channel.makeConnection(StringTransport())
+    assert not private.waits_for_transport(channel)
+    assert not private.waits_for_transport(object())
+    channel.pauseProducing()
+    need(private.waits_for_transport(channel), "HTTPChannel has no mark _waitingForTransport", "waits_for_transport")
+    channel.resumeProducing()
+    assert not private.waits_for_transport(channel)
+    channel.connectionLost(Failure(ConnectionDone()))
+
+
+def test_a_request_says_that_it_was_made_secure() -> None:
+    channel = HTTPChannel()
+    channel.makeConnection(StringTransport())
+    request = Request(channel)
+    assert not private.is_made_secure(request)
+    request.setHost(b"h", 443, ssl=1)
+    need(private.is_made_secure(request), "Request has no mark _forceSSL", "is_made_secure")
+    channel.connectionLost(Failure(ConnectionDone()))
 
 
 # ---- The command line ------------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ from ._connection.listening import (
     open_proxies,
     parse_endpoint,
 )
-from ._connection.poller import make_poller
+from ._connection.poller import Poller, make_poller
 from ._connection.proxied import ProxiedReactor
 from ._connection.rules import pools_of, rules_of
 from ._connection.secure import answer_plain
@@ -146,7 +146,7 @@ class WSGIService(Service):
         self._rules = rules_of(settings)
         tally = Tally(_say, clock)
         schedule = Schedule(self._pool, wake=wake, call_later=reactor.callLater, failed=_log_bug, clock=clock)
-        poller = make_poller(reactor, schedule.flush, schedule.resumed)
+        poller = self._make_poller(schedule)
         if poller is not None:
             schedule.reading = poller
         guard = find_guard() if settings.request_interrupt and settings.request_timeout else None
@@ -169,6 +169,9 @@ class WSGIService(Service):
         )
         self._factory.mount(self._mounted(mounts))
         self._sweep = repeating(self._look_after, reactor)
+
+    def _make_poller(self, schedule: Schedule) -> Poller | None:
+        return make_poller(self._reactor, schedule.flush, schedule.resumed)
 
     def _mounted(self, mounts: Mapping[str, object]) -> MountedTargets | None:
         """Return who answers below the prefixes of `mounts`. Raises `SettingError`."""

@@ -27,9 +27,9 @@ from .blocks import END, Block, End, behind, close_files, join
 from .exits import Exit
 from .room import Room
 
-# What a block costs beside its bytes (object, queue entry, chunk framing): without it, an application that yields
+#: What a block costs beside its bytes (object, queue entry, chunk framing): without it, an application that yields
 # single bytes would fill the memory below any high-water mark.
-_BLOCK_COST: Final = 64
+BLOCK_COST: Final = 64
 # The most that the reactor takes at a time: what one send usually takes, and what one connection may copy at once.
 PIECE: Final = 128 * 1024
 
@@ -134,7 +134,7 @@ class AnswerQueue:
         if self._owner == _STRAIGHT and go_on != _do_nothing:
             return partial(self._send, alone=False, span=span)
         self._blocks.append(span)
-        self._pending += _BLOCK_COST
+        self._pending += BLOCK_COST
         return go_on
 
     def may_be_seized(self) -> bool:
@@ -143,7 +143,7 @@ class AnswerQueue:
 
     def _append(self, block: Piece) -> None:
         self._blocks.append(block)
-        self._pending += len(block) + _BLOCK_COST
+        self._pending += len(block) + BLOCK_COST
 
     def _hand_over(self) -> bool:
         """Give the way to the reactor, unless a thread sends straight now: that one does it once it is through.
@@ -276,7 +276,7 @@ class AnswerQueue:
             else:
                 for block in reversed(left):
                     self._blocks.appendleft(block)
-                    self._pending += _BLOCK_COST + (0 if isinstance(block, FileSpan) else len(block))
+                    self._pending += BLOCK_COST + (0 if isinstance(block, FileSpan) else len(block))
             # In one step: `finish` looks at it without the lock, and takes None for the end of it all.
             self._owner = _REACTOR if self._blocks or self._ended else None
             if self._owner is not None:
@@ -343,9 +343,9 @@ class AnswerQueue:
             self.under_way = True
             block = blocks.popleft()
             if isinstance(block, FileSpan):
-                self._pending -= _BLOCK_COST
+                self._pending -= BLOCK_COST
             elif isinstance(block, UncodedHead):
-                self._pending -= _BLOCK_COST + len(block)
+                self._pending -= BLOCK_COST + len(block)
             elif len(block) > most:
                 view = memoryview(block)
                 blocks.appendleft(view[most:])
@@ -353,7 +353,7 @@ class AnswerQueue:
                 self._pending -= most
             else:
                 block, count = join(block, blocks, most)
-                self._pending -= len(block) + _BLOCK_COST * count
+                self._pending -= len(block) + BLOCK_COST * count
             calls = self._room.open() if self._room and self._pending <= self._high_water // 2 else ()
         for call in calls:
             call()
@@ -365,7 +365,7 @@ class AnswerQueue:
             gone = self.gone
             if not gone:
                 self._blocks.appendleft(span)
-                self._pending += _BLOCK_COST
+                self._pending += BLOCK_COST
         if gone:
             span.close()
 

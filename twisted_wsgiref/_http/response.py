@@ -156,3 +156,8 @@ def error_answer(status: int, end: bytes, extra: str = "", *, head: bool = False
 def error_size(status: int, method: str = "") -> int:
     """Return the number of bytes of content in the `error_answer` to a request of `method`."""
     return 0 if method == "HEAD" else len(_ERROR_BODIES[status])
+
+
+def error_body(status: int) -> bytes:
+    """Return the fixed text that answers a request with an error `status` of the server's own."""
+    return _ERROR_BODIES[status]

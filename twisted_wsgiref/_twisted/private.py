@@ -346,3 +346,20 @@ def asks_for_completion(words: Sequence[str]) -> bool:
     To be checked: ``usage.Options.parseOptions`` looks for ``--_shell-completion``.
     """
     return "--_shell-completion" in words
+
+
+def waits_for_transport(channel: object) -> bool:
+    """Return whether an HTTP channel of Twisted's was told by its transport to pause.
+
+    A producer that is registered then is not told. To be checked: `HTTPChannel.pauseProducing` sets the mark, and
+    `resumeProducing` takes it back. A stream of HTTP/2 has none: its window tells.
+    """
+    return bool(getattr(channel, "_waitingForTransport", False))
+
+
+def is_made_secure(request: object) -> bool:
+    """Return whether `Request.setHost` has made a request of Twisted's one that came by TLS.
+
+    To be checked: `Request.setHost` sets the mark.
+    """
+    return bool(getattr(request, "_forceSSL", False))
