@@ -72,7 +72,7 @@ def house(folder: Path, *words: str, command: str = "python -m", workers: int = 
 
 def pids(child: Child) -> list[int]:
     """The pids of all workers so far."""
-    return [int(pid) for pid in re.findall(r"worker \d+ starts: pid (\d+)", child.said)]
+    return [int(pid) for pid in re.findall(r"worker \d+ starts: pid (\d+)", child.look())]
 
 
 def until(holds: Callable[[], object], patience: float = PATIENCE) -> None:
