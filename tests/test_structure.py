@@ -69,7 +69,6 @@ OF_PYTHON = {"_args_from_interpreter_flags", "_current_frames", "_exit", "_getfr
 # Rooms that say the type of every value, and that ignore nothing that mypy says; and the modules that may not, and why.
 TYPED = {"_http", "_wsgiref", "_twisted", "settings", "_process", "main"}
 UNTYPED: dict[str, str] = {
-    "_process.asked": "what is asked for comes from Twisted's options, a dict of anything, or from a script's keywords",
     "_process.foreground": "a script's keywords may be anything until they are judged",
 }
 

@@ -62,13 +62,15 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
     ],
 )
 def test_it_listens_where_it_is_told(asked: Asked, named: dict[str, Any], endpoints: list[str]) -> None:
-    assert asked.by(hello, **named)["endpoints"] == endpoints
+    assert asked.by(hello, **named).found.endpoints == endpoints
 
 
 def test_settings_are_keywords(asked: Asked) -> None:
     options = asked.by(hello, threads=2, trusted_proxy=["10.0.0.0/8"], access_log="off")
-    assert options["settings"] == twisted_wsgiref.Settings(threads=2, trusted_proxy=("10.0.0.0/8",), access_log="off")
-    assert options["app"] == "tests.support:hello"
+    assert options.found.settings == twisted_wsgiref.Settings(
+        threads=2, trusted_proxy=("10.0.0.0/8",), access_log="off"
+    )
+    assert options.found.app == "tests.support:hello"
     assert options.application is hello
 
 
@@ -76,20 +78,20 @@ def test_the_environment_is_not_looked_at(asked: Asked, monkeypatch: pytest.Monk
     monkeypatch.setenv("TWISTED_WSGIREF_THREADS", "9")
     monkeypatch.setenv("PORT", "9999")
     options = asked.by(hello)
-    assert options["settings"] == twisted_wsgiref.Settings()
-    assert options["endpoints"] == ["tcp:8000:interface=127.0.0.1"]
+    assert options.found.settings == twisted_wsgiref.Settings()
+    assert options.found.endpoints == ["tcp:8000:interface=127.0.0.1"]
 
 
 def test_an_application_given_as_text_may_have_processes_of_its_own(asked: Asked) -> None:
     options = asked.by("shop:app", workers=2, reload=True, reload_include=["*.html"])
-    found = options["configuration"]
+    found = options.found
     assert (found.app, found.settings.workers, found.reload, found.reload_include) == ("shop:app", 2, True, ("*.html",))
     assert options.application is None
 
 
 def test_mounts_that_are_text_are_read_as_on_the_command_line(asked: Asked) -> None:
     options = asked.by(hello, mounts={"/static": "static:/srv/static", "/other": hello})
-    assert options["mounts"] == ["/static=static:/srv/static"]
+    assert options.found.mounts == ["/static=static:/srv/static"]
     assert options.given["mounts"] == {"/other": hello}
 
 

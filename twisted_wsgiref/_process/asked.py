@@ -8,21 +8,36 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, NoReturn, Protocol, TypedDict
 
 if TYPE_CHECKING:
+    from twisted_wsgiref._gateway.handler import WSGIHandler
+    from twisted_wsgiref._observe.record import FactsObserver, Record
     from twisted_wsgiref.types import WSGIApplication
+
+    from .configuration import Configuration
+
+
+class Objects(TypedDict, total=False):
+    """Parameters of a service that no word can be: as of `WSGIService`."""
+
+    handler_class: type[WSGIHandler]
+    observers: Sequence[Callable[[Record], object] | FactsObserver]
+    mounts: Mapping[str, object]
 
 
 class Asked(Protocol):
-    """``["app"]``, ``["endpoints"]``, ``["settings"]``, ``["configuration"]``, and in which process they are asked for.
+    """The wishes of a user, `found` in words or keywords, and the process that is to fulfil them.
 
-    `command` begins the line of a mistake. `application` is the application itself, where it is not to be found by its
-    name, and `given` what else its service is given; a command line has neither. The process may leave its terminal
-    (`daemonises`), and be another one before it serves (`leaves`); `relayed` are descriptors of workers that are
-    read for its log, `told_another` says that others were told whom it becomes. `takes_refusal`: as of `ThisProcess`.
+    `command` begins the line of a mistake. `application` is the application itself, if it has no name to be found by,
+    and `given` has other objects for its service; a command line has neither. The process may leave its terminal
+    (`daemonises`), and become another one before it serves (`leaves`). Its log gets the text of workers on the
+    descriptors `relayed`. `told_another`: twistd was told which user to become. `takes_refusal`: as of `ThisProcess`.
     """
+
+    @property
+    def found(self) -> Configuration: ...
 
     @property
     def command(self) -> str: ...
@@ -31,7 +46,7 @@ class Asked(Protocol):
     def application(self) -> WSGIApplication | None: ...
 
     @property
-    def given(self) -> Mapping[str, Any]: ...
+    def given(self) -> Objects: ...
 
     @property
     def daemonises(self) -> bool: ...
@@ -47,8 +62,6 @@ class Asked(Protocol):
 
     @property
     def takes_refusal(self) -> bool: ...
-
-    def __getitem__(self, name: str, /) -> Any: ...
 
 
 def refuse(options: Asked, line: str, traceback: str = "") -> NoReturn:

@@ -12,22 +12,22 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, NoReturn
 
 from twisted.python.usage import UsageError
 
 from twisted_wsgiref import __version__
 from twisted_wsgiref._connection.listening import ListenError, endpoint_of_address, parse_endpoint
+from twisted_wsgiref._gateway.handler import WSGIHandler
 from twisted_wsgiref._observe.access_log import AccessLog
 from twisted_wsgiref._twisted.private import asks_for_completion
 from twisted_wsgiref._twisted.reactor import the_reactor
 from twisted_wsgiref._twisted.typed import Options as UsageOptions
 from twisted_wsgiref.service import WSGIService
-from twisted_wsgiref.settings import SettingError, Settings
+from twisted_wsgiref.settings import SettingError
 
 from . import configuration
-from .asked import Asked, refuse, tell
+from .asked import Asked, Objects, refuse, tell
 from .beginning import Beginning, Terminal
 from .identity import identity_of
 from .link import Orders
@@ -83,13 +83,19 @@ class Options(UsageOptions):
     environ: Mapping[str, str] = os.environ
     # The application itself, and what else its service is given: a script has them, and words on a line do not.
     application: WSGIApplication | None = None
-    given: Mapping[str, object] = MappingProxyType({})
+    given: Objects = {}
     takes_refusal = False
 
     def __init__(self) -> None:
         super().__init__()
         self["endpoints"] = []
         self["mounts"] = []
+
+    @property
+    def found(self) -> configuration.Configuration:
+        """All that is in effect, after `parseOptions`."""
+        found: configuration.Configuration = self["configuration"]
+        return found
 
     @property
     def command(self) -> str:
@@ -274,10 +280,10 @@ def makeService(options: Asked, ending: Ending | None = None) -> CommandLineServ
     """
     # Late: twistd's --reactor has to come before it.
     reactor = the_reactor()
-    settings: Settings = options["settings"]
+    found = options.found
     process = ThisProcess(
-        options["app"],
-        settings,
+        found.app,
+        found.settings,
         options.command,
         reactor,
         ending or Ending(reactor),
@@ -285,10 +291,9 @@ def makeService(options: Asked, ending: Ending | None = None) -> CommandLineServ
         daemonises=options.daemonises,
         takes_refusal=options.takes_refusal,
     )
-    found: configuration.Configuration = options["configuration"]
     try:
-        check_mounts(options["mounts"])
-        for endpoint in options["endpoints"]:
+        check_mounts(found.mounts)
+        for endpoint in found.endpoints:
             parse_endpoint(reactor, endpoint)
     except SettingError as error:
         refuse(options, found.explain(error))
@@ -304,22 +309,23 @@ def makeService(options: Asked, ending: Ending | None = None) -> CommandLineServ
         served, beginning = import_served(options, DEMO, runner)
     except LoadError as error:
         refuse(options, str(error), error.traceback)
-    access_log = _open_access_log(options, settings.access_log)
+    access_log = _open_access_log(options, found.settings.access_log)
     observers = options.given.get("observers", ())
     service = WSGIService(
         served.application,
-        options["endpoints"],
-        settings,
+        found.endpoints,
+        found.settings,
         reactor=reactor,
-        **{**options.given, "mounts": served.mounts, "observers": (*observers, *filter(None, [access_log]))},
+        handler_class=options.given.get("handler_class", WSGIHandler),
+        mounts=served.mounts,
+        observers=observers if access_log is None else (*observers, access_log),
     )
     return ServingService(service, replace(process, beginning=beginning), access_log)
 
 
 def _make_parent(options: Asked, process: ThisProcess) -> CommandLineService:
     """Return the parent of worker processes. No application is imported: each worker does that for itself."""
-    settings, reactor = process.settings, process.reactor
-    found: configuration.Configuration = options["configuration"]
+    found, settings, reactor = options.found, process.settings, process.reactor
     try:
         if not has_descriptors():
             raise SettingError.of("{workers}: this system can not hand sockets to other processes; leave it at 1")
@@ -344,9 +350,9 @@ def _make_parent(options: Asked, process: ThisProcess) -> CommandLineService:
     orders = Orders(
         number=0,
         slot=0,
-        app=options["app"],
-        endpoints=list(options["endpoints"]),
-        mounts=list(options["mounts"]),
+        app=found.app,
+        endpoints=list(found.endpoints),
+        mounts=list(found.mounts),
         settings=settings,
         reactor=reactor_name(reactor),
         sockets=[],
@@ -356,7 +362,7 @@ def _make_parent(options: Asked, process: ThisProcess) -> CommandLineService:
     )
     service = ParentService(
         reactor,
-        Listeners(reactor, options["endpoints"], parse_endpoint, settings.backlog),
+        Listeners(reactor, found.endpoints, parse_endpoint, settings.backlog),
         orders,
         workers=settings.workers,
         patience=patience,
@@ -386,4 +392,4 @@ def _open_access_log(options: Asked, target: str) -> AccessLog | None:
         return AccessLog(target)
     except OSError as error:
         refused = SettingError.of("{access_log} is {!r}: {}", target, error.strerror or error)
-        refuse(options, options["configuration"].explain(refused))
+        refuse(options, options.found.explain(refused))

@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,6 +26,7 @@ from twisted_wsgiref._twisted.reactor import Reactor, the_reactor
 from twisted_wsgiref.settings import SettingError, Settings, knobs
 
 from . import command_line, configuration
+from .asked import Objects
 from .configuration import CALL, EXTRAS, Configuration, settled_mounts
 from .hints import hint
 from .knobs import shown
@@ -55,18 +57,18 @@ def run(service: CommandLineService, reactor: Reactor) -> int:
     return service.status
 
 
-class _Asked(dict[str, Any]):
+@dataclass(frozen=True)
+class _Asked:
     """`Asked` by a script."""
 
-    daemonises = leaves = told_another = False
+    found: Configuration
+    application: WSGIApplication | None
+    given: Objects
+    daemonises: bool = False
+    leaves: bool = False
+    told_another: bool = False
     relayed: frozenset[int] = frozenset()
-    takes_refusal = True
-
-    def __init__(self, found: Configuration, application: Any, given: dict[str, Any]) -> None:
-        super().__init__(app=found.app, settings=found.settings, endpoints=found.endpoints, configuration=found)
-        self["mounts"] = found.mounts
-        self.application = application
-        self.given = given
+    takes_refusal: bool = True
 
     @property
     def command(self) -> str:
@@ -113,7 +115,7 @@ def serve(
     the main one and where the reactor runs or has run, and `SystemExit` with the status that says why if the end was
     not in order. Called in the main thread; blocks it.
     """
-    given = {"mounts": mounts, "handler_class": handler_class, "observers": observers}
+    given: Objects = {"mounts": mounts, "handler_class": handler_class, "observers": observers}
     _serve(_read(application, port, host, listen, settings, given))
 
 
@@ -148,7 +150,7 @@ def _serve(asked: _Asked) -> None:
 
 
 def _read(
-    application: Any, port: Any, host: Any, listen: Any, settings: dict[str, Any], given: dict[str, Any]
+    application: Any, port: object, host: object, listen: object, settings: dict[str, Any], given: Objects
 ) -> _Asked:
     """Return what is asked for. Raises as `serve` does."""
     for name in settings:
@@ -197,8 +199,10 @@ def _extra(name: str, value: Any) -> Any:
         raise SettingError(f"{name} is {shown(value)}: {error}") from None
 
 
-def _endpoints(port: Any, host: Any, listen: Any) -> list[str]:
-    given = [listen] if isinstance(listen, str) else list(listen) if isinstance(listen, Iterable) else [listen]
+def _endpoints(port: object, host: object, listen: object) -> list[str]:
+    given: list[Any] = (
+        [listen] if isinstance(listen, str) else list(listen) if isinstance(listen, Iterable) else [listen]
+    )
     if not all(isinstance(each, str) and each for each in given):
         raise SettingError(f"listen is {shown(listen)}: it has to be endpoints as text, as 'tcp:8000'")
     if port is None and given:

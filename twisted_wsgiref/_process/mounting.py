@@ -64,7 +64,7 @@ def import_served(options: Asked, usual: str, runner: Runner) -> tuple[Loaded, B
 
     `usual` names the application that is served if they name none. Raises `LoadError`.
     """
-    spec, mounts, directory = options["app"] or usual, options["mounts"], os.getcwd()
+    spec, mounts, directory = options.found.app or usual, options.found.mounts, os.getcwd()
     beginning = Beginning(runner)
     objects = options.given.get("mounts", {})
     if options.leaves and options.application is None:
