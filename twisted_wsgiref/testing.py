@@ -41,8 +41,8 @@ def serve(
     `reactor`: the running reactor to serve on. None, the default: the process's, if another thread runs it, else a new
     one in a thread of its own. So it works in any test, also in one of trial's, which runs in its reactor's thread.
 
-    `given`: fields of `Settings`, such as ``threads=1``, and ``handler_class``, ``observers`` and ``name`` as of
-    `WSGIService`.
+    `given`: fields of `Settings`, such as ``threads=1``, and ``mounts``, ``handler_class``, ``observers`` and ``name``
+    as of `WSGIService`.
 
     The end of the block waits for requests that are being answered, for ``grace`` seconds at most, here 1, and for
     nobody else: idle connections are closed. Raises `ListenError` if it can not be listened there, `SettingError` and

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -188,6 +189,14 @@ def test_settings_are_keywords_and_streamed_input_needs_threads() -> None:
         assert web.result(web.get("/")).headers.getRawHeaders("Server") == ["mine"]
     with pytest.raises(SettingError, match="stream_input is on"):
         client(hello, stream_input=True)
+
+
+def test_mounts_answer_in_memory_too(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"x" * 300_000)
+    with client(hello, mounts={"/static": f"static:{tmp_path}", "/echo": echo}) as web:
+        assert web.result(web.result(web.get("/static/a.txt")).content()) == b"x" * 300_000
+        assert text(web, web.post("/echo", b"said")) == "said"
+        assert text(web, web.get("/")) == "hello"
 
 
 def test_an_idle_connection_is_used_again_and_closed_in_time(web: Any) -> None:

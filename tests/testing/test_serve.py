@@ -21,7 +21,7 @@ from twisted.trial.unittest import TestCase
 from twisted.web.client import Agent
 
 from tests.real.children import ROOT, environment
-from tests.support import PATIENCE, PORT_TAKEN, TEXT, hello
+from tests.support import PATIENCE, PORT_TAKEN, TEXT, echo, hello
 from twisted_wsgiref import ListenError, SettingError
 from twisted_wsgiref._twisted.private import close_reactor
 from twisted_wsgiref.testing import serve
@@ -135,9 +135,12 @@ def test_what_is_raised_in_the_block_passes_and_the_server_ends() -> None:
 
 def test_settings_and_parts_of_the_service_are_keywords() -> None:
     records: list[Any] = []
-    with serve(hello, threads=1, server_header="mine", observers=[records.append]) as url, urlopen(url) as answer:
+    given: dict[str, Any] = {"mounts": {"/other": echo}, "observers": [records.append], "server_header": "mine"}
+    with serve(hello, threads=1, **given) as url, urlopen(url) as answer:
         assert answer.headers["Server"] == "mine"
-    assert [each.status for each in records] == [200]
+        with urlopen(f"{url}/other", b"said") as other:
+            assert other.read() == b"said"
+    assert [each.status for each in records] == [200, 200]
 
 
 def test_a_setting_that_can_not_be_is_refused_and_nothing_is_left() -> None:

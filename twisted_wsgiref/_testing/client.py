@@ -23,6 +23,7 @@ from twisted_wsgiref.service import WSGIService
 from twisted_wsgiref.settings import SettingError, Settings
 
 from .memory import Network, StandingReactor, Towards
+from .serving import parted
 from .stepped import SteppedPool
 
 if TYPE_CHECKING:
@@ -61,9 +62,8 @@ class Client:
     """
 
     def __init__(self, application: WSGIApplication, given: dict[str, Any]) -> None:
-        names = ("handler_class", "observers", "name")
-        service = {name: given[name] for name in names if name in given}
-        settings = Settings(**{name: value for name, value in given.items() if name not in names})
+        service, words = parted(given)
+        settings = Settings(**words)
         if settings.stream_input:
             raise SettingError(
                 "stream_input is on: an application that waits for its input would wait in the test's own thread, for "
@@ -143,10 +143,10 @@ class Client:
         """Move bytes, and make the calls that are due, once; run no application. Return whether anything happened."""
         moved = self._network.move()
         called = self._reactor.turn()
-        disk = self._pools[1]
-        if disk.jobs:
-            disk.step()
-            moved = True
+        for disk in self._pools[1:]:
+            if disk.waiting:
+                disk.step()
+                moved = True
         return moved or called
 
     def arrive(self) -> int:

@@ -33,8 +33,15 @@ _T = TypeVar("_T")
 
 # What a test leaves in flight at its end nobody waits for: a client that is still connected gets this long, in seconds.
 GRACE: Final = 1.0
+_OF_SERVICE: Final[tuple[str, ...]] = ("mounts", "handler_class", "observers", "name")
 # While the end is under way, idle connections are closed so often, in seconds.
 _HURRY: Final = 0.002
+
+
+def parted(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return of the keywords `given` to a test's server what is its service's, and what are settings."""
+    of_service = {name: given[name] for name in _OF_SERVICE if name in given}
+    return of_service, {name: value for name, value in given.items() if name not in of_service}
 
 
 class Running:
@@ -43,15 +50,15 @@ class Running:
     def __init__(
         self, application: WSGIApplication, host: str, port: int, given: dict[str, Any], reactor: Reactor
     ) -> None:
-        names = ("handler_class", "observers", "name")
-        service: dict[str, Any] = {name: given[name] for name in names if name in given}
-        settings = {"grace": GRACE, **{name: value for name, value in given.items() if name not in names}}
+        service, settings = parted(given)
         # An object and no text, for which Twisted would look for plugins: that takes time, and may install a reactor.
         kind = TCP6ServerEndpoint if ":" in host else TCP4ServerEndpoint
         endpoint = kind(reactor, port, interface=host)
         self._host = host
         self._reactor = reactor
-        self._service = WSGIService(application, endpoint, Settings(**settings), reactor=reactor, **service)
+        self._service = WSGIService(
+            application, endpoint, Settings(**{"grace": GRACE, **settings}), reactor=reactor, **service
+        )
 
     def start(self) -> Deferred[str]:
         """Listen; fires with the URL, without a slash at its end, or fails with `ListenError`."""
