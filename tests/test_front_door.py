@@ -78,6 +78,12 @@ def test_every_class_that_a_page_promises_is_public(page: Path) -> None:
     assert named - set(dir(builtins)) - OTHERS - set(twisted_wsgiref.__all__) == set()
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_page_counts_in_bytes(page: Path) -> None:
+    # Names of messages and of media types have the RFCs' word.
+    assert re.findall(r"(?<![-/])\boctets?\b(?!-)", page.read_text(encoding="utf-8"), re.IGNORECASE) == []
+
+
 def test_another_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="'nonsense'"):
         twisted_wsgiref.nonsense  # noqa: B018

@@ -67,7 +67,8 @@ the application or serving anything after the message. Below it is the fate of t
 - *served*: the application was called, and read the body without an error;
 - *twice*: the application was called once more, for a request that was hidden in the message or put behind it;
 - *open*: the message was refused, but the connection went on;
-- *waited*: the message was neither answered nor its connection closed within 0.6 s, as if it were incomplete.
+- *waited*: the message was neither answered nor its connection closed within 0.6 s, as if it were incomplete; if the
+  machine is busy, a server may only be late.
 
 By the letter of the RFC a server may choose whether to refuse some of them: a bare LF as a line end, an empty line
 before a request, two equal Content-Length, an unknown minor version. Their clauses say so.
