@@ -99,4 +99,4 @@ def _loaded(mount: str, spec: Spec, directory: str | None) -> object:
     try:
         return load_application(spec.words, directory)
     except LoadError as error:
-        raise LoadError(f"--mount is {mount!r}: {error}", error.traceback) from None
+        raise LoadError(f"mount {mount!r}: {error}", error.traceback) from None
