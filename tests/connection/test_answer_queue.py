@@ -527,7 +527,7 @@ def test_a_file_that_is_cut_short_meanwhile_is_an_error(pair: Any, file: Any) ->
     before = descriptors()
     span = FileSpan(file.fileno(), 0, 2000)
     assert span.send_piece(pair[0]) is False
-    with pytest.raises(OSError, match="1000 octets shorter"):
+    with pytest.raises(OSError, match="1000 bytes shorter"):
         span.send_piece(pair[0])
     assert descriptors() == before
 
@@ -536,7 +536,7 @@ def test_a_file_that_is_cut_short_meanwhile_is_an_error_of_its_reader_too(file: 
     before = descriptors()
     span = FileSpan(file.fileno(), 0, 2000)
     assert len(span.read(4000)) == 1000
-    with pytest.raises(OSError, match="1000 octets shorter"):
+    with pytest.raises(OSError, match="1000 bytes shorter"):
         span.read(4000)
     assert descriptors() == before
 

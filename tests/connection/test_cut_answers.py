@@ -298,5 +298,5 @@ def test_a_file_that_is_cut_short_while_it_is_sent_is_seen_and_logged(kind: str,
         assert client.ended
         with pytest.raises(SurplusError):
             client.answers()
-        assert "the file is 1000000 octets shorter than it was" in server.logged()
+        assert "the file is 1000000 bytes shorter than it was" in server.logged()
         assert server.factory.connections == set()

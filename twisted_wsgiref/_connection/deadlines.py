@@ -16,7 +16,7 @@ class Phase(Enum):
     """What is waited for on a connection; at any moment it is one of these."""
 
     HANDSHAKE = "the end of a TLS handshake"
-    FRESH = "the first octet of the first request"
+    FRESH = "the first byte of the first request"
     IDLE = "the next request"
     HEAD = "the rest of a request's head"
     BODY = "the rest of a request's body"
@@ -30,7 +30,7 @@ class Phase(Enum):
 class Deadlines:
     """Measures, whenever it is looked at, for how long the same phase has made no progress.
 
-    `limits` are seconds for each phase that has a limit; `rate` is the fewest octets a second in which a body may come.
+    `limits` are seconds for each phase that has a limit; `rate` is the fewest bytes a second in which a body may come.
     Called in the reactor's thread.
     """
 

@@ -1,10 +1,10 @@
-"""HTTP on a transport: octets in, exchanges to the workers, answers out, one exchange at a time.
+"""HTTP on a transport: bytes in, exchanges to the workers, answers out, one exchange at a time.
 
-`WSGIProtocol` is one connection; what the connections of a service share is in `factory`. How octets become requests
+`WSGIProtocol` is one connection; what the connections of a service share is in `factory`. How bytes become requests
 is `request_reader`'s business, how an application is run `_gateway.handler`'s, how an answer leaves `sender`'s.
 
 Methods under the banner WORKER are called in a worker's thread, all others in the reactor's. Two threads meet in one
-place: a worker that sent the last octet gives the connection back by setting ``_exchange`` to None and *then* looks
+place: a worker that sent the last byte gives the connection back by setting ``_exchange`` to None and *then* looks
 whether anything has come meanwhile; the reactor first notes what came, and *then* looks at ``_exchange``. Whoever is
 second sees the other's mark, so nothing is left lying, and no lock is needed (`_threads.marks`).
 """
@@ -74,7 +74,7 @@ class WSGIProtocol(Protocol):
             self._open_pipe if rules.stream_input or not factory.is_direct else None,
         )
         self._reader = self._incoming.reader
-        self._most = max(TRANSPORT_READ, rules.max_pipelined)  # octets that are kept of requests that wait
+        self._most = max(TRANSPORT_READ, rules.max_pipelined)  # bytes that are kept of requests that wait
         self._exchange: Exchange | None = None
         self._environ: ConnectionEnviron | None = None  # made with the first request
         self._deadlines = Deadlines(factory.last_limits if factory.draining else factory.limits, rules.body_rate)
@@ -396,7 +396,7 @@ class WSGIProtocol(Protocol):
     # ---- WORKER ------------------------------------------------------------------------------------------------
 
     def exchange_ended(self) -> None:
-        """Give the connection back, if all of the answer is sent; else have the reactor do it after the last octet.
+        """Give the connection back, if all of the answer is sent; else have the reactor do it after the last byte.
 
         An answer that is kept leaves first, with others.
         """
@@ -434,7 +434,7 @@ class WSGIProtocol(Protocol):
     # ---- The end of an exchange, and of the connection ---------------------------------------------------------
 
     def _over(self) -> None:
-        """The last octet of an exchange is with the transport, or there will be none."""
+        """The last byte of an exchange is with the transport, or there will be none."""
         exchange = self._exchange
         if exchange is None:
             return
@@ -520,7 +520,7 @@ class WSGIProtocol(Protocol):
 
     @property
     def expendable_since(self) -> float | None:
-        """Since when the rest of a head, or its first octet, is waited for, by the factory's clock.
+        """Since when the rest of a head, or its first byte, is waited for, by the factory's clock.
 
         None where a whole request has come, or the end is near: such a connection does not go for another.
         """
@@ -627,7 +627,7 @@ class WSGIProtocol(Protocol):
                 self._note_handshake("it was not over in time")
             self.cut_off()
         else:
-            # The kernel goes on sending what it has of the last answer. If the transport itself still holds octets that
+            # The kernel goes on sending what it has of the last answer. If the transport itself still holds bytes that
             # nobody reads, the connection stays, and is cut off the next time.
             self._closing = self._closed = True
             self._deadlines.reset()

@@ -18,7 +18,7 @@ from .poller import Poller, can_be_polled
 if TYPE_CHECKING:
     from .protocol import WSGIProtocol
 
-#: What Twisted's transports read at a time, in octets: the least that has to be kept.
+#: What Twisted's transports read at a time, in bytes: the least that has to be kept.
 TRANSPORT_READ: Final = 64 * 1024
 # What we read ourselves, where nothing waits: a body of 64 KiB, as clients like to send, together with its head.
 _READ: Final = 96 * 1024
@@ -34,9 +34,9 @@ TAKEN_OVER: Final = 8
 
 
 class Reading:
-    """Has `protocol` told what comes by `transport`, from now on: octets, and the end.
+    """Has `protocol` told what comes by `transport`, from now on: bytes, and the end.
 
-    `sock` is the transport's own, where octets are sent on it as they are given. At most `most` octets are read where
+    `sock` is the transport's own, where bytes are sent on it as they are given. At most `most` bytes are read where
     `reader` has none that wait.
     """
 

@@ -1,4 +1,4 @@
-"""The way in of one connection: octets until they are a request, with its head checked and its body collected.
+"""The way in of one connection: bytes until they are a request, with its head checked and its body collected.
 
 Everything is called in the reactor's thread. Deadlines are not kept here, but ``phase`` and ``progress`` say what
 there is to wait for.
@@ -23,7 +23,7 @@ Request = tuple[RequestHead, RequestBody | InputPipe | None]
 
 
 class RequestReader:
-    """Makes requests of octets, one at a time.
+    """Makes requests of bytes, one at a time.
 
     A body of more than `max_body` bytes is refused; `memory` bytes of it are kept outside a file. If `open_pipe`
     returns a pipe, a request is ready at the end of its head, and its body follows through that pipe.
@@ -54,7 +54,7 @@ class RequestReader:
         self._max_body = max_body
         self._memory = memory
         self._open_pipe = open_pipe
-        #: The octets behind the request at hand.
+        #: The bytes behind the request at hand.
         self.reader = HeadReader(limits)
         self._head: RequestHead | None = None
         self._framing: LengthBody | ChunkedBody | None = None
@@ -62,7 +62,7 @@ class RequestReader:
         self.body: RequestBody | None = None
         #: The pipe that a body is going through.
         self.pipe: InputPipe | None = None
-        #: Octets of the body so far.
+        #: Bytes of the body so far.
         self.progress = 0
         #: The client waits for 100 (Continue); whoever sends it sets this to False.
         self.wants_continue = False

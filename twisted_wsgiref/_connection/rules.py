@@ -21,7 +21,7 @@ if sys.platform != "win32":
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What a connection may do and for how long: sizes in octets, times in seconds. The reasons are in `settings`."""
+    """What a connection may do and for how long: sizes in bytes, times in seconds. The reasons are in `settings`."""
 
     limits: Limits
     max_body: int

@@ -18,7 +18,7 @@ from .answer_queue import AnswerQueue
 from .blocks import END, Block, End
 from .exits import Exit
 
-# What a transport that changes octets is given at a time: each piece that it takes is progress of a slow client's.
+# What a transport that changes bytes is given at a time: each piece that it takes is progress of a slow client's.
 _SMALL_PIECE: Final = 16 * 1024
 # After so many pieces in a row the other connections have their turn. A client that reads as fast as an application
 # makes blocks would else keep the reactor for as long as the answer lasts.

@@ -26,7 +26,7 @@ from twisted_wsgiref._twisted.private import call_before_close, tell_of_acceptin
 # As many turns of accepting as empty the queue of a busy server; who connects all the time does not hold up the end.
 _MOST_TURNS: Final = 256
 _CONGESTION: Final = getattr(socket, "TCP_CONGESTION", None)
-# What the kernel calls an algorithm takes so many octets at the most: TCP_CA_NAME_MAX.
+# What the kernel calls an algorithm takes so many bytes at the most: TCP_CA_NAME_MAX.
 _LONGEST_NAME: Final = 16
 
 
@@ -87,7 +87,7 @@ def _accept_all(port: Port) -> None:
 
 
 def find_socket(transport: object) -> socket.socket | None:
-    """Return the socket on which `transport` sends octets as they are given; None if it changes them or has none.
+    """Return the socket on which `transport` sends bytes as they are given; None if it changes them or has none.
 
     A wrapper that only reads a PROXY header passes `getHandle` on, and is as good as what it wraps.
     """

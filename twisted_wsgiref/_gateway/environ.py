@@ -79,7 +79,7 @@ class ConnectionEnviron:
     def make(self, head: RequestHead, size: int | None) -> dict[str, Any]:
         """Return a new environ for the request of `head`.
 
-        The body, of `size` octets (None: nobody knows yet), is added by the worker that opens it. PEP 3333 and RFC
+        The body, of `size` bytes (None: nobody knows yet), is added by the worker that opens it. PEP 3333 and RFC
         3875; REQUEST_URI, as Apache and uWSGI have it, and RAW_URI, as gunicorn has it, are the target as sent.
         """
         fields = head.fields

@@ -171,7 +171,7 @@ class Exchange(Answer):
         return not self.outlet.gone and not (self.left and self.gateway.clock() - self.received > _PATIENCE)
 
     def report(self) -> None:
-        """Tell the observers, once. Called in the thread that sent the last octet."""
+        """Tell the observers, once. Called in the thread that sent the last byte."""
         gateway = self.gateway
         if not gateway.observers or self.reported:
             return

@@ -123,5 +123,5 @@ _LENGTH: Final = re.compile(r"[0-9]{1,19}")
 def _parse_length(value: str) -> int:
     # RFC 9110, section 8.6.
     if _LENGTH.fullmatch(value) is None:
-        raise ValueError(f"the header Content-Length is {value!r}: it has to be a number of octets")
+        raise ValueError(f"the header Content-Length is {value!r}: it has to be a number of bytes")
     return int(value)

@@ -1,4 +1,4 @@
-"""A part of a file on its way to the client, by `sendfile` or, where a transport changes octets, by reading it."""
+"""A part of a file on its way to the client, by `sendfile` or, where a transport changes bytes, by reading it."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class FileSpan:
         self.remaining = octets
 
     def send_piece(self, sock: socket.socket) -> bool:
-        """Send at most `FILE_PIECE` octets; return whether all of them were taken. Close when nothing is left.
+        """Send at most `FILE_PIECE` bytes; return whether all of them were taken. Close when nothing is left.
 
-        After less the socket is full: to try again at once would be a call for each few octets that a fast client has
+        After less the socket is full: to try again at once would be a call for each few bytes that a fast client has
         just read. Raises `OSError`, also for a file that turns out to be shorter, and closes then. Called in whichever
         thread owns the socket.
         """
@@ -56,7 +56,7 @@ class FileSpan:
         return sent == most
 
     def read(self, most: int) -> bytes:
-        """Return the next octets, at most so many. Raises and closes as `send_piece` does.
+        """Return the next bytes, at most so many. Raises and closes as `send_piece` does.
 
         Called in the reactor's thread.
         """
@@ -74,8 +74,8 @@ class FileSpan:
         return octets
 
     def _too_short(self) -> OSError:
-        return OSError(errno.EIO, f"the file is {self.remaining} octets shorter than it was")
+        return OSError(errno.EIO, f"the file is {self.remaining} bytes shorter than it was")
 
     def close(self) -> None:
-        """Give the descriptor back. Called once, in whichever thread sent the last octet."""
+        """Give the descriptor back. Called once, in whichever thread sent the last byte."""
         os.close(self._descriptor)

@@ -117,7 +117,7 @@ class WSGIHandler(SimpleHandler):
         headers: list[tuple[str, str]],
         exc_info: Any = None,
     ) -> Callable[[bytes], None]:
-        """Set status and headers, to be sent before the first octet of the body; return `write`. PEP 3333.
+        """Set status and headers, to be sent before the first byte of the body; return `write`. PEP 3333.
 
         Raises `TypeError` or `ValueError`, naming the culprit, for what can not be sent, `AssertionError` for a second
         call without `exc_info`, and the exception in `exc_info` where the head is out. A refused call changes nothing.
@@ -327,7 +327,7 @@ def _below(trace: TracebackType | None, file: str) -> TracebackType | None:
 def _real_file(file: Any) -> IO[bytes] | None:
     """Return `file` if what its descriptor gives is what reading it would give; flushed.
 
-    By type, since others have a descriptor too: that of a `gzip.GzipFile` gives the packed octets.
+    By type, since others have a descriptor too: that of a `gzip.GzipFile` gives the packed bytes.
     """
     if isinstance(file, _TemporaryFileWrapper):
         file = file.file

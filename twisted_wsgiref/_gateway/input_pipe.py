@@ -46,7 +46,7 @@ class InputPipe(RawIOBase):
             self._blocks.append(memoryview(octets))
             self._held += len(octets)
             if self._held >= self._capacity:
-                # Only `readinto` takes it back: TLS may still bring octets after the pause.
+                # Only `readinto` takes it back: TLS may still bring bytes after the pause.
                 self.full = True
             self._changed.notify()
 
@@ -69,7 +69,7 @@ class InputPipe(RawIOBase):
         return True
 
     def readinto(self, buffer: Any, /) -> int:
-        """Fill `buffer` with what is there, waiting for the first octet; 0 at the body's end. Raises `ClientGone`."""
+        """Fill `buffer` with what is there, waiting for the first byte; 0 at the body's end. Raises `ClientGone`."""
         view = memoryview(buffer).cast(
             "B"
         )  # not while the lock is held: the buffer may be an object of somebody else's

@@ -13,7 +13,7 @@ from typing import IO
 
 
 class RequestBody:
-    """Collects one body; what exceeds `memory` octets is due to be spilled into a file.
+    """Collects one body; what exceeds `memory` bytes is due to be spilled into a file.
 
     While ``spilling``, `spill` runs in a thread of its own and touches only what it was left; the reactor goes on with
     the rest. Once the body is complete and nothing is spilling, the worker that opens it has it alone.
@@ -28,7 +28,7 @@ class RequestBody:
         self._leaving: list[bytes] = []
         self._held = 0
         self.spilling = False
-        #: Octets so far.
+        #: Bytes so far.
         self.size = 0
 
     # ---- In the reactor's thread -------------------------------------------------------------------------------
