@@ -40,6 +40,6 @@ def test_what_is_not_there_is_refused(tmp_path: Path, mount: str, line: str) -> 
 def test_a_second_application_that_is_none_names_its_mount(tmp_path: Path) -> None:
     with pytest.raises(LoadError, match=r"mount '/a=wsgi:nowhere_\w+:app': there is no module nowhere_at_all"):
         load_mounts(["/a=wsgi:nowhere_at_all:app"], str(tmp_path))
-    with pytest.raises(LoadError, match="there is no module nowhere_at_all"):
+    with pytest.raises(LoadError, match=r"mount '/a=wsgi:nowhere_\w+:app': there is no module nowhere_at_all"):
         check_modules(DEMO, ["/a=wsgi:nowhere_at_all:app"], str(tmp_path))
     check_modules(DEMO, [f"/a=wsgi:{DEMO}", "/b=redirect:/c"], str(tmp_path))

@@ -54,9 +54,13 @@ def check_mounts(mounts: Sequence[str]) -> None:
 def check_modules(spec: str, mounts: Sequence[str], directory: str) -> None:
     """Raise `LoadError` if a module that is to be imported later is not there; as `check_module`."""
     check_module(spec, directory)
-    for _, mounted in map(read_mount, mounts):
+    for mount in mounts:
+        _, mounted = read_mount(mount)
         if isinstance(mounted, WSGISpec):
-            check_module(mounted.words, directory)
+            try:
+                check_module(mounted.words, directory)
+            except LoadError as error:
+                raise _of_mount(mount, error) from None
 
 
 def import_served(options: Asked, usual: str, runner: Runner) -> tuple[Loaded, Beginning]:
@@ -99,4 +103,8 @@ def _loaded(mount: str, spec: Spec, directory: str | None) -> object:
     try:
         return load_application(spec.words, directory)
     except LoadError as error:
-        raise LoadError(f"mount {mount!r}: {error}", error.traceback) from None
+        raise _of_mount(mount, error) from None
+
+
+def _of_mount(mount: str, error: LoadError) -> LoadError:
+    return LoadError(f"mount {mount!r}: {error}", error.traceback)
