@@ -85,7 +85,8 @@ class WSGIService(Service):
     tuple, which costs less. None by default.
 
     `mounts`: what answers below a path instead of `application`, by that path: ``"static:DIR"``, ``"redirect:URL"``,
-    or another WSGI application. The longest path that fits a request's answers. None by default. See docs/mounts.md.
+    another WSGI application, or a resource of `twisted.web`. The longest path that fits a request's answers. None by
+    default. See docs/mounts.md.
 
     `name`: a `str` that begins the names of the threads. None, the default: ``wsgi-`` and a number.
 
@@ -178,9 +179,8 @@ class WSGIService(Service):
         settings = self._settings
         files = FileSettings(settings.static_max_age, settings.static_links, self._factory.log_trouble)
         try:
-            return TargetMaker(self._common, self._gateway, self._workers, files, settings.validate).mount(
-                mounts, settings.mount
-            )
+            maker = TargetMaker(self._common, self._gateway, self._workers, files, settings.validate, self._reactor)
+            return maker.mount(mounts, settings.mount)
         except ValueError as error:
             raise SettingError(f"mounts: {error}") from None
 

@@ -289,7 +289,7 @@ def test_whoever_took_a_connection_is_asked_to_close_it_at_the_stop(kind: str) -
         stopped: list[object] = []
         server.service.stopService().addCallback(stopped.append)
         server.settle()
-        assert echo.told == ["close 1001", "lost"]
+        assert echo.told == ["close 1000", "lost"]
         assert client.ended
         assert stopped
 

@@ -18,7 +18,15 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from twisted_wsgiref._gateway.client_gone import ClientGone
-from twisted_wsgiref._targets.resource import MountedSite, address_of, header_name, origin_form, render, split_paths
+from twisted_wsgiref._targets.resource import (
+    MountedSite,
+    address_of,
+    header_name,
+    make_channel,
+    origin_form,
+    render,
+    split_paths,
+)
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # Twisted's module uses what Twisted has deprecated
@@ -103,7 +111,7 @@ class Asked:
         self.clock = Clock()
         self.log: list[BaseException] = []
         self.below = StringTransport()
-        self.site = MountedSite(resource, prefix, reactor=self.clock)
+        self.site: Any = MountedSite(resource, reactor=self.clock)
         given = {
             "REQUEST_METHOD": method,
             "REQUEST_URI": target,
@@ -117,15 +125,16 @@ class Asked:
             **({"CONTENT_LENGTH": str(len(body))} if body else {}),
             **environ,
         }
-        self.channel = render(
+        self.channel = make_channel(
             given,
-            BytesIO(body),
             self.answer,
             self.site,
+            prefix.encode(),
             below=self.below,
             call_later=self.clock.callLater,
             log=lambda _, error: self.log.append(error),
         )
+        render(self.channel, given, BytesIO(body))
 
     @property
     def request(self) -> Any:

@@ -18,8 +18,9 @@ from twisted_wsgiref._observe.log import logger
 from .reading import TAKEN_OVER, Reading
 
 _log = logger(__name__)
-# RFC 6455, section 7.4.1: the endpoint is going away, such as a server that stops.
+# RFC 6455, section 7.4.1: the endpoint is going away, such as a server that stops; and the end of what it was for.
 _GOING_AWAY: Final = 1001
+_NORMAL: Final = 1000
 
 
 @implementer(ITransport, IConsumer, IPushProducer)
@@ -73,11 +74,17 @@ class HandedOver:
         self._call(self._protocol.connectionLost, reason)
 
     def ask_to_close(self) -> None:
-        """Ask for an end in order, since the service stops: by ``sendClose(code)``, as autobahn's protocols have it."""
-        close = getattr(self._protocol, "sendClose", None)
+        """Ask for an end in order, since the service stops: as the WebSockets of autobahn and of Twisted can be asked.
+
+        autobahn lets an application say no other code than 1000, of those that are not the application's own.
+        """
         asked, self._asked = self._asked, True
-        if close is not None and not asked:
-            self._call(close, _GOING_AWAY)
+        if asked:
+            return
+        if hasattr(self._protocol, "sendClose"):
+            self._call(self._protocol.sendClose, _NORMAL)
+        elif hasattr(self._protocol, "sendTextMessage"):
+            self._call(self._protocol.loseConnection, _GOING_AWAY)
 
     def _call(self, call: Any, *given: Any) -> None:
         try:

@@ -7,31 +7,68 @@ is believed in the same way, and what was dropped for an application is dropped 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from io import BytesIO
 from typing import IO, Any, Final
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.error import ConnectionLost
+from twisted.python.failure import Failure
 from twisted.web.resource import getChildForRequest
 from twisted.web.server import Site
 
+from twisted_wsgiref._observe.log import logger
+
+from .reactor_exchange import ReactorAnswer, ReactorExchange
 from .web_channel import ResourceAnswer, WebChannel
 
+_log = logger(__name__)
 _CONTENT: Final = {"CONTENT_TYPE": b"Content-Type", "CONTENT_LENGTH": b"Content-Length"}
 
 
 class MountedSite(Site):
-    """A site whose resource is reached below `prefix`, a decoded path without a slash at its end."""
-
-    def __init__(self, resource: Any, prefix: str, *args: Any, **kwargs: Any) -> None:
-        super().__init__(resource, *args, **kwargs)  # type: ignore[no-untyped-call]
-        self._prefix = prefix.encode("latin-1")
+    """A site whose resource is reached below the prefix that the channel of a request has."""
 
     def getResourceFor(self, request: Any) -> Any:
         """Return the resource for `request`, whose ``prepath`` begins with the segments of the prefix."""
         request.site = self
-        split_paths(self._prefix, request.prepath, request.postpath)
+        split_paths(request.channel.prefix, request.prepath, request.postpath)
         request.sitepath = list(request.prepath)
         return getChildForRequest(self.resource, request)
+
+
+class ResourceAnswers:
+    """Has the resource of `site`, mounted at `prefix`, answer. Called in the reactor's thread, by a `ReactorTarget`."""
+
+    def __init__(self, site: MountedSite, prefix: str, call_later: Callable[..., Any]) -> None:
+        self._site = site
+        self._prefix = prefix
+        self._call_later = call_later
+
+    def __call__(self, exchange: ReactorExchange, way_out: ReactorAnswer) -> None:
+        """Answer `exchange`. Raises `OSError` if its body can not be read."""
+        body: Any = exchange.body
+        environ, path = exchange.environ, exchange.head.path
+        # The script name of the service is in the target, or a proxy has cut it off.
+        above = path[: len(path) - len(environ["PATH_INFO"])]
+        channel = make_channel(
+            environ,
+            way_out,
+            self._site,
+            (above + self._prefix).encode("latin-1"),
+            below=getattr(exchange.connection, "transport", None),
+            call_later=self._call_later,
+        )
+        way_out.on_lost = partial(_tell_lost, channel)
+        render(channel, environ, None if body is None else body.open())
+
+
+def _tell_lost(channel: WebChannel) -> None:
+    channel.connectionLost(Failure(ConnectionLost()))
+
+
+def _log_fault(what: str, error: BaseException) -> None:
+    _log.failure("{what}", Failure(error), what=what)
 
 
 def split_paths(prefix: bytes, prepath: list[bytes], postpath: list[bytes]) -> None:
@@ -76,27 +113,36 @@ def address_of(host: str | None, port: str | None) -> Any:
     return IPv6Address("TCP", host, number) if ":" in host else IPv4Address("TCP", host, number)
 
 
-def render(
+def make_channel(
     environ: Mapping[str, Any],
-    body: IO[bytes] | None,
     answer: ResourceAnswer,
     site: Site,
+    prefix: bytes,
     *,
     below: Any,
     call_later: Callable[..., Any],
-    log: Callable[[str, BaseException], None],
+    log: Callable[[str, BaseException], None] = _log_fault,
 ) -> WebChannel:
-    """Have the resource of `site` answer the request of `environ` and `body`, and return the request's channel.
+    """Return the channel for the request of `environ`, which is mounted at `prefix`.
 
-    Whoever has the connection calls ``connectionLost`` of the channel if that ends before the answer. `below` is the
-    connection's transport. Raises nothing. `body` is the request's to close.
+    Whoever has the connection calls its ``connectionLost`` if that ends before the answer. `below` is the connection's
+    transport.
     """
     peer = address_of(environ.get("REMOTE_ADDR"), environ.get("REMOTE_PORT"))
     host = address_of(environ.get("SERVER_NAME"), environ.get("SERVER_PORT"))
     secure = environ["wsgi.url_scheme"] == "https"
     channel = WebChannel(answer, site, peer, host, secure, below, call_later, log)
+    channel.prefix = prefix
+    return channel
+
+
+def render(channel: WebChannel, environ: Mapping[str, Any], body: IO[bytes] | None) -> None:
+    """Have the resource of the channel's site answer the request of `environ` and `body`. Raises nothing.
+
+    `body` is the request's to close.
+    """
     try:
-        request: Any = site.requestFactory(channel)
+        request: Any = channel.site.requestFactory(channel)
         channel.request = request
         add = request.requestHeaders.addRawHeader
         for key, value in environ.items():
@@ -112,8 +158,4 @@ def render(
         )
         channel.rendered()
     except Exception as error:
-        if not channel.over:
-            channel.over = True
-            log("a resource failed", error)
-            answer.refuse(500)
-    return channel
+        channel.fail("a resource failed", error)

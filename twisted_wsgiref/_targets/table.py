@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from twisted_wsgiref._http.freshness import read_age_rule
 from twisted_wsgiref._http.mounts import MountTable, check_alone, read_prefix
@@ -36,11 +36,20 @@ class TargetMaker:
     """Makes targets of what a service was given.
 
     Files and redirections are served with `common`, applications as `gateway` serves its own, by `workers`. With
-    `validate` they are checked against PEP 3333.
+    `validate` they are checked against PEP 3333. `reactor` is for resources, and their sessions.
     """
 
-    def __init__(self, common: Common, gateway: Gateway, workers: Workers, files: FileSettings, validate: bool) -> None:
+    def __init__(
+        self,
+        common: Common,
+        gateway: Gateway,
+        workers: Workers,
+        files: FileSettings,
+        validate: bool,
+        reactor: Any,
+    ) -> None:
         self._common = common
+        self._reactor = reactor
         self._gateway = gateway
         self._workers = workers
         self._files = files
@@ -68,13 +77,22 @@ class TargetMaker:
                 return self._by_spec(mounted, prefix)
             except ValueError as error:
                 raise ValueError(f"what is mounted at {written}, {mounted!r}: {error}") from None
+        if hasattr(mounted, "getChildWithDefault"):
+            return self._resource(mounted, prefix)
         if callable(mounted):
             gateway = replace(self._gateway, application=accepted(mounted, self._validate))
             return WSGITarget(gateway, self._workers, prefix)
         raise ValueError(
-            f"what is mounted at {written} is {mounted!r:.100}: it has to be a WSGI application, or text as "
-            "static:DIR or redirect:URL"
+            f"what is mounted at {written} is {mounted!r:.100}: it has to be a WSGI application, a resource of "
+            "twisted.web, or text as static:DIR or redirect:URL"
         )
+
+    def _resource(self, resource: object, prefix: str) -> Target:
+        # Late: few mount one, and it imports the whole of twisted.web.
+        from .resource import MountedSite, ResourceAnswers
+
+        site: Any = MountedSite(resource, reactor=self._reactor)  # type: ignore[no-untyped-call]
+        return ReactorTarget(self._common, ResourceAnswers(site, prefix, self._reactor.callLater), collects=True)
 
     def _by_spec(self, text: str, prefix: str) -> Target:
         spec = read_spec(text)

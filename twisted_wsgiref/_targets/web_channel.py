@@ -103,6 +103,8 @@ class WebChannel:
         self.request: Any = None
         self.transport: Any = WebTransport(self, below, secure)
         self.upgraded = False
+        #: Where its site is mounted: a decoded path without a slash at its end.
+        self.prefix = b""
         #: The request is answered, or given up: what comes of it later is dropped.
         self.over = False
         self._answer = answer
@@ -187,8 +189,12 @@ class WebChannel:
 
     def _fail(self, error: BaseException) -> None:
         """Give the answer up, for what a resource did: it would raise in the middle of a request's own methods."""
+        self.fail(f"a resource gave an answer that can not be sent, to {self.request!r}", error)
+
+    def fail(self, what: str, error: BaseException) -> None:
+        """Log `what`, and `error`; answer 500, if nothing is out."""
         self.over = True
-        self._log(f"a resource gave an answer that can not be sent, to {self.request!r}", error)
+        self._log(what, error)
         self._answer.refuse(500)
 
     def loseConnection(self) -> None:
