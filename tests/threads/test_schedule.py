@@ -413,6 +413,42 @@ def test_answers_leave_at_the_end_of_a_pause_and_so_does_what_a_running_job_keep
     assert house.done[-2:] == ["released", "resumed"]
 
 
+def test_answers_of_the_reactors_own_leave_at_the_end_of_their_turn() -> None:
+    house = House()
+    jobs = [Job(house) for _ in range(20)]
+    for count, job in enumerate(jobs, 1):
+        house.schedule.hold_turn()
+        house.schedule.batch.add(job)
+        assert house.held
+        assert job.left is (count == 16)
+    assert [job.left for job in jobs] == [True] * 16 + [False] * 4
+    house.turn(0)
+    assert not house.held
+    assert all(job.left for job in jobs)
+    house.turn(3)
+    assert house.done == ["woken, held False", "granted False"]
+
+
+def test_an_answer_that_is_made_between_turns_leaves_at_once() -> None:
+    house = House()
+    house.turning = False
+    house.schedule.hold_turn()
+    job = Job(house)
+    house.schedule.batch.add(job)
+    assert (house.held, job.left) == (False, True)
+
+
+def test_a_turn_that_ends_in_a_pause_lets_its_own_answers_leave_first() -> None:
+    house = House(threads=1)
+    house.seconds = 0.001
+    house.schedule.hold_turn()
+    job = Job(house)
+    house.schedule.batch.add(job)
+    house.turn(5)
+    assert job.left
+    assert "paused" in house.done
+
+
 # ---- Decision 13: while one worker is enough, the others are spared --------------------------------------------------
 
 

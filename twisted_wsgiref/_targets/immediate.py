@@ -26,9 +26,15 @@ _PIECE: Final = 64 * 1024
 
 
 class FileAnswers:
-    """Answers with `files` below `prefix`; `note` is told which could not be read."""
+    """Answers with `files` below `prefix`; `note` is told which could not be read.
 
-    def __init__(self, files: StaticFiles, prefix: str, note: Callable[[str, OSError], None]) -> None:
+    `hold` is called before each answer that can wait for others of this turn, to leave with them.
+    """
+
+    def __init__(
+        self, files: StaticFiles, prefix: str, note: Callable[[str, OSError], None], hold: Callable[[], None]
+    ) -> None:
+        self._hold = hold
         self._files = files
         self._prefix = prefix
         self._note = note
@@ -40,6 +46,8 @@ class FileAnswers:
         answer = self._files.answer(head.method, path, self._prefix, head.query, head.fields)
         if answer.trouble is not None:
             self._note("a static file can not be read", answer.trouble)
+        if answer.descriptor is None:
+            self._hold()
         _send(way_out, answer)
 
 

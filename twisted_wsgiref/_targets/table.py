@@ -99,7 +99,7 @@ class TargetMaker:
         if isinstance(spec, StaticSpec):
             rules = [read_age_rule(word) for word in self._files.max_age]
             files = StaticFiles(spec.directory, rules, links=self._files.links)
-            return ReactorTarget(self._common, FileAnswers(files, prefix, self._files.note))
+            return ReactorTarget(self._common, FileAnswers(files, prefix, self._files.note, self._workers.hold_turn))
         if isinstance(spec, RedirectSpec):
             return ReactorTarget(self._common, Redirections(spec, prefix))
         if isinstance(spec, WSGISpec | ResourceSpec):

@@ -35,6 +35,8 @@ class Workers:
         self.on_unfit: Callable[[], object] = lambda: None
         #: Has an exchange run. No method of ours: this is a call for each request.
         self.submit: Callable[[WSGIExchange], None] = schedule.submit
+        #: Has answers that are made in the reactor's thread leave together. Called before such an answer is put.
+        self.hold_turn: Callable[[], None] = schedule.hold_turn
         schedule.refused = self._refuse
         schedule.release = _let_leave
 

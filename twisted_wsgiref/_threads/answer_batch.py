@@ -3,7 +3,8 @@
 A client that sleeps is woken by the answer it gets: the kernel calls another processor, which costs the sender as much
 as all else that it does for an answer. Of several answers in a row only the first does. And each `send` offers the
 interpreter to another thread. While requests wait for a thread anyway, and their sockets are not read (`poller`), the
-answers that are ready wait for each other: not for more than a few, and not for longer than that hold lasts.
+answers that are ready wait for each other: not for more than a few, and not for longer than that hold lasts. So do
+those that the reactor's thread makes while it reads one socket after another, until that turn is over.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _MOST: Final = 16
 
 
 class Kept(Protocol):
-    """What ended in a worker's thread, but for its answer, which is kept."""
+    """What has ended, but for its answer, which is kept."""
 
     def depart(self) -> None:
         """Send the answer, and give the connection back. Called in any thread, once."""
@@ -51,7 +52,7 @@ class AnswerBatch:
     # ---- In any thread -----------------------------------------------------------------------------------------
 
     def add(self, answer: Kept) -> None:
-        """Have `answer` leave with others, or at once. Called in a worker's thread."""
+        """Have `answer` leave with others, or at once. Called in the thread that has made it."""
         self._waiting.append(answer)
         if NO_GIL:
             fence()

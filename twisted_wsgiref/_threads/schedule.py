@@ -193,6 +193,7 @@ class Schedule:
         self._next_look: Any = None
         self._paused_at = -inf  # when the last pause began; as long as there was none, jobs are taken for slow
         self._came = 0  # jobs since then
+        self._holds_turn = False  # answers made in this turn of reading leave at its end
 
     # ---- A turn of reading -------------------------------------------------------------------------------------
 
@@ -203,8 +204,19 @@ class Schedule:
             self._call_later(0, self.flush)
         gathered.append(job)
 
+    def hold_turn(self) -> None:
+        """Have answers wait until all sockets of this turn are read. Called by whoever answers in the reactor's thread.
+
+        Each would else wake a client that has gone to sleep while the next socket was read.
+        """
+        if self.reading.turning and not self.batch.held:
+            self.batch.held = self._holds_turn = True
+
     def flush(self) -> None:
         """Decide what follows this turn, as the head of this file says, and do it."""
+        if self._holds_turn:
+            self._holds_turn = False
+            self.resumed()
         jobs = self._gathered
         if not jobs:
             return
