@@ -93,7 +93,7 @@ def test_the_parent_binds_and_reads_nothing(reactor: Reactor) -> None:
 def test_the_first_that_can_not_be_bound_is_told(reactor: Reactor) -> None:
     failures: list[Any] = []
     Listeners(reactor, ["80", "bad"], Endpoint, 99).listen().addErrback(failures.append)
-    assert str(failures[0].value) == "no such thing"
+    assert str(failures[0].value) == "can not listen on bad: no such thing"
 
 
 def test_all_that_an_endpoint_may_call_has_a_name(reactor: Reactor) -> None:
