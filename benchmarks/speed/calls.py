@@ -81,6 +81,9 @@ class _RunsInPlace:
             job.run()
         return False
 
+    def forget_low(self) -> None:
+        """Have nothing to forget."""
+
     def when_low(self, callback: Callable[[], None], above: int = 0) -> bool:
         """Say that no more waits than there are threads."""
         return False

@@ -359,6 +359,15 @@ def test_a_pause_ends_by_itself() -> None:
     assert house.done[-1] == "resumed"
 
 
+def test_a_pause_that_is_over_wakes_the_reactor_no_more() -> None:
+    house = House(threads=1)
+    house.turn(4)
+    house.wait(PAUSE)
+    for _ in range(4):
+        house.pool.step()
+    assert not house.wakes
+
+
 def test_reading_is_not_paused_if_whoever_reads_says_so() -> None:
     house = House(threads=1)
     house.may_pause = False

@@ -83,6 +83,9 @@ class SteppedPool:
         self._grow()
         return woken
 
+    def forget_low(self) -> None:
+        self._low = None
+
     def when_low(self, callback: Callable[[], None], above: int) -> bool:
         self._low = callback if len(self.jobs) > above else None
         return self._low is not None

@@ -96,6 +96,9 @@ class BorrowedPool:
         """Return False: `callback` is never called."""
         return False
 
+    def forget_low(self) -> None:
+        """Do nothing: nobody is called."""
+
     def running(self) -> list[tuple[threading.Thread, Job]]:
         """Return which thread does what at this moment. Any thread may call."""
         return list(self._doing.items())

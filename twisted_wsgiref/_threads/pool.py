@@ -61,6 +61,9 @@ class Pool(Protocol):
     def when_low(self, callback: Callable[[], None], above: int) -> bool:
         """Have `callback` called once no more than one job waits; return False if no more than `above` wait now."""
 
+    def forget_low(self) -> None:
+        """Call nobody once no more than one job waits."""
+
     def running(self) -> list[tuple[threading.Thread, Job]]:
         """Return which thread does what at this moment."""
 
@@ -163,6 +166,10 @@ class WorkerPool:
             return True
         self._low = None
         return False
+
+    def forget_low(self) -> None:
+        """Call nobody once no more than one job waits. A worker that has just seen the mark may call all the same."""
+        self._low = None
 
     def _grow(self) -> None:
         """Start threads for the jobs that none is free for, up to the maximum, or as many as are to be had now."""

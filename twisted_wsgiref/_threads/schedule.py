@@ -266,6 +266,7 @@ class Schedule:
 
     def resumed(self) -> None:
         """Have all answers leave that are kept back: a pause is over."""
+        self.pool.forget_low()  # or a worker would wake the reactor for nothing
         self.batch.release()
         for _, job in self.pool.running():
             self.release(job)
