@@ -14,7 +14,6 @@ from twisted.internet.address import IPv6Address
 
 from tests.support import GET, KINDS, TEXT, echo, hello, request, serving
 from twisted_wsgiref._connection.transports import host_and_port
-from twisted_wsgiref._http.reader import HeadReader
 
 kinds = pytest.mark.parametrize("kind", KINDS)
 
@@ -487,17 +486,25 @@ def test_an_observer_that_fails_is_logged_and_hurts_nobody(kind: str) -> None:
         assert "on purpose" in server.logged()
 
 
-def test_what_comes_in_the_moment_of_a_last_answer_is_no_request(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_comes_in_the_moment_of_a_last_answer_is_no_request() -> None:
     with serving(hello) as server:
         client = server.connect().send(request(fields="Connection: close"))
         server.settle(work=False)
-        feed = HeadReader.feed
+        reader = client.protocol._reader
 
-        def feed_while_a_worker_ends(reader: HeadReader, octets: bytes) -> None:
-            feed(reader, octets)
-            server.pool.step()
+        class WhileAWorkerEnds:
+            """The reader; a worker ends just after it is given something."""
 
-        monkeypatch.setattr(HeadReader, "feed", feed_while_a_worker_ends)
+            @property
+            def buffer(self) -> Any:
+                return reader.buffer
+
+            @buffer.setter
+            def buffer(self, data: bytes) -> None:
+                reader.buffer = data
+                server.pool.step()
+
+        client.protocol._reader = WhileAWorkerEnds()
         client.protocol.dataReceived(GET)
         assert not server.pool.jobs
         server.settle()

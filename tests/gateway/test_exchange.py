@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from io import BytesIO
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -118,6 +119,8 @@ def test_no_observer_keeps_an_exchange_from_its_end(error: BaseException) -> Non
 def test_whatever_fails_at_its_end_an_exchange_gives_its_connection_back(where: str) -> None:
     class Fails:
         """The log, or the body, of an exchange."""
+
+        begun = SimpleNamespace(line="a line without an end")
 
         def write(self, text: str) -> None:
             raise RuntimeError("nothing is written")

@@ -236,21 +236,6 @@ def test_fields_that_come_again_are_the_same_object() -> None:
     assert other.fields is not one.fields
 
 
-def test_a_head_that_comes_again_is_the_same_object_until_anything_differs() -> None:
-    parser = HeadParser(Limits())
-    again = b"GET /1 HTTP/1.1\r\nHost: a"
-    assert parser.parse(again).recurs is False
-    head = parser.parse(again)
-    assert head.recurs is True
-    assert parser.parse(again) is head
-    for other in (b"GET /2 HTTP/1.1\r\nHost: a", b"POST /1 HTTP/1.1\r\nHost: a", b"GET /1 HTTP/1.0\r\nHost: a"):
-        between = parser.parse(other)
-        assert between.request_line.encode() == other.split(b"\r\n")[0]
-        assert parser.parse(again).request_line == "GET /1 HTTP/1.1"
-    assert parser.parse(b"GET /1 HTTP/1.1\r\nHost: b").fields == {"HTTP_HOST": "b"}
-    assert parser.parse(again).fields == {"HTTP_HOST": "a"}
-
-
 def test_what_is_too_large_to_be_kept_leaves_what_was_kept_alone() -> None:
     parser = HeadParser(Limits())
     small, large = b"GET / HTTP/1.1\r\nHost: a", b"GET / HTTP/1.1\r\nHost: b\r\nCookie: " + b"a" * 4000

@@ -7,6 +7,7 @@ import pytest
 from twisted_wsgiref._http.body import body_of
 from twisted_wsgiref._http.errors import ProtocolError
 from twisted_wsgiref._http.framing import CHUNKED
+from twisted_wsgiref._http.head import RequestHead
 from twisted_wsgiref._http.limits import Limits
 from twisted_wsgiref._http.reader import HeadReader
 
@@ -219,3 +220,36 @@ def test_of_a_head_that_never_ends_no_more_is_kept_than_its_limit(octets: bytes)
 @pytest.mark.parametrize("start", [b"POST / HTTP/1.1\r\n" + HOST + b"X: " + b"a" * 90 + b"\r\n\r\n"])
 def test_a_long_head_is_refused_for_its_length_and_not_for_its_body(start: bytes) -> None:
     assert drive([start + b"\x00\n"], Limits(request_line=30, field=200, head=100)).status == 431
+
+
+def test_a_head_that_comes_again_is_the_same_object_until_anything_differs() -> None:
+    reader = HeadReader(Limits())
+
+    def take(data: bytes) -> RequestHead:
+        reader.feed(data + b"\r\n\r\n")
+        head = reader.take_head()
+        assert head is not None
+        return head
+
+    again = b"GET /1 HTTP/1.1\r\nHost: a"
+    assert take(again).recurs is False
+    head = take(again)
+    assert head.recurs is True
+    assert take(again) is head
+    for other in (b"GET /2 HTTP/1.1\r\nHost: a", b"POST /1 HTTP/1.1\r\nHost: a", b"GET /1 HTTP/1.0\r\nHost: a"):
+        between = take(other)
+        assert between.request_line.encode() == other.split(b"\r\n")[0]
+        assert take(again).request_line == "GET /1 HTTP/1.1"
+    assert take(b"GET /1 HTTP/1.1\r\nHost: b").fields == {"HTTP_HOST": "b"}
+    assert take(again).fields == {"HTTP_HOST": "a"}
+
+
+def test_a_head_that_is_too_large_to_be_kept_is_judged_each_time() -> None:
+    reader = HeadReader(Limits())
+    large = b"GET / HTTP/1.1\r\nHost: b\r\nCookie: " + b"a" * 4000 + b"\r\n\r\n"
+    heads = []
+    for _ in range(3):
+        reader.feed(large)
+        heads.append(reader.take_head())
+    assert len(set(map(id, heads))) == 3
+    assert {head and head.fields["HTTP_HOST"] for head in heads} == {"b"}

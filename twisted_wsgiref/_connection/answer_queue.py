@@ -294,9 +294,11 @@ class AnswerQueue:
         """
         exit = self._exit
         if self._owner is None and exit is not None:
+            self.under_way = False
             return True
         with self.lock:
             if self._owner is None and exit is not None:
+                self.under_way = False
                 return True
             self._ended = True
             wake = self._hand_over()
@@ -307,7 +309,7 @@ class AnswerQueue:
     # ---- In the reactor's thread -------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """Start the next exchange. Only when none is under way."""
+        """Be ready for the next answer, after one whose end was the reactor's."""
         self.under_way = False
         self._owner = None
         self._ended = False

@@ -34,37 +34,56 @@ class Deadlines:
     Called in the reactor's thread.
     """
 
-    __slots__ = ("_limits", "_progress", "_rate", "phase", "since")
+    __slots__ = ("_limits", "_phase", "_progress", "_rate", "_seen", "_since", "request")
 
     def __init__(self, limits: Mapping[Phase, float], rate: float) -> None:
         self._limits = limits
         self._rate = rate
         self._progress = 0
-        #: What is waited for; None: nobody has looked yet.
-        self.phase: Phase | None = None
-        #: Since when there was no progress.
-        self.since = 0.0
+        self._phase: Phase | None = None
+        self._since = 0.0
+        self._seen: float | None = None
+        #: When the last request was ready. Set for each, and looked at when somebody asks: so a request costs no call.
+        self.request: float | None = None
+
+    @property
+    def phase(self) -> Phase | None:
+        """What is waited for; None: nobody has looked yet."""
+        self._heed_request()
+        return self._phase
+
+    @property
+    def since(self) -> float:
+        """Since when there was no progress."""
+        self._heed_request()
+        return self._since
+
+    def _heed_request(self) -> None:
+        """Measure the last request's wait for a thread, if nobody has looked since it was ready."""
+        if self.request != self._seen and self.request is not None:
+            self._seen = self.request
+            self._restart(Phase.QUEUED, self.request)
 
     def start(self, phase: Phase, now: float) -> None:
         """Measure `phase` from `now` on, unless it is measured already."""
         if phase is not self.phase:
-            self.restart(phase, now)
+            self._restart(phase, now)
 
-    def restart(self, phase: Phase, now: float) -> None:
-        """Measure `phase` from `now` on."""
-        self.phase = phase
-        self.since = now
+    def _restart(self, phase: Phase, now: float) -> None:
+        self._phase = phase
+        self._since = now
         self._progress = 0
 
     def reset(self) -> None:
         """Measure nothing until somebody looks again."""
-        self.phase = None
+        self._heed_request()
+        self._phase = None
 
     def change(self, limits: Mapping[Phase, float]) -> None:
         """Go on with other limits; what waits for a request waits anew."""
         self._limits = limits
         if self.phase in (Phase.IDLE, Phase.FRESH):
-            self.phase = None
+            self._phase = None
 
     def has_stood(self, phase: Phase, progress: int) -> bool:
         """Return whether the last look found the same `phase`, at the same `progress`."""
@@ -77,16 +96,16 @@ class Deadlines:
             return self._is_slow(now, progress)
         if progress != self._progress:
             self._progress = progress
-            self.since = now
+            self._since = now
         limit = self._limits.get(phase)
         # A limit as short as the jitter still lasts: half of it.
-        return limit is not None and now - self.since > max(limit / 2, limit - _JITTER)
+        return limit is not None and now - self._since > max(limit / 2, limit - _JITTER)
 
     def _is_slow(self, now: float, progress: int) -> bool:
-        elapsed = now - self.since
+        elapsed = now - self._since
         if elapsed < RATE_WINDOW:
             return False
         slow = progress - self._progress < self._rate * elapsed
-        self.since = now
+        self._since = now
         self._progress = progress
         return slow

@@ -373,7 +373,7 @@ class WebRequest:
             phase, progress = Phase.RUNNING, self._sent + exchange.begun
         if self._deadlines is None:
             self._deadlines = Deadlines(self._factory.limits, 0)
-            self._deadlines.restart(Phase.QUEUED, exchange.received)
+            self._deadlines.request = exchange.received
         if not self._deadlines.is_late(phase, now, progress):
             return
         if phase is Phase.QUEUED:

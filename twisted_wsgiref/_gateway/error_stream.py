@@ -34,13 +34,14 @@ class ErrorStream:
     ) -> None:
         self._emit = emit
         self._fail = fail
-        self._begun = _Begun()
+        #: What each thread has begun: its ``line``.
+        self.begun = _Begun()
 
     def write(self, text: str) -> int:
         """Keep `text` until its line is whole; return its length. Raises `TypeError` for what is not text."""
         if not isinstance(text, str):
             raise TypeError(f"wsgi.errors takes str, not {type(text).__name__}")
-        begun = self._begun
+        begun = self.begun
         line = begun.line
         if len(line) > _LONGEST and "\n" not in text:
             begun.line = ""
@@ -58,9 +59,9 @@ class ErrorStream:
 
     def flush(self) -> None:
         """Log the line that was begun, if any."""
-        begun = self._begun.line
+        begun = self.begun.line
         if begun:
-            self._begun.line = ""
+            self.begun.line = ""
             self._emit(begun)
 
     def log_exception(self, what: str, error: BaseException, trace: Any, text: str = "", **facts: Any) -> None:

@@ -28,7 +28,7 @@ from .file_span import FileSpan
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from twisted_wsgiref.types import WSGIApplication
+    from twisted_wsgiref.types import InputStream, WSGIApplication, WSGIEnvironment
 
     from .answer import Answer
     from .wsgi_exchange import WSGIExchange
@@ -73,6 +73,20 @@ class WSGIHandler(SimpleHandler):
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         cls._has_environ_hooks = any(getattr(cls, hook) is not getattr(WSGIHandler, hook) for hook in _ENVIRON_HOOKS)
+
+    def __init__(
+        self,
+        stdin: InputStream,
+        stdout: Any,
+        stderr: Any,
+        environ: WSGIEnvironment,
+        multithread: bool = True,
+        multiprocess: bool = False,
+    ) -> None:
+        # All that `SimpleHandler` does, without a call for each request.
+        self.environ = self.base_env = environ
+        self.stdin, self.stdout, self.stderr = stdin, stdout, stderr
+        self.wsgi_multithread, self.wsgi_multiprocess = multithread, multiprocess
 
     def run(self, application: WSGIApplication) -> None:
         """Answer the request by `application`, whatever it does. Raises nothing."""

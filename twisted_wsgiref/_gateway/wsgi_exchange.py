@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from io import BufferedReader, BytesIO
 from typing import IO, TYPE_CHECKING, Any, NoReturn, Protocol
 
-from twisted_wsgiref._threads.once import claim
-
 from .exchange import Common, Exchange
 from .input_pipe import InputPipe
 
@@ -65,7 +63,9 @@ class WSGIExchange(Exchange):
 
     def run(self) -> None:
         """Answer the request. Called once."""
-        if not claim(self._claimed):
+        try:
+            self._claimed.pop()  # as `claim` does, without the call
+        except IndexError:
             return
         environ = self.environ  # taken first: who lets go of it has noted before that the client is gone
         try:
@@ -80,7 +80,9 @@ class WSGIExchange(Exchange):
         finally:
             try:
                 self._let_go()
-                self.gateway.errors.flush()
+                errors = self.gateway.errors
+                if errors.begun.line:
+                    errors.flush()
                 if self.body is not None:
                     self.body.close()
             finally:  # else its client would wait for ever

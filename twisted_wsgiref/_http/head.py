@@ -8,6 +8,8 @@ this connection (framing, persistence, expectation), `target` on the target. No 
 
 from __future__ import annotations
 
+from typing import Final
+
 from .errors import ProtocolError
 from .field_section import FieldSection, read_field_section
 from .limits import Limits
@@ -58,27 +60,25 @@ class RequestHead:
         return f"<RequestHead {self.request_line}>"
 
 
+#: An idle connection may keep so many bytes of its last fields, and of its last head: browsers send about 500, some
+#: thousand with large cookies.
+MOST_REMEMBERED: Final = 2048
+
+
 class HeadParser:
     """Parses the heads of one connection, one after the other.
 
-    A client that keeps its connection often sends the same fields with the next request, and a client that polls sends
-    the whole head again. Bytes that are the same are not judged again. They stay in this object, and with them perhaps
-    a secret of the client.
+    A client that keeps its connection often sends the same fields with the next request. Bytes that are the same are
+    not judged again. They stay in this object, and with them perhaps a secret of the client.
     """
 
-    __slots__ = ("_head", "_limits", "_line", "_lines", "_section", "_short")
-
-    # An idle connection may keep so many bytes: browsers send about 500, some thousand with large cookies.
-    _longest = 2048
-    _longest_line = 200
+    __slots__ = ("_limits", "_lines", "_section", "_short")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._short = min(limits.field, limits.request_line)  # a head that is no longer has no line that is too long
         self._lines = b""  # the bytes that `_section` was made of
         self._section: FieldSection | None = None
-        self._line: RequestLine | None = None  # the line that `_head` was made of, beside `_section`
-        self._head: RequestHead | None = None
 
     def parse(self, data: bytes) -> RequestHead:
         """Return the head in `data`: a request line and field lines, without the last one's CR LF.
@@ -92,15 +92,10 @@ class HeadParser:
         section = self._section
         if section is None or lines != self._lines or section.minor != line.minor:
             section = read_field_section(lines, line.minor, self._limits)
-            if len(lines) <= self._longest:
-                self._lines, self._section, self._head = lines, section, None
+            if len(lines) <= MOST_REMEMBERED:
+                self._lines, self._section = lines, section
             return RequestHead(line, section)
-        if self._head is not None and line is self._line:
-            return self._head
-        head = RequestHead(line, section, recurs=True)
-        if len(sent) <= self._longest_line and not line.query:  # otherwise it is another object the next time
-            self._line, self._head = line, head
-        return head
+        return RequestHead(line, section, recurs=True)
 
 
 def check_lines(data: bytes | bytearray, limits: Limits, start: int = 0) -> None:

@@ -13,7 +13,7 @@ from typing import Final
 
 from .body import ChunkedBody, LengthBody
 from .errors import ProtocolError
-from .head import HeadParser, RequestHead, check_line, check_lines
+from .head import MOST_REMEMBERED, HeadParser, RequestHead, check_line, check_lines
 from .limits import Limits
 from .request_line import is_request_line, refuse_request_line
 
@@ -28,12 +28,14 @@ _CR: Final = 0x0D
 class HeadReader:
     """The bytes of a connection that are not understood yet, and the next head in them."""
 
-    __slots__ = ("_forgiven", "_limits", "_line_start", "_longest", "_parse", "_searched", "buffer")
+    __slots__ = ("_data", "_forgiven", "_head", "_limits", "_line_start", "_longest", "_parse", "_searched", "buffer")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._longest = limits.head - len("\r\n")
         self._parse = HeadParser(limits).parse
+        self._data = b""  # the bytes of `_head`
+        self._head: RequestHead | None = None
         #: The bytes that are not understood yet.
         self.buffer: bytes | bytearray = b""
         self._searched = 0  # before this there is no end of a head, and no forbidden character
@@ -74,7 +76,12 @@ class HeadReader:
         size = len(data)
         if size > self._longest or not data or data[0] == _CR:
             return self._take_slowly(size)
-        head = self._parse(data)
+        if data == self._data and self._head is not None:
+            head = self._head  # a client that polls sends all of it again
+        else:
+            head = self._parse(data)
+            if head.recurs and size <= MOST_REMEMBERED:
+                self._data, self._head = data, head
         if type(buffer) is not bytes:
             self._drop(size + 4)
         elif rest and not head.length:
