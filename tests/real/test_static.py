@@ -139,7 +139,7 @@ def test_two_applications_share_a_port(tmp_path: Path, workers: str) -> None:
         ("/static=static:nowhere", "there is no directory "),
         ("/second=wsgi:nowhere:app", "there is no module nowhere"),
         ("/static", "it has to be /prefix=SPEC"),
-        ("/ws=shop:resource", "can be mounted so far"),
+        ("/ws=internal:static:.", "can not be mounted so far"),
     ],
 )
 def test_a_mount_that_can_not_be_is_one_line_and_status_1(tmp_path: Path, mount: str, line: str) -> None:

@@ -64,15 +64,7 @@ def load_application(spec: str, directory: str | None = ".") -> WSGIApplication:
     means its ``application``, then its ``app``. `directory` is put first on ``sys.path``; None leaves that as it is.
     Raises `LoadError`. Called in the main thread, before there are others.
     """
-    words = _read(spec)
-    if directory is not None:
-        directory = os.path.abspath(directory)
-        if directory not in sys.path:
-            sys.path.insert(0, directory)
-    module = _import(words, directory)
-    found = _attribute(words, module)
-    if words.call is not None:
-        found = _called(words, found)
+    words, found = _find(spec, directory)
     if not callable(found):
         what = f"what {spec} returned" if words.call is not None else f"{words.module}:{'.'.join(words.attributes)}"
         if not words.attributes:
@@ -80,6 +72,27 @@ def load_application(spec: str, directory: str | None = ".") -> WSGIApplication:
         raise LoadError(f"{what} is {_kind(found)}: a WSGI application has to be callable")
     _check_arguments(words, found)
     return cast("WSGIApplication", found)
+
+
+def load_resource(spec: str, directory: str | None = ".") -> object:
+    """Return what `spec` names: a resource of twisted.web, or a callable that makes one; as `load_application`."""
+    _, found = _find(spec, directory)
+    if not callable(found) and not hasattr(found, "getChildWithDefault"):
+        raise LoadError(
+            f"{spec} is {_kind(found)}: it has to be a resource of twisted.web, or a callable that makes one"
+        )
+    return found
+
+
+def _find(spec: str, directory: str | None) -> tuple[_Words, object]:
+    words = _read(spec)
+    if directory is not None:
+        directory = os.path.abspath(directory)
+        if directory not in sys.path:
+            sys.path.insert(0, directory)
+    module = _import(words, directory)
+    found = _attribute(words, module)
+    return words, found if words.call is None else _called(words, found)
 
 
 def check_module(spec: str, directory: str) -> None:

@@ -12,12 +12,13 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from twisted_wsgiref._targets.directory import can_open_below
+from twisted_wsgiref._targets.late_resource import LateResource
 from twisted_wsgiref._targets.specs import InternalSpec, ResourceSpec, Spec, StaticSpec, WSGISpec, read_mount
 from twisted_wsgiref.settings import SettingError
 
 from .asked import Asked
 from .beginning import Beginning, Terminal
-from .loading import LoadError, check_module, load_application
+from .loading import LoadError, check_module, load_application, load_resource
 
 if TYPE_CHECKING:
     from twisted_wsgiref.types import WSGIApplication
@@ -47,8 +48,8 @@ def check_mounts(mounts: Sequence[str]) -> None:
                 raise SettingError.of("{mount} is {!r}: this system can not open files below a directory alone", mount)
             if not os.path.isdir(inner.directory):
                 raise SettingError.of("{mount} is {!r}: there is no directory {}", mount, inner.directory)
-        if isinstance(inner, ResourceSpec) or isinstance(spec, InternalSpec):
-            raise SettingError.of("{mount} is {!r}: only static:, redirect: and wsgi: can be mounted so far", mount)
+        if isinstance(spec, InternalSpec):
+            raise SettingError.of("{mount} is {!r}: internal: can not be mounted so far", mount)
 
 
 def check_modules(spec: str, mounts: Sequence[str], directory: str) -> None:
@@ -56,7 +57,7 @@ def check_modules(spec: str, mounts: Sequence[str], directory: str) -> None:
     check_module(spec, directory)
     for mount in mounts:
         _, mounted = read_mount(mount)
-        if isinstance(mounted, WSGISpec):
+        if isinstance(mounted, WSGISpec | ResourceSpec):
             try:
                 check_module(mounted.words, directory)
             except LoadError as error:
@@ -98,12 +99,17 @@ def load_mounts(mounts: Sequence[str], directory: str | None = ".") -> dict[str,
 
 
 def _loaded(mount: str, spec: Spec, directory: str | None) -> object:
-    if not isinstance(spec, WSGISpec):
+    if not isinstance(spec, WSGISpec | ResourceSpec):
         return str(spec)
     try:
-        return load_application(spec.words, directory)
+        if isinstance(spec, WSGISpec):
+            return load_application(spec.words, directory)
+        found = load_resource(spec.words, directory)
     except LoadError as error:
         raise _of_mount(mount, error) from None
+    if callable(found) and (isinstance(found, type) or not hasattr(found, "getChildWithDefault")):
+        return LateResource(found, spec.words)
+    return found
 
 
 def _of_mount(mount: str, error: LoadError) -> LoadError:
