@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from ._gateway.client_gone import ClientGone as ClientGone
     from ._gateway.client_gone import RequestExpired as RequestExpired
     from ._gateway.handler import WSGIHandler as WSGIHandler
+    from ._gateway.reactor_caller import ReactorCaller as ReactorCaller
+    from ._gateway.reactor_caller import ServiceStopped as ServiceStopped
+    from ._gateway.reactor_caller import current_reactor_caller as current_reactor_caller
     from ._observe.record import FactsObserver as FactsObserver
     from ._observe.record import Record as Record
     from ._observe.work import Work as Work
@@ -30,13 +33,16 @@ __all__ = [
     "ClientGone",
     "FactsObserver",
     "ListenError",
+    "ReactorCaller",
     "Record",
     "RequestExpired",
+    "ServiceStopped",
     "SettingError",
     "Settings",
     "WSGIHandler",
     "WSGIService",
     "Work",
+    "current_reactor_caller",
     "serve",
 ]
 
@@ -45,13 +51,16 @@ _ROOMS = {
     "ClientGone": "_gateway.client_gone",
     "FactsObserver": "_observe.record",
     "ListenError": "_connection.listening",
+    "ReactorCaller": "_gateway.reactor_caller",
     "Record": "_observe.record",
     "RequestExpired": "_gateway.client_gone",
+    "ServiceStopped": "_gateway.reactor_caller",
     "SettingError": "settings",
     "Settings": "settings",
     "WSGIHandler": "_gateway.handler",
     "WSGIService": "service",
     "Work": "_observe.work",
+    "current_reactor_caller": "_gateway.reactor_caller",
     "serve": "_process.foreground",
 }
 

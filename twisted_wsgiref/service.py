@@ -31,13 +31,13 @@ from ._connection.listening import (
 )
 from ._connection.poller import Poller, make_poller
 from ._connection.proxied import ProxiedReactor
-from ._connection.rules import pools_of, rules_of
+from ._connection.rules import environ_of, pools_of, rules_of
 from ._connection.secure import answer_plain
 from ._connection.transports import stop_accepting, widen
-from ._gateway.environ import service_environ
 from ._gateway.error_stream import ErrorStream
 from ._gateway.exchange import Common
 from ._gateway.handler import WSGIHandler
+from ._gateway.reactor_caller import ReactorCaller
 from ._gateway.wsgi_exchange import Gateway
 from ._http.coder import HTTP1Coder
 from ._observe.failures import log_exception, log_text
@@ -109,6 +109,7 @@ class WSGIService(Service):
     make_pool: ClassVar[Callable[..., Pool]] = WorkerPool
 
     cut_off = 0  # requests that were not answered to their end when a grace was over
+    _listens = False
 
     def __init__(
         self,
@@ -136,12 +137,12 @@ class WSGIService(Service):
             raise SettingError("proxy_protocol is on: it needs endpoints given as text, to be read before all else")
         self._reactor: Any = reactor
         self._ports: list[Any] = []
-        self._listens = False
         self._closed: Deferred[Any] = succeed(None)  # the ports of the life before
         self._end_stop: Callable[[], None] | None = None  # of the stop that is under way
         self.whenListening = Announcement()
         wake = Wake(reactor.callFromThread, _log_bug)
         self._pool, self._disk = pools_of(settings, self.make_pool, name or f"wsgi-{next(_numbers)}", _log_bug)
+        self._caller = ReactorCaller(reactor, wake, self._pool.running)
         told = tuple(told_facts(observer) for observer in observers)
         self._common = common = Common(ErrorStream(log_text, log_exception), clock, told)
         self._rules = rules_of(settings)
@@ -159,7 +160,7 @@ class WSGIService(Service):
         self._factory = WSGIFactory(
             common,
             WSGITarget(self._gateway, self._workers),
-            _environ(settings, common, multiprocess),
+            environ_of(settings, common.errors, multiprocess, FileWrapper, self._caller),
             self._rules,
             HTTP1Coder(settings.server_header),
             poller=poller,
@@ -218,6 +219,7 @@ class WSGIService(Service):
             self._end_stop()
         self._pool.start()
         self._disk.start()
+        self._caller.open()
         if self._factory.poller is not None:
             self._factory.poller.open()
         self._sweep_every(SWEEP)
@@ -244,6 +246,7 @@ class WSGIService(Service):
                 self._disk.stop()
                 self._workers.close()
                 self._factory.close()
+                self._caller.close()
             closed.addCallback(lambda _: stopped.callback(None))
 
         def give_up() -> None:
@@ -311,8 +314,8 @@ class WSGIService(Service):
         if self._listens:
             return
         self._listens = True
-        tell(self._workers)
-        tell(self._factory)  # before there is a socket that a child could have
+        for holder in (self._workers, self._caller, self._factory):
+            tell(holder)  # before there is a socket that a child could have
         if self.whenListening.called:
             self.whenListening = Announcement()
         closed = self._closed
@@ -370,16 +373,6 @@ class WSGIService(Service):
         if not self._settings.proxy_protocol or trusted is None:
             return self._reactor
         return ProxiedReactor(self._reactor, trusted, partial(self._factory.note_refusal, 0))
-
-
-def _environ(settings: Settings, common: Common, multiprocess: bool) -> dict[str, Any]:
-    return service_environ(
-        software=settings.server_header or "twisted_wsgiref",
-        script_name=settings.mount,
-        multiprocess=multiprocess,
-        errors=common.errors,
-        file_wrapper=FileWrapper,
-    )
 
 
 # In any thread: what these call is safe there.

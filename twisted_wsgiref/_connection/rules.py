@@ -1,7 +1,7 @@
 """The settings of a service as its connections need them: plain values, and what this process can afford of them.
 
-What lives here: names of `Settings` on the one side, of `Rules` and `Limits` on the other. What may not: anything that
-is done. Called in the reactor's thread.
+What lives here: names of `Settings` on the one side, of `Rules`, `Limits` and the environ on the other. What may not:
+anything that is done. Called in the reactor's thread.
 """
 
 from __future__ import annotations
@@ -9,7 +9,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
+from twisted_wsgiref._gateway.environ import service_environ
+from twisted_wsgiref._gateway.reactor_caller import ReactorCaller
 from twisted_wsgiref._http.forwarded import TrustedPeers
 from twisted_wsgiref._http.limits import Limits
 from twisted_wsgiref._threads.pool import Pool
@@ -89,6 +92,21 @@ def rules_of(settings: Settings) -> Rules:
         stream_chunked=settings.stream_chunked,
         trusted=TrustedPeers.parse(settings.trusted_proxy) if settings.trusted_proxy else None,
     )
+
+
+def environ_of(
+    settings: Settings, errors: object, multiprocess: bool, file_wrapper: object, caller: ReactorCaller
+) -> dict[str, Any]:
+    """Return the part of the environ that is the same for every request."""
+    environ = service_environ(
+        software=settings.server_header or "twisted_wsgiref",
+        script_name=settings.mount,
+        multiprocess=multiprocess,
+        errors=errors,
+        file_wrapper=file_wrapper,
+    )
+    environ["twisted_wsgiref.reactor"] = caller
+    return environ
 
 
 def _affordable(connections: int, threads: int) -> int:
