@@ -343,3 +343,38 @@ def test_a_websocket_of_autobahns_and_a_stop(kind: str) -> None:
         server.service.stopService()
         server.settle()
         assert b"\x88\x02\x03\xe8" in client.received  # 1000: autobahn lets an application say no 1001
+
+
+def test_thousands_of_pipelined_requests_to_all_kinds_of_targets_come_out_exact(tree: Tree, tmp_path: Any) -> None:
+    (tmp_path / "f.txt").write_bytes(b"file")
+    mounts = {"/m": tree, "/s": f"static:{tmp_path}"}
+    cases = [
+        ("/a%d", "GET", ""),
+        ("/m/bytes?%d", "GET", ""),
+        ("/s/f.txt?%d", "GET", ""),
+        ("/m/blocks?%d", "GET", ""),
+        ("/s/f.txt?%d", "HEAD", ""),
+        ("/s/f.txt?%d", "GET", "If-None-Match: *"),
+        ("/m/path/%d", "GET", ""),
+    ]
+    expected = [
+        (200, b"/a%d"),
+        (200, b"bytes"),
+        (200, b"file"),
+        (200, b"one two"),
+        (200, b""),
+        (304, b""),
+        (200, b"m/path|%d"),
+    ]
+    rounds = 500
+    with serving(application, validated=False, service={"mounts": mounts}) as server:
+        client = server.connect()
+        for number in range(rounds):
+            for target, method, fields in cases:
+                client.send(request(target % number, method=method, fields=fields))
+        server.settle()
+        answers = client.answers(*[method for _, method, _ in cases] * rounds)
+    found = [(answer.status, answer.body) for answer in answers]
+    assert found == [
+        (status, body % number if b"%" in body else body) for number in range(rounds) for status, body in expected
+    ]
