@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -747,6 +748,18 @@ def test_nothing_is_left_with_the_reactor_between_requests() -> None:
         server.held = False
         server.settle()
         assert server.delayed() == []
+
+
+def test_nothing_is_left_of_a_connection_that_has_ended() -> None:
+    with web_serving() as server:
+        client = server.ask(request(), "string")
+        assert len(server.resource._channels) == 1
+        client.leave()
+        server.settle()
+        server.clients.clear()
+        del client
+        gc.collect()
+        assert len(server.resource._channels) == 0
 
 
 def test_the_reactors_stop_waits_for_answers_and_says_that_connections_end() -> None:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _CODER: Final = WebCoder()
 # A transport says that it has enough at 64 KiB: what it is given beyond is copied, and waits in memory.
 _PIECE: Final = 64 * 1024
-# When a client whose request found no room is to come again, in seconds.
+# For a client whose request found no room.
 _RETRY_AFTER: Final = "Retry-After: 1\r\n"
 # After so many pieces in a row the other connections have their turn.
 _PIECES_A_TURN: Final = 8
@@ -325,6 +325,7 @@ class WebRequest:
         """Be no request that somebody waits for."""
         if not self._answered:
             self._answered = True
+            self._request = self._channel = None  # whoever keeps us by the channel would keep that for ever
             self._factory.remove(self)  # type: ignore[arg-type]
             self._over()
             self._factory.check_drained()
@@ -342,7 +343,7 @@ class WebRequest:
             self._exchange.last = True
 
     def resume(self) -> None:
-        """Take that back."""
+        """Take `retire` back."""
         if self._exchange is not None:
             self._exchange.last = False
 
@@ -351,8 +352,7 @@ class WebRequest:
         if self._answered:
             return
         self._queue.lose()
-        channel = self._channel
-        below = getattr(channel, "transport", None) or channel
+        below = getattr(self._channel, "transport", None) or self._channel
         abort = getattr(below, "abortConnection", None) or getattr(self._request, "loseConnection", None)
         if abort is not None:
             abort()  # twisted.web tells `_lost`
