@@ -253,6 +253,12 @@ def test_every_value_has_a_type(room: str) -> None:
     assert wrong == []
 
 
+@pytest.mark.parametrize("module", SOURCES)
+def test_the_package_counts_in_bytes_and_not_in_octets(module: str) -> None:
+    lines = SOURCES[module].read_text().splitlines()
+    assert [number for number, line in enumerate(lines, 1) if "octets" in line] == []
+
+
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_the_front_of_an_inner_room_holds_its_rules_and_nothing_else(folder: str) -> None:
     body = TREES[folder].body

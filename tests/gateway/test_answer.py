@@ -433,7 +433,7 @@ def test_a_body_that_is_not_asked_for_is_not_sent(line: Line) -> None:
     answer.block(b"two")
     answer.end()
     assert line.sock.octets.endswith(b"\r\n\r\n")
-    assert answer.octets == 0
+    assert answer.size == 0
 
 
 def test_a_client_that_left_is_noticed_by_blocks_that_are_not_sent(line: Line) -> None:

@@ -71,7 +71,7 @@ def test_every_kind_of_answer_arrives_whole(app: Any, whole: bool, minor: int) -
     assert run.answer.status == 200
     assert run.answer.body == b"onetwo"
     assert run.answer.framing == ("length" if whole else "chunked" if minor else "close")
-    assert run.exchange.octets == 6
+    assert run.exchange.size == 6
     assert run.exchange.status == 200
     assert (run.ended, run.log, run.exchange.cut) == (1, [], False)
     assert run.exchange.persistent is (minor == 1)
@@ -229,7 +229,7 @@ def test_an_answer_without_a_body_ends_with_its_head(
     elif length is not None:
         assert run.answer.field("Content-Length") == length
     assert run.exchange.persistent
-    assert run.exchange.octets == 0
+    assert run.exchange.size == 0
     assert run.log == []
 
 

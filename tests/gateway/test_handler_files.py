@@ -40,7 +40,7 @@ def test_a_file_is_sent_from_its_position_and_closed(path: Path, position: int, 
         assert run.answer.body == content[position:]
         assert run.answer.framing == "length"
         assert file.closed
-        assert run.exchange.octets == len(content) - position
+        assert run.exchange.size == len(content) - position
         assert not run.outlet.waits
         assert len(run.outlet.files) == (len(content) > 32768)
 

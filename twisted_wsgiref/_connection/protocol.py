@@ -393,7 +393,7 @@ class WSGIProtocol(Protocol):
 
     def _report_refused(self, exchange: Exchange, status: int) -> None:
         exchange.status = status
-        exchange.octets = error_size(status, exchange.head.method)
+        exchange.size = error_size(status, exchange.head.method)
         exchange.report()
 
     # ---- WORKER ------------------------------------------------------------------------------------------------
@@ -431,7 +431,7 @@ class WSGIProtocol(Protocol):
         except ClientGone:
             if not self._queue.under_way:
                 exchange: Any = self._exchange
-                exchange.status = exchange.octets = 0
+                exchange.status = exchange.size = 0
         self.exchange_ended()
 
     # ---- The end of an exchange, and of the connection ---------------------------------------------------------

@@ -289,7 +289,7 @@ class WebRequest:
 
     def _report_refused(self, exchange: Exchange, status: int) -> None:
         exchange.status = status
-        exchange.octets = error_size(status, exchange.head.method)
+        exchange.size = error_size(status, exchange.head.method)
         exchange.report()
 
     # ---- Called by twisted.web ---------------------------------------------------------------------------------

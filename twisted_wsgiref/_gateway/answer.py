@@ -31,7 +31,7 @@ class Answer:
     ``persistent`` says whether the connection may live on; it is final once the answer has ``begun``. ``last`` says, to
     a head that is still to be made, that no other request will be served. ``cut`` says that the answer can not be
     completed, and that the client has to see it; ``ends_by_close`` that only the connection's end would end it.
-    ``status`` is 0 while there is none, ``octets`` counts the bytes of the body. Once ``ended``, nothing more is taken.
+    ``status`` is 0 while there is none, ``size`` counts the bytes of the body. Once ``ended``, nothing more is taken.
     """
 
     __slots__ = (
@@ -45,9 +45,9 @@ class Answer:
         "ends_by_close",
         "head",
         "last",
-        "octets",
         "outlet",
         "persistent",
+        "size",
         "status",
         "upload",
     )
@@ -63,7 +63,7 @@ class Answer:
         self.ends_by_close = False
         self.last = False
         self.status = 0
-        self.octets = 0
+        self.size = 0
         self._head: Piece = b""  # what goes before the first block
         self._chunked = False
         self._bodyless = False  # the answer ends with its head
@@ -112,7 +112,7 @@ class Answer:
                 out = outlet.coder.join(self._head, data) if data else self._head
             if out:
                 go_on = outlet.admit(out, first, first)
-                self.octets += size
+                self.size += size
             elif outlet.gone:
                 raise ClientGone
         if out:
@@ -128,12 +128,12 @@ class Answer:
         Raises `ClientGone`.
         """
         outlet = self.outlet
-        octets = outlet.coder.interim(status, lines)
+        data = outlet.coder.interim(status, lines)
         with outlet.lock:
             if self.begun or self.ended:
                 return
-            go_on = outlet.admit(octets, True)
-        go_on(octets)
+            go_on = outlet.admit(data, True)
+        go_on(data)
 
     # ---- In the thread that runs the request -------------------------------------------------------------------
 
@@ -157,7 +157,7 @@ class Answer:
                 self.persistent = framing.persistent
                 go_on = outlet.admit(block, True, True)
                 self.begun = self.ended = True
-                self.octets = 0 if framing.bodyless else len(body)
+                self.size = 0 if framing.bodyless else len(body)
         finally:
             outlet.lock.release()
         try:
@@ -188,7 +188,7 @@ class Answer:
                     go_on = outlet.admit(head, True)
                 else:
                     go_on = outlet.admit_file(head, span)
-                    self.octets = span.remaining
+                    self.size = span.remaining
                 self.begun = self.ended = True
                 self._settle(framing)
         except BaseException:

@@ -184,7 +184,7 @@ class Exchange(Answer):
             self._peer,
             head.request_line,
             self.status,
-            self.octets,
+            self.size,
             time(),
             gateway.clock() - self.received,
             field("HTTP_REFERER", ""),

@@ -20,10 +20,10 @@ class FileSpan:
 
     __slots__ = ("_descriptor", "_position", "remaining")
 
-    def __init__(self, descriptor: int, position: int, octets: int) -> None:
+    def __init__(self, descriptor: int, position: int, size: int) -> None:
         self._descriptor = os.dup(descriptor)
         self._position = position
-        self.remaining = octets
+        self.remaining = size
 
     def send_piece(self, sock: socket.socket) -> bool:
         """Send at most `FILE_PIECE` bytes; return whether all of them were taken. Close when nothing is left.
@@ -39,9 +39,9 @@ class FileSpan:
             except OSError as error:
                 if error.errno not in _NO_SENDFILE:
                     raise
-                octets = os.pread(self._descriptor, min(most, _COPIED_PIECE), self._position)
-                most = len(octets)
-                sent = sock.send(octets) if octets else 0
+                data = os.pread(self._descriptor, min(most, _COPIED_PIECE), self._position)
+                most = len(data)
+                sent = sock.send(data) if data else 0
             if not sent:
                 raise self._too_short()
         except BlockingIOError:
@@ -61,17 +61,17 @@ class FileSpan:
         Called in the reactor's thread.
         """
         try:
-            octets = os.pread(self._descriptor, min(most, self.remaining), self._position)
-            if not octets:
+            data = os.pread(self._descriptor, min(most, self.remaining), self._position)
+            if not data:
                 raise self._too_short()
         except OSError:
             self.close()
             raise
-        self._position += len(octets)
-        self.remaining -= len(octets)
+        self._position += len(data)
+        self.remaining -= len(data)
         if not self.remaining:
             self.close()
-        return octets
+        return data
 
     def _too_short(self) -> OSError:
         return OSError(errno.EIO, f"the file is {self.remaining} bytes shorter than it was")

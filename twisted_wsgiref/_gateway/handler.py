@@ -105,7 +105,7 @@ class WSGIHandler(SimpleHandler):
                 if not self._is_end(error):
                     self._fail()
                 elif not exchange.begun and not exchange.cut:
-                    exchange.status = exchange.octets = self.bytes_sent = 0
+                    exchange.status = exchange.size = self.bytes_sent = 0
         finally:
             if not exchange.ended:
                 exchange.close()
@@ -172,7 +172,7 @@ class WSGIHandler(SimpleHandler):
         try:
             self.stdout.block(data)
         finally:
-            self.bytes_sent = self.stdout.octets
+            self.bytes_sent = self.stdout.size
 
     # ---- The answer --------------------------------------------------------------------------------------------
 
@@ -201,7 +201,7 @@ class WSGIHandler(SimpleHandler):
         answer = self.stdout
         answer.whole(self.status, self._given() if self.server_software else self._fields, body)
         self.headers_sent = True
-        self.bytes_sent = answer.octets
+        self.bytes_sent = answer.size
 
     def finish_content(self) -> None:
         """Send what ends the body. Raises `ValueError` where it is shorter than its Content-Length."""
@@ -224,24 +224,24 @@ class WSGIHandler(SimpleHandler):
         if not (stat.S_ISREG(status.st_mode) and status.st_size):
             return False
         position = file.tell()
-        octets = max(0, status.st_size - position)
+        size = max(0, status.st_size - position)
         if self.status is None:
             raise AssertionError("the application returned a file without calling start_response()")
         left = self.result.remaining if isinstance(self.result, FileWrapper) else None
         for most in (self._fields.length, left):
-            if most is not None and most < octets:
-                octets = most
-        small = octets <= _SMALL_FILE
+            if most is not None and most < size:
+                size = most
+        small = size <= _SMALL_FILE
         span = None
         try:
             if not small:
                 # With its duplicate of the descriptor, before the head is out: what is promised is at hand.
-                span = FileSpan(descriptor, position, octets)
-            body = os.pread(descriptor, octets, position) if small and octets else b""
+                span = FileSpan(descriptor, position, size)
+            body = os.pread(descriptor, size, position) if small and size else b""
         except OSError:
             return False  # whoever reads the file next meets the error, if it is one of the file's
         if span is None:
-            if len(body) < octets:
+            if len(body) < size:
                 return False
             self._send_whole([body])
             return True
@@ -250,7 +250,7 @@ class WSGIHandler(SimpleHandler):
             answer.file(self.status, self._given(), span)
         finally:
             self.headers_sent = answer.begun
-            self.bytes_sent = answer.octets
+            self.bytes_sent = answer.size
         return True
 
     def _given(self) -> Fields:

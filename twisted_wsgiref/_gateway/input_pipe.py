@@ -40,11 +40,11 @@ class InputPipe(RawIOBase):
 
     # ---- In the reactor's thread -------------------------------------------------------------------------------
 
-    def put(self, octets: bytes) -> None:
-        """Add `octets`. Once ``full``, no more should come before `room` is called."""
+    def put(self, data: bytes) -> None:
+        """Add `data`. Once ``full``, no more should come before `room` is called."""
         with self._changed:
-            self._blocks.append(memoryview(octets))
-            self._held += len(octets)
+            self._blocks.append(memoryview(data))
+            self._held += len(data)
             if self._held >= self._capacity:
                 # Only `readinto` takes it back: TLS may still bring bytes after the pause.
                 self.full = True

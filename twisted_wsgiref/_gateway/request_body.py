@@ -33,11 +33,11 @@ class RequestBody:
 
     # ---- In the reactor's thread -------------------------------------------------------------------------------
 
-    def write(self, octets: bytes) -> None:
-        """Keep `octets`."""
-        self._parts.append(octets)
-        self._held += len(octets)
-        self.size += len(octets)
+    def write(self, data: bytes) -> None:
+        """Keep `data`."""
+        self._parts.append(data)
+        self._held += len(data)
+        self.size += len(data)
 
     def is_due(self) -> bool:
         """Return whether memory holds as much as it may, and nobody is on it yet."""
