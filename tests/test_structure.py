@@ -238,7 +238,7 @@ def test_no_check_rests_on_assert(module: str) -> None:
     assert [node.lineno for node in ast.walk(TREES[module]) if isinstance(node, ast.Assert)] == []
 
 
-@pytest.mark.parametrize("room", TYPED)
+@pytest.mark.parametrize("room", sorted(TYPED))
 def test_every_value_has_a_type(room: str) -> None:
     wrong = []
     for module, tree in TREES.items():
