@@ -10,10 +10,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Final, overload
 from weakref import WeakKeyDictionary
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import deferLater
 from twisted.web.resource import IResource
 from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from ._observe.record import FactsObserver, Record
     from .settings import Settings
     from .types import WSGIApplication
+
+# How often a stop looks whether the last answers have left, in seconds.
+_TURN: Final = 0.02
 
 
 @implementer(IResource)
@@ -193,6 +197,7 @@ class _Unheard(WSGIService):
             self.make_pool = partial(_lend, threadpool, WSGIService.make_pool)  # type: ignore[method-assign, misc]
         self._next_sweep: Any = None
         self._trigger: Any = None
+        self._leaving: list[Any] = []  # transports that end with an answer, since we stop
         super().__init__(application, [], settings, **given)
         self.settings = self._settings
         self.factory = self._factory
@@ -217,10 +222,20 @@ class _Unheard(WSGIService):
 
     def _reactor_stops(self) -> Deferred[None]:
         self._trigger = None
-        return self.end()
+        return self.end().addCallback(self._wait_until_sent, self._reactor.seconds() + self._settings.linger)
 
-    def request_over(self) -> None:
+    def _wait_until_sent(self, result: None, end: float) -> Deferred[None] | None:
+        """Wait until the last answers have left: what a transport still has is lost when the reactor stops."""
+        self._leaving = [each for each in self._leaving if getattr(each, "connected", False)]
+        if not self._leaving or self._reactor.seconds() >= end:
+            return None
+        again: Any = self._wait_until_sent
+        return deferLater(self._reactor, _TURN, again, None, end)
+
+    def request_over(self, transport: Any) -> None:
         """Leave nothing with the reactor after the last request."""
+        if self.factory.draining and transport is not None:
+            self._leaving.append(transport)
         if not self.factory.connections:
             self._workers.close()
             if self._next_sweep is not None:

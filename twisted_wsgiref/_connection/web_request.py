@@ -42,7 +42,7 @@ _PIECES_A_TURN: Final = 8
 class WebRequest:
     """A request of `twisted.web`, answered by the workers of `factory`; may be used for another after it.
 
-    `server` is the value of the Server field, empty for none. `over` is called at the end of each.
+    `server` is the value of the Server field, empty for none. `over` gets the transport at each end.
     """
 
     #: No request goes for another.
@@ -66,7 +66,7 @@ class WebRequest:
         "_server",
     )
 
-    def __init__(self, factory: WSGIFactory, server: bytes, over: Callable[[], None]) -> None:
+    def __init__(self, factory: WSGIFactory, server: bytes, over: Callable[[Any], None]) -> None:
         self._factory = factory
         self._server = server
         self._over = over
@@ -91,7 +91,6 @@ class WebRequest:
         """Have a worker answer, or refuse what our own server would refuse."""
         factory = self._factory
         self._request = request
-        # A request lets go of its channel with its end. Some that stand for a request in tests have none.
         self._channel = getattr(request, "channel", None)
         self._answered = self._registered = self._paused = False
         self._deadlines = None
@@ -325,9 +324,10 @@ class WebRequest:
         """Be no request that somebody waits for."""
         if not self._answered:
             self._answered = True
+            transport = getattr(self._channel, "transport", None)
             self._request = self._channel = None  # whoever keeps us by the channel would keep that for ever
             self._factory.remove(self)  # type: ignore[arg-type]
-            self._over()
+            self._over(transport)
             self._factory.check_drained()
 
     # ---- Deadlines, and the end of the service -----------------------------------------------------------------
@@ -338,7 +338,7 @@ class WebRequest:
         return not self._answered
 
     def retire(self) -> None:
-        """Say in the answer, if its head is not out, that the connection takes no other request."""
+        """Say in a head to come that the connection takes no other request."""
         if self._exchange is not None:
             self._exchange.last = True
 
