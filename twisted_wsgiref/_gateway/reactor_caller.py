@@ -7,11 +7,11 @@ up from time to time, by itself: no trigger of the reactor comes early enough fo
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, maybeDeferred
 from twisted.python.failure import Failure
 
 from twisted_wsgiref._observe.log import logger
@@ -200,9 +200,19 @@ class _Call:
 
     def begin(self) -> None:
         """Call the function, unless nobody waits any more."""
-        if not self._withdrawn:
-            self._deferred = maybeDeferred(self._function)
+        if self._withdrawn:
+            return
+        # Not by maybeDeferred: of a Deferred that has failed already, Twisted 24.7 takes the traceback away.
+        try:
+            result = self._function()
+        except BaseException:
+            self._settle(Failure())
+            return
+        if isinstance(result, Deferred | Coroutine):
+            self._deferred = ensureDeferred(result)
             self._deferred.addBoth(self._settle)
+        else:
+            self._settle(result)
 
     def withdraw(self) -> None:
         """Know that nobody waits any more."""
