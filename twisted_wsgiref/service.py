@@ -220,6 +220,7 @@ class WSGIService(Service):
         self._pool.start()
         self._disk.start()
         self._caller.open()
+        self._factory.adopt = getattr(self._reactor, "adoptStreamConnection", None)
         if self._factory.poller is not None:
             self._factory.poller.open()
         self._sweep_every(SWEEP)

@@ -139,6 +139,8 @@ class WSGIFactory(Factory):
         self.poller = poller
         #: Where connections come from.
         self.places = Places()
+        #: Makes a transport of a socket, as a reactor's ``adoptStreamConnection``; None if it can not.
+        self.adopt: Callable[..., object] | None = None
         self.batch = batch
         self._drained: Callable[[], None] | None = None
         self._oldest: deque[WSGIProtocol] = deque()

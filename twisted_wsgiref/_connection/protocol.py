@@ -11,7 +11,9 @@ second sees the other's mark, so nothing is left lying, and no lock is needed (`
 
 from __future__ import annotations
 
-from errno import EIO
+import socket
+from errno import EIO, EPIPE
+from functools import partial
 from socket import AF_INET, AF_INET6
 from time import time
 from typing import TYPE_CHECKING, Any, Final
@@ -27,7 +29,7 @@ from twisted_wsgiref._gateway.exchange import Exchange
 from twisted_wsgiref._gateway.input_pipe import InputPipe
 from twisted_wsgiref._http.errors import ProtocolError
 from twisted_wsgiref._http.forwarded import apply as read_forwarded
-from twisted_wsgiref._http.framing import CHUNKED
+from twisted_wsgiref._http.framing import CHUNKED, asks_for_upgrade
 from twisted_wsgiref._http.head import RequestHead
 from twisted_wsgiref._http.response import NOT_TLS, error_size
 from twisted_wsgiref._observe.record import Record
@@ -43,6 +45,7 @@ from .request_reader import Request, RequestReader
 from .secure import handshake_failure
 from .sender import make_sender
 from .transports import abort, close, find_socket, host_and_port, is_secure, peer_name, send_at_once
+from .upgrade_socket import SocketPump, UpgradeSocket
 
 if TYPE_CHECKING:
     from .factory import WSGIFactory
@@ -61,6 +64,7 @@ class WSGIProtocol(Protocol):
 
     factory: WSGIFactory
     transport: Any
+    _pump: SocketPump | None = None  # an application has the connection, as a socket
     _suspect = False  # the last sweep found something to do, and nobody about to do it
 
     def __init__(self, factory: WSGIFactory) -> None:
@@ -257,7 +261,7 @@ class WSGIProtocol(Protocol):
         """Note that the client will send no more: it may still read."""
         self._half_closed = True
         self._reading.end()
-        if self._handed_over is not None:
+        if self._handed_over is not None and not self._closing:
             self._handed_over.read_lost(self.transport.loseConnection)
             return
         if NO_GIL:
@@ -340,11 +344,17 @@ class WSGIProtocol(Protocol):
         # Asked at the first request: behind a PROXY header the addresses are not known before.
         transport = self.transport
         host, peer = host_and_port(transport.getHost()), host_and_port(transport.getPeer())
+        offer = self._offer_socket
         if is_secure(transport):
-            return ConnectionEnviron(self.factory.environ, "https", host, peer, tls_facts(transport))
-        return ConnectionEnviron(
-            self.factory.environ, "http", host, peer, {} if host else local_facts(find_socket(transport))
-        )
+            return ConnectionEnviron(self.factory.environ, "https", host, peer, tls_facts(transport), offer)
+        facts = {} if host else local_facts(find_socket(transport))
+        return ConnectionEnviron(self.factory.environ, "http", host, peer, facts, offer)
+
+    def _offer_socket(self, environ: dict[str, Any], head: RequestHead) -> None:
+        """Have `environ` offer the connection as a socket, if the request of `head` may be answered so."""
+        if self.factory.adopt is not None and head.length == 0 and asks_for_upgrade(head.minor, head.fields):
+            # The name that werkzeug's server has given it, and by which extensions look for it.
+            environ["werkzeug.socket"] = UpgradeSocket(partial(self._lend_socket, environ))
 
     def refuse_exchange(self, status: int) -> None:
         """Answer `status` instead of the application, which has not begun, and close."""
@@ -375,6 +385,18 @@ class WSGIProtocol(Protocol):
             self.factory.wake(lambda: handed_over.data_received(rest))
         self._reading.resume(self._reading.waits)
         return HandedOverTransport(self.transport, self._reading)
+
+    def _begin_pump(self, exchange: Exchange, sock: socket.socket) -> None:
+        """Copy between the connection and `sock` from now on, unless the connection has ended meanwhile."""
+        pump = SocketPump()
+        try:
+            transport = self.hand_over(exchange, pump)
+        except RuntimeError:
+            sock.close()
+            return
+        exchange.watched = True  # nobody wonders that it takes long
+        self._pump = pump
+        pump.begin(transport, sock, self.factory.adopt, self._exit is not None)  # type: ignore[arg-type]
 
     def _lose_exchange(self, status: int) -> None:
         """Give up the answer that is being made, for `status` if none has begun: its worker meets `ClientGone` next.
@@ -424,6 +446,20 @@ class WSGIProtocol(Protocol):
         if self._reader.buffer or queue.gone or self._half_closed or self._reading.waits or self.factory.draining:
             self.factory.wake(self._go_on)
 
+    def _lend_socket(self, environ: dict[str, Any]) -> socket.socket:
+        """Return a socket that is as good as the connection, for the application that answers the request of `environ`.
+
+        Raises `OSError` if the answer has begun, or nobody waits for it.
+        """
+        exchange = self._exchange
+        near, far = socket.socketpair()
+        if exchange is None or exchange.environ is not environ or not exchange.give_way():
+            near.close()
+            far.close()
+            raise BrokenPipeError(EPIPE, "the request is answered, or its client is gone")
+        self.factory.wake(partial(self._begin_pump, exchange, far))
+        return near
+
     def depart(self) -> None:
         """Send the answer that was kept, and end its exchange. Perhaps not called by the thread that made it."""
         try:
@@ -448,6 +484,9 @@ class WSGIProtocol(Protocol):
             self._let_go()
         elif self._closing:
             pass  # answered already, by the reactor
+        elif self._pump is not None:
+            self._pump.finish()
+            self._linger()
         elif self._queue.gone or (exchange.cut and exchange.ends_by_close):
             self.cut_off()  # a part of the answer was not sent; or an orderly end would be the end of the body
         elif exchange.cut or not exchange.persistent:
@@ -535,7 +574,7 @@ class WSGIProtocol(Protocol):
     @property
     def is_unanswered(self) -> bool:
         """Whether a request whose head has come is not answered to its end."""
-        return self._look()[0] in _UNANSWERED
+        return self._pump is None and self._look()[0] in _UNANSWERED
 
     def retire(self) -> None:
         """Make the answer that is being made, or the next that is on its way, the last one of this connection."""
@@ -593,7 +632,7 @@ class WSGIProtocol(Protocol):
         """Return what is waited for, and how far it has come."""
         exchange = self._exchange
         if self._closing or self._handed_over is not None:
-            return Phase.CLOSING if self._closing else Phase.HANDED_OVER, 0
+            return self._look_elsewhere()
         if exchange is None:
             phase = self._incoming.phase
             if not self._secured:
@@ -609,6 +648,13 @@ class WSGIProtocol(Protocol):
             return Phase.BODY, self._incoming.progress
         # What a worker sends by itself is the first block.
         return Phase.RUNNING, self._sender.sent + exchange.begun
+
+    def _look_elsewhere(self) -> tuple[Phase, int]:
+        """Return what is waited for, if no answer of ours is."""
+        if self._closing:
+            return Phase.CLOSING, 0
+        pump = self._pump
+        return (Phase.SENDING, pump.freed) if pump is not None and pump.held else (Phase.HANDED_OVER, 0)
 
     def _give_up(self, phase: Phase) -> None:
         """End what has been waited for too long."""

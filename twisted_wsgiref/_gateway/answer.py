@@ -230,6 +230,17 @@ class Answer:
             self.cut = True
             self.ends_by_close = not self._chunked and self._remaining is None
 
+    def give_way(self) -> bool:
+        """Take nothing more, since others use the connection; what is put meets `ClientGone`. Return whether they may.
+
+        They may not once the answer has begun.
+        """
+        with self.outlet.lock:
+            if self.begun or self.ended or self.outlet.gone:
+                return False
+            self.ended = self.cut = True
+        return True
+
     def close(self) -> None:
         """Take nothing more: the client left, or a whole answer is out."""
         with self.outlet.lock:
@@ -272,7 +283,7 @@ class Answer:
             self._refuse()
 
     def _refuse(self) -> NoReturn:
-        if self.outlet.gone:
+        if self.outlet.gone or (self.cut and not self.begun):
             raise ClientGone
         raise RuntimeError("write() was called after the answer had ended: call it before the iterable ends")
 

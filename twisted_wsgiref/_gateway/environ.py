@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from twisted_wsgiref._http.forwarded import Client
@@ -47,11 +48,11 @@ def service_environ(
 class ConnectionEnviron:
     """Makes the environs of one connection's requests, from what a service says and what the transport knows.
 
-    `peer` and `server` are addresses where the transport has them, `facts` what else it knows of the other end. Called
-    in the reactor's thread.
+    `peer` and `server` are addresses where the transport has them, `facts` what else it knows of the other end. `offer`
+    is called with each environ of a request that has Upgrade, and its head. Called in the reactor's thread.
     """
 
-    __slots__ = ("_common", "_fields", "_template", "peer")
+    __slots__ = ("_common", "_fields", "_offer", "_template", "peer")
 
     def __init__(
         self,
@@ -60,6 +61,7 @@ class ConnectionEnviron:
         server: tuple[str, int] | None,
         peer: tuple[str, int] | None,
         facts: dict[str, str] | None = None,
+        offer: Callable[[dict[str, Any], RequestHead], None] | None = None,
     ) -> None:
         self._common = common = {**_PLACES, **service, **(facts or {}), "wsgi.url_scheme": scheme}
         if scheme == "https":
@@ -73,6 +75,7 @@ class ConnectionEnviron:
             common["REMOTE_PORT"] = str(peer[1])
         #: Who sends, None where the transport does not know.
         self.peer = None if peer is None else peer[0]
+        self._offer = offer
         self._template = common  # the common part, and those fields of a request that came again
         self._fields: dict[str, str] = {}  # which ones
 
@@ -88,7 +91,10 @@ class ConnectionEnviron:
         else:
             environ = self._common.copy()
             environ.update(fields)
-            if head.recurs:
+            if "HTTP_UPGRADE" in fields:  # asked here, since most requests of a connection do not come by
+                if self._offer is not None:
+                    self._offer(environ, head)
+            elif head.recurs:
                 self._template, self._fields = environ.copy(), fields
         environ["REQUEST_METHOD"] = head.method
         environ["PATH_INFO"] = head.path

@@ -1,4 +1,4 @@
-"""Three decisions from a request's fields: the length of its body, keep-alive, and whether the client waits for 100."""
+"""Decisions from a request's fields: the length of its body, keep-alive, whether the client waits for 100, upgrades."""
 
 from __future__ import annotations
 
@@ -47,6 +47,16 @@ def is_persistent(minor: int, connection: str | None) -> bool:
     if "close" in options:
         return False
     return minor == 1 or "keep-alive" in options
+
+
+def asks_for_upgrade(minor: int, fields: Mapping[str, str]) -> bool:
+    """Return whether the client would speak another protocol on its connection.
+
+    RFC 9110, section 7.8: Connection has to say so too, and in HTTP/1.0 it is ignored.
+    """
+    if minor == 0 or "HTTP_UPGRADE" not in fields:
+        return False
+    return "upgrade" in [option.strip(" \t").lower() for option in fields.get("HTTP_CONNECTION", "").split(",")]
 
 
 def expects_continue(minor: int, fields: Mapping[str, str]) -> bool:
