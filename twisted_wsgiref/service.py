@@ -153,9 +153,9 @@ class WSGIService(Service):
             schedule.reading = poller
         guard = find_guard() if settings.request_interrupt and settings.request_timeout else None
         self._workers = Workers(schedule, tally, _say, interrupts=guard is not None)
-        isolated = settings.context == "request"
         self._gateway = Gateway(
-            common.errors, clock, told, application, handler_class, multiprocess, self._workers, guard, isolated
+            *(common.errors, clock, told, application, handler_class, multiprocess, self._workers, guard),
+            *(settings.suspend_streams or settings.context == "request", settings.suspend_streams),
         )
         self._factory = WSGIFactory(
             common,
@@ -218,6 +218,7 @@ class WSGIService(Service):
         if self._end_stop is not None:
             self._end_stop()
         self._pool.start()
+        self._workers.start()
         self._disk.start()
         self._caller.open()
         self._factory.adopt = getattr(self._reactor, "adoptStreamConnection", None)

@@ -247,6 +247,10 @@ class Settings:
         "lifetime of context variables that a request sets: that of its thread (thread), or its own (request)",
         one_of("thread", "request"),
     )
+    # Off: a generator that goes on in another thread does not find what it keeps for its thread (`threading.local`).
+    suspend_streams: bool = _knob(
+        False, "a generator whose client reads slowly gives its thread back; implies --context request", parse_truth
+    )
     # Off: code that PEP 3333 forbids, but every server bears, would give a 500, and each request costs more.
     validate: bool = _knob(
         False,

@@ -102,14 +102,19 @@ class WSGIHandler(SimpleHandler):
                 self.result = application(self.environ, self.start_response)
                 self.finish_response()
             except BaseException as error:
-                if not self._is_end(error):
-                    self._fail()
-                elif not exchange.begun and not exchange.cut:
-                    exchange.status = exchange.size = self.bytes_sent = 0
+                self.meet(error)
         finally:
             if not exchange.ended:
                 exchange.close()
             self.close()
+
+    def meet(self, error: BaseException) -> None:
+        """Do what follows from `error`, which the application has raised, or the client by leaving."""
+        exchange = self.exchange
+        if not self._is_end(error):
+            self._fail()
+        elif not exchange.begun and not exchange.cut:
+            exchange.status = exchange.size = self.bytes_sent = 0
 
     def setup_environ(self) -> None:
         """Set ``environ``: the one that was prepared for the request, or what the overridden hooks make of it."""
@@ -186,6 +191,9 @@ class WSGIHandler(SimpleHandler):
         else:
             if result is None:
                 raise TypeError("the application returned None: it has to return an iterable of bytes")
+            if self.exchange.suspends:
+                self.exchange.iterate(result)
+                return
             for block in result:
                 self.write(block)
             self.finish_content()

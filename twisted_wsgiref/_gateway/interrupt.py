@@ -82,7 +82,7 @@ def _arrive() -> None:
 
 
 class Interrupt:
-    """The one exception that may be set for one request, in the thread that made this.
+    """The one exception that may be set for one request, in the thread that made this or was the last to `move` it.
 
     `enter` and `leave` are where the application's code begins and ends; between them the thread is *inside*. What
     holds, whatever the two threads do:
@@ -146,6 +146,11 @@ class Interrupt:
         self._due = False
 
     # ---- In the worker's thread --------------------------------------------------------------------------------
+
+    def move(self) -> None:
+        """Belong to this thread from now on: it goes on with a request that another has left, outside."""
+        with self._lock:
+            self._ident = get_ident()
 
     def enter(self) -> None:
         """Let the thread be inside. Raises `RequestExpired` where it was due."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextvars import Context
 from dataclasses import dataclass
 from io import BufferedReader, BytesIO
@@ -18,13 +18,22 @@ if TYPE_CHECKING:
 
 
 class Overseer(Protocol):
-    """Who is told of exchanges that take too long. Called in the reactor's thread."""
+    """Who is told of exchanges that take too long, or are left in the middle. Called in the reactor's thread."""
 
     def note_stuck(self, exchange: WSGIExchange) -> None:
         """Learn that the time of `exchange` is over, and a thread still runs it."""
 
     def note_hindered(self) -> None:
         """Learn that an application could not be interrupted."""
+
+    def note_suspended(self, exchange: WSGIExchange) -> None:
+        """Learn that no thread runs `exchange` until `resume`. Called in a worker's thread."""
+
+    def note_going_on(self, exchange: WSGIExchange) -> None:
+        """Learn that `exchange` goes on without `resume`. Called in a worker's thread."""
+
+    def resume(self, exchange: WSGIExchange) -> None:
+        """Have `exchange`, whose answer has begun, run again by a worker, however many wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +48,8 @@ class Gateway(Common):
     guard: Callable[[WSGIExchange, WSGIApplication], WSGIApplication] | None = None
     # Whether each request has an empty context of its own, and not that of its thread.
     isolated: bool = False
+    # Whether a request gives its thread back while its client has to read. It is isolated, too.
+    suspends: bool = False
 
 
 class WSGIExchange(Exchange):
@@ -47,8 +58,15 @@ class WSGIExchange(Exchange):
     __slots__ = ()
 
     gateway: Gateway
+    #: Whether its handler may be left in the middle of an answer.
+    suspends: bool = False
 
     # ---- In the reactor's thread -------------------------------------------------------------------------------
+
+    @property
+    def at_work_since(self) -> float:
+        """Since when it is run, by the gateway's clock: the thread that runs it now, give or take the wait for that."""
+        return self.received
 
     def expire(self) -> None:
         """Log what holds it up."""
@@ -119,9 +137,17 @@ class WSGIExchange(Exchange):
         )
         handler.exchange = self
         if gateway.isolated:
-            Context().run(handler.run, application)
+            self._run_apart(handler, application)
         else:
             handler.run(application)
+
+    def iterate(self, blocks: Iterable[bytes]) -> None:
+        """Have the handler send `blocks`, perhaps not all of them now. Called by the handler, if this `suspends`."""
+        raise NotImplementedError
+
+    def _run_apart(self, handler: WSGIHandler, application: WSGIApplication) -> None:
+        """Run `handler` in a context of its own."""
+        Context().run(handler.run, application)
 
     def _send_continue(self) -> None:
         """Ask for the body of a client that waits to be asked."""

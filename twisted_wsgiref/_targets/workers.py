@@ -5,6 +5,7 @@ Called in the reactor's thread, but for what says otherwise.
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from typing import Final
@@ -12,6 +13,7 @@ from typing import Final
 from twisted_wsgiref._gateway.wsgi_exchange import WSGIExchange
 from twisted_wsgiref._observe.stacks import describe_threads, requests_of
 from twisted_wsgiref._observe.tally import Tally
+from twisted_wsgiref._threads.pool import WorkerPool
 from twisted_wsgiref._threads.schedule import Schedule
 
 #: A request that runs for longer, in seconds, is in the log with its stack: most balancers have given up by then.
@@ -31,6 +33,9 @@ class Workers:
         self._say = say
         self._interrupts = interrupts
         self._unfit = False  # every thread is stuck, and that was said
+        self._suspended: set[WSGIExchange] = set()
+        self._stopped = False
+        self._last: WorkerPool | None = None  # ends what is suspended when the threads have ended
         #: Called when every thread is stuck: what a service may still do is end.
         self.on_unfit: Callable[[], object] = lambda: None
         #: Has an exchange run. No method of ours: this is a call for each request.
@@ -58,14 +63,20 @@ class Workers:
         self._watch_ages(now)
         return self._schedule.pool.sweep()
 
+    def start(self) -> None:
+        """Know that there are threads, also after `close`."""
+        self._stopped = False
+
     def close(self) -> None:
-        """Leave nothing with the reactor. Exchanges may still come, after another start."""
+        """Leave nothing with the reactor; the threads end. Exchanges may still come, after another start."""
+        self._stopped = True
         self._schedule.close()
 
     def forked(self, heir: bool) -> None:
         """Know that no other thread is left; one that is no `heir` answers nobody."""
         if not heir:
-            for _, exchange in self.running():
+            # Also those that no thread runs. They stay here: what a generator does at its end is not the child's to do.
+            for exchange in [*self._suspended, *(exchange for _, exchange in self.running())]:
                 exchange.forget()
         self._schedule.pool.forked(heir)
 
@@ -84,13 +95,40 @@ class Workers:
 
         self._tally.note(HINDERED)
 
+    def note_suspended(self, exchange: WSGIExchange) -> None:
+        """Keep `exchange`, which no thread runs now. Called in a worker's thread."""
+        self._suspended.add(exchange)
+
+    def note_going_on(self, exchange: WSGIExchange) -> None:
+        """Let go of `exchange`, which its thread runs on. Called in a worker's thread."""
+        self._suspended.discard(exchange)
+
+    def resume(self, exchange: WSGIExchange) -> None:
+        """Have `exchange` go on, with all others of this turn of the reactor."""
+        self._suspended.discard(exchange)
+        self._schedule.submit(exchange)
+
     # ---- For ourselves -----------------------------------------------------------------------------------------
 
     def _refuse(self, exchange: WSGIExchange) -> None:
-        """Answer 503 to `exchange`, for which there is no room."""
+        """Answer 503 to `exchange`, for which there is no room, unless its answer has begun: then it goes on later."""
+        if exchange.is_claimed():
+            self._retry(exchange)
+            return
         self._tally.note("a request was answered 503: the queue is full")
         if exchange.claim():
             exchange.connection.refuse_exchange(503)
+
+    def _retry(self, exchange: WSGIExchange) -> None:
+        if not self._stopped:
+            self._schedule.retry(exchange)
+            return
+        # Its client is gone, and what is left to do is to close what the application returned.
+        if self._last is None:
+            failed = self._schedule.failed
+            self._last = WorkerPool("last", minimum=0, maximum=1, idle=1.0, limit=sys.maxsize, failed=failed)
+            self._last.start()
+        self._last.put([exchange])
 
     def _judge(self) -> None:
         """Say so, once, if no thread is left for others."""
@@ -101,14 +139,18 @@ class Workers:
 
     def _describe(self, exchange: WSGIExchange, what: str) -> None:
         running = [(thread, each) for thread, each in self.running() if each is exchange]
-        self._say(f"{what}\n{describe_threads(requests_of(running), only=True)}")
+        if running:
+            self._say(f"{what}\n{describe_threads(requests_of(running), only=True)}")
+        else:  # it was suspended, and no thread was free to go on with it
+            self._say(f"{what}: {ascii(exchange.head.request_line)[1:-1]} waited for a thread to go on")
 
     def _watch_ages(self, now: float) -> None:
         """Log the stack of each request that runs for long, once: where it hangs is what one wants to know later."""
         for _, exchange in self.running():
-            if not exchange.watched and now - exchange.received > LONG:
+            since = exchange.at_work_since
+            if not exchange.watched and now - since > LONG:
                 exchange.watched = True
-                self._describe(exchange, f"a request has been running for {now - exchange.received:.0f} s")
+                self._describe(exchange, f"a request has been running for {now - since:.0f} s")
 
 
 def _let_leave(exchange: WSGIExchange) -> None:

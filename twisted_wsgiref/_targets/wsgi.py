@@ -29,7 +29,7 @@ class WSGITarget:
 
     def __init__(self, gateway: Gateway, workers: Workers, prefix: str = "") -> None:
         #: Makes an exchange. By C alone, unless there is a prefix: this is a call for each request.
-        self.prepare: Callable[..., WSGIExchange] = partial(WSGIExchange, gateway)
+        self.prepare: Callable[..., WSGIExchange] = partial(_kind_of_exchange(gateway), gateway)
         if prefix:
             self.prepare = partial(_prepare_below, prefix, self.prepare)
         # It is given what `prepare` has made, and nothing else.
@@ -56,6 +56,15 @@ def find_guard() -> Callable[[WSGIExchange, WSGIApplication], WSGIApplication]:
     if is_hindered():
         _log.warn("{line}", line=HINDERED)
     return guard
+
+
+def _kind_of_exchange(gateway: Gateway) -> type[WSGIExchange]:
+    if not gateway.suspends:
+        return WSGIExchange
+    # Late: few ask for it.
+    from twisted_wsgiref._gateway.suspended import SuspendedExchange
+
+    return SuspendedExchange
 
 
 def _prepare_below(

@@ -175,6 +175,8 @@ class Schedule:
     ) -> None:
         #: The answers that leave together.
         self.batch = AnswerBatch(failed)
+        #: Told of what a job raised, which it should not.
+        self.failed = failed
         #: Who reads, and is paused.
         self.reading: Reading = NoReading()
         #: Called with each job that there is no room for.
@@ -194,6 +196,7 @@ class Schedule:
         self._paused_at = -inf  # when the last pause began; as long as there was none, jobs are taken for slow
         self._came = 0  # jobs since then
         self._holds_turn = False  # answers made in this turn of reading leave at its end
+        self._next_try: Any = None
 
     # ---- A turn of reading -------------------------------------------------------------------------------------
 
@@ -203,6 +206,16 @@ class Schedule:
         if not gathered and not self.reading.turning:
             self._call_later(0, self.flush)
         gathered.append(job)
+
+    def retry(self, job: Job) -> None:
+        """Have `job`, which was refused but has to be run, go before all that is submitted after this."""
+        if self._next_try is None:
+            self._next_try = self._call_later(PAUSE, self._flush_refused)
+        self._gathered.append(job)
+
+    def _flush_refused(self) -> None:
+        self._next_try = None
+        self.flush()
 
     def hold_turn(self) -> None:
         """Have answers wait until all sockets of this turn are read. Called by whoever answers in the reactor's thread.
@@ -291,3 +304,6 @@ class Schedule:
         if self._next_look is not None:
             self._next_look.cancel()
             self._next_look = None
+        if self._next_try is not None:
+            self._next_try.cancel()
+            self._flush_refused()
