@@ -136,6 +136,7 @@ class Connection:
     _closing = False
     _lost = False
     _half_closed = False
+    _pump = None
 
     exchange_ended = WSGIProtocol.exchange_ended
     depart = WSGIProtocol.depart

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, NoReturn
 
@@ -80,7 +80,7 @@ class AnswerQueue:
         self.kept = b""
         self._blocks: deque[Block] = deque()
         self._pending = 0  # bytes in the queue, and the blocks' own cost
-        self._room = Room()
+        self._room: Room | None = None  # made for the first who waits
         self._reactor = threading.get_ident()  # connections are made there
         self._owner: int | None = None
         self._scheduled = False  # the reactor knows that there is something to take
@@ -146,10 +146,7 @@ class AnswerQueue:
         self._pending += len(block) + BLOCK_COST
 
     def _hand_over(self) -> bool:
-        """Give the way to the reactor, unless a thread sends straight now: that one does it once it is through.
-
-        Return whether the reactor has to be woken.
-        """
+        """Give the way to the reactor, unless a thread sends straight now; return whether to wake the reactor."""
         if self._owner != _STRAIGHT:
             self._owner = _REACTOR
             if not self._scheduled:
@@ -193,7 +190,8 @@ class AnswerQueue:
                 raise ClientGone
             if self._pending <= self._high_water:
                 return
-            wait = self._room.make_wait()
+            room = self._room = self._room or Room()
+            wait = room.make_wait()
         # The stalled reader's deadline ends this wait: the reactor cuts the connection, which calls `lose`.
         wait()
         if self.gone:
@@ -205,10 +203,11 @@ class AnswerQueue:
         return self._pending > self._high_water
 
     def when_room(self, call: Callable[[], None]) -> None:
-        """Have `call` called once half of the mark is free, or the client left; at once, if that is so now."""
+        """Call `call` once half of the mark is free, or the client left; at once, if that is so now."""
         with self.lock:
             if not self.gone and self._pending > self._high_water // 2:
-                self._room.add(call)
+                room = self._room = self._room or Room()
+                room.add(call)
                 return
         call()
 
@@ -356,10 +355,14 @@ class AnswerQueue:
             else:
                 block, count = join(block, blocks, most)
                 self._pending -= len(block) + BLOCK_COST * count
-            calls = self._room.open() if self._room and self._pending <= self._high_water // 2 else ()
+            calls = self._open_room() if self._room is not None and self._pending <= self._high_water // 2 else ()
         for call in calls:
             call()
         return block
+
+    def _open_room(self) -> Sequence[Callable[[], None]]:
+        room, self._room = self._room, None
+        return () if room is None else room.open()
 
     def put_back(self, span: FileSpan) -> None:
         """Have `span`, of which a part is sent, taken again next."""
@@ -379,7 +382,7 @@ class AnswerQueue:
             self._blocks.clear()
             self._pending = 0
             self._scheduled = False
-            calls = self._room.open()
+            calls = self._open_room()
         close_files(lost)
         for call in calls:
             call()
@@ -389,7 +392,7 @@ class AnswerQueue:
     def forget(self) -> None:
         """Be lost. The lock may have been held by a thread that is not here, so another takes its place."""
         self.lock = threading.RLock()
-        self._room = Room()
+        self._room = None
         self.lose()
 
 

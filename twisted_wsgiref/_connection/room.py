@@ -7,16 +7,13 @@ from collections.abc import Callable
 
 
 class Room:
-    """Who waits for room. Called with the queue's lock held, but for what says otherwise."""
+    """Who waits for room, until it is opened. Called with the queue's lock held, but for what says otherwise."""
 
     __slots__ = ("_calls", "_threads")
 
     def __init__(self) -> None:
         self._threads: list[threading.Lock] = []
         self._calls: list[Callable[[], None]] = []
-
-    def __bool__(self) -> bool:
-        return bool(self._threads or self._calls)
 
     def make_wait(self) -> Callable[[], object]:
         """Return what a thread is to call, with the lock free: it comes back once there is room."""
@@ -33,6 +30,4 @@ class Room:
         """Have all threads go on; return what is to be called, with the lock free, by the reactor's thread."""
         for lock in self._threads:
             lock.release()
-        self._threads.clear()
-        calls, self._calls = self._calls, []
-        return calls
+        return self._calls

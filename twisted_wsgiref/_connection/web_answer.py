@@ -38,7 +38,7 @@ class WebQueue(AnswerQueue):
             self._pending = 0
             self._scheduled = False
             self.under_way = True
-            calls = self._room.open()
+            calls = self._open_room()
         for call in calls:
             call()
         return blocks
