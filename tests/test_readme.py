@@ -22,6 +22,7 @@ PAGES = [
     ROOT / "SECURITY.md",
     *sorted((ROOT / "docs").glob("*.md")),
     *sorted((ROOT / "docs" / "decisions").glob("*.md")),
+    ROOT / "docs" / "examples" / "README.md",
 ]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
