@@ -761,3 +761,43 @@ def test_another_python_refuses_it(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SettingError, match="only CPython"):
         Settings(request_interrupt=True, request_timeout=30)
     assert Settings(request_timeout=30).request_timeout == 30
+
+
+def test_an_interrupt_that_has_moved_ends_the_thread_that_goes_on() -> None:
+    made: list[Interrupt] = []
+    first = threading.Thread(target=lambda: made.append(Interrupt()))
+    first.start()
+    first.join(PATIENCE)
+    (interrupt,) = made
+    inside = threading.Event()
+    ended = threading.Event()
+
+    def spin() -> None:
+        inside.set()
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            pass
+
+    def go_on() -> None:
+        interrupt.move()
+        try:
+            interrupt.within(spin)
+        except RequestExpired:
+            ended.set()
+
+    second = threading.Thread(target=go_on)
+    second.start()
+    wait_for(inside)
+    interrupt.fire()
+    second.join(PATIENCE)
+    assert ended.is_set()
+
+
+def test_an_interrupt_while_a_request_is_suspended_is_met_when_it_goes_on() -> None:
+    interrupt = Interrupt()
+    interrupt.within(int)
+    interrupt.fire()
+    interrupt.move()
+    with pytest.raises(RequestExpired):
+        interrupt.within(int)
+    assert interrupt.within(int) == 0
