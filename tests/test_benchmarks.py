@@ -9,6 +9,7 @@ import importlib.util
 import random
 import re
 import socket
+import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any
 import pytest
 
 from benchmarks.speed import calls, variants
-from benchmarks.stress import cross_talk, cross_talk_app, cross_talk_clients
+from benchmarks.stress import cross_talk, cross_talk_app, cross_talk_clients, slow_readers
 
 
 def test_two_versions_with_one_label_are_refused() -> None:
@@ -201,3 +202,9 @@ def test_changes_of_module_are_told_from_calls() -> None:
 def test_a_folder_without_the_package_is_named(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="there is no twisted_wsgiref in this folder"):
         calls.main([str(tmp_path)])
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is read from /proc")
+def test_clients_that_read_nothing_hold_no_thread_of_a_real_server(capsys: pytest.CaptureFixture[str]) -> None:
+    status = slow_readers.main(["--readers", "100"])
+    assert status == 0, capsys.readouterr().out

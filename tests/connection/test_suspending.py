@@ -51,7 +51,7 @@ class Line:
         gateway = gateway_of(
             application=self.application,
             handler_class=WSGIHandler,
-            errors=ErrorStream(lambda text: self.faults.append(text)),
+            errors=ErrorStream(self.faults.append),
             overseer=self,
             isolated=True,
             suspends=True,
