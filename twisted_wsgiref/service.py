@@ -234,6 +234,7 @@ class WSGIService(Service):
         self._closed = closed = DeferredList([self._closed, *map(stop_accepting, self._ports)])
         self._ports, self._listens = [], False
         earlier = self._end_stop
+        late: Any = None  # the call at the end of the grace
 
         def end() -> None:
             self._end_stop = None
@@ -252,9 +253,11 @@ class WSGIService(Service):
             closed.addCallback(lambda _: stopped.callback(None))
 
         def give_up() -> None:
+            nonlocal late
             _log.warn("{count} connections are cut off at the end of the grace", count=len(self._factory.connections))
             self.cut_off += self._factory.count_unanswered()
-            self._factory.abandon()
+            self._factory.cut_off()  # and a turn later, so that resources hear of it before the process ends:
+            late = self._reactor.callLater(0, self._factory.abandon)
 
         self._end_stop = end
         late = self._reactor.callLater(self._settings.grace, give_up)

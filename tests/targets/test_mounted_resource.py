@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionLost
 from twisted.internet.protocol import Protocol
 from twisted.web.resource import Resource
@@ -271,6 +272,20 @@ def test_what_was_sent_behind_the_request_is_the_new_protocols(server: Server) -
     assert client.received.endswith(b"\r\n\r\nAT ONCE")
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_resource_that_fails_behind_the_change_of_hands_ends_the_connection(kind: str) -> None:
+    def fails(request: Any) -> bytes:
+        request.channel.transport.protocol = Protocol()
+        raise ZeroDivisionError("by the resource")
+
+    with serving(application, service={"mounts": {"/m": Calls(fails)}}) as server:
+        client = server.connect(kind).send(request("/m"))
+        server.settle()
+        assert client.received == b""
+        assert client.gone or client.aborted
+        assert "by the resource" in server.logged()
+
+
 def websocket_request(path: str) -> bytes:
     fields = (
         "Upgrade: websocket\nConnection: Upgrade\n"
@@ -342,7 +357,73 @@ def test_a_websocket_of_autobahns_and_a_stop(kind: str) -> None:
         assert client.received.endswith(b"\x81\x02HI")
         server.service.stopService()
         server.settle()
-        assert b"\x88\x02\x03\xe8" in client.received  # 1000: autobahn lets an application say no 1001
+        assert b"\x88\x02\x03\xe9" in client.received  # 1001: going away
+        if kind != "string":  # that raises at an end that autobahn makes, as no real transport does
+            client.send(b"\x88\x82\x00\x00\x00\x00\x03\xe9")
+            server.settle()
+            assert client.gone
+            assert "failed" not in server.logged()
+
+
+@pytest.mark.parametrize("kind", ["socket", "opaque"])
+def test_a_websocket_that_opens_while_the_server_stops_is_asked_to_close_then(kind: str) -> None:
+    websocket: Any = pytest.importorskip("autobahn.twisted.websocket")
+    resource: Any = pytest.importorskip("autobahn.twisted.resource")
+    waiting: list[Deferred[None]] = []
+
+    class Slow(websocket.WebSocketServerProtocol):  # type: ignore[misc]
+        def onConnect(self, request: Any) -> Any:
+            waiting.append(Deferred())
+            return waiting[-1]
+
+    with serving(application, service={"mounts": {}}, grace=20.0) as server:
+        factory = websocket.WebSocketServerFactory(reactor=server.reactor)
+        factory.protocol = Slow
+        server.service.serve(application, {"/ws": resource.WebSocketResource(factory)})
+        client = server.connect(kind).send(websocket_request("/ws"))
+        server.settle()
+        server.service.stopService()
+        server.settle()
+        assert client.received == b""
+        waiting[0].callback(None)
+        server.advance(2)
+        assert client.received.startswith(b"HTTP/1.1 101 ")
+        assert client.received.endswith(b"\x88\x02\x03\xe9")
+        client.send(b"\x88\x82\x00\x00\x00\x00\x03\xe9")
+        server.settle()
+        assert client.gone
+        assert "failed" not in server.logged()
+
+
+class Closing(Protocol):
+    """Can be asked to close as autobahn's can, before it had another name for it; then it only drops out."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    def sendClose(self, code: int) -> None:
+        self.asked.append(code)
+        assert self.transport is not None
+        self.transport.loseConnection()
+
+
+def test_a_connection_that_changes_hands_while_the_server_stops_is_asked_to_close() -> None:
+    requests: list[Any] = []
+    closing = Closing()
+
+    def later(request: Any) -> int:
+        requests.append(request)
+        return NOT_DONE_YET
+
+    with serving(application, service={"mounts": {"/m": Calls(later)}}, grace=20.0) as server:
+        client = server.ask(request("/m"))
+        server.service.stopService()
+        server.settle()
+        requests[0].channel.transport.protocol = closing
+        closing.makeConnection(requests[0].channel.transport)
+        server.advance(2)
+        assert closing.asked == [1000]
+        assert client.gone
 
 
 def test_thousands_of_pipelined_requests_to_all_kinds_of_targets_come_out_exact(tree: Tree, tmp_path: Any) -> None:

@@ -289,10 +289,14 @@ class WSGIFactory(Factory):
         """Return how many requests that have come are not answered to their end."""
         return sum(connection.is_unanswered for connection in self.connections)
 
-    def abandon(self) -> None:
-        """Cut every connection off and wait for nobody: what `drain` was given is called."""
+    def cut_off(self) -> None:
+        """Cut every connection off. Each is lost a turn later."""
         for connection in list(self.connections):
             connection.cut_off()
+
+    def abandon(self) -> None:
+        """Cut every connection off and wait for nobody: what `drain` was given is called."""
+        self.cut_off()
         if self._drained is not None:
             drained, self._drained = self._drained, None
             drained()

@@ -76,15 +76,20 @@ class HandedOver:
     def ask_to_close(self) -> None:
         """Ask for an end in order, since the service stops: as the WebSockets of autobahn and of Twisted can be asked.
 
-        autobahn lets an application say no other code than 1000, of those that are not the application's own.
+        Once is enough; one that is not open yet is asked the next time.
         """
-        asked, self._asked = self._asked, True
-        if asked:
+        protocol = self._protocol
+        if self._asked or getattr(protocol, "state", None) == getattr(protocol, "STATE_CONNECTING", self):
             return
-        if hasattr(self._protocol, "sendClose"):
-            self._call(self._protocol.sendClose, _NORMAL)
-        elif hasattr(self._protocol, "sendTextMessage"):
-            self._call(self._protocol.loseConnection, _GOING_AWAY)
+        self._asked = True
+        if hasattr(protocol, "sendCloseFrame"):
+            # autobahn's `sendClose` lets an application say no other code than 1000, and clients take that for an end
+            # after which they need not come back.
+            self._call(protocol.sendCloseFrame, _GOING_AWAY, b"")
+        elif hasattr(protocol, "sendClose"):
+            self._call(protocol.sendClose, _NORMAL)
+        elif hasattr(protocol, "sendTextMessage"):
+            self._call(protocol.loseConnection, _GOING_AWAY)
 
     def _call(self, call: Any, *given: Any) -> None:
         try:

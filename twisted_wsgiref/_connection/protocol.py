@@ -604,6 +604,9 @@ class WSGIProtocol(Protocol):
             self._deadlines.reset()  # it is us who hold it up
         elif self._half_closed and self._exchange is not None and self._exchange.is_abandoned():
             self.cut_off()
+        elif self._handed_over is not None:
+            if self.factory.draining:
+                self._handed_over.ask_to_close()  # it has changed hands during the stop, or could not be asked before
         elif self._deadlines.is_late(phase, now, progress):
             self._give_up(phase)
 

@@ -19,7 +19,7 @@ from zope.interface import implementer
 from twisted_wsgiref._gateway.client_gone import ClientGone
 from twisted_wsgiref._gateway.fields import check_status, format_fields
 
-from .web_transport import WebTransport
+from .web_transport import WebTransport, web_transport
 
 # RFC 9110, section 7.6.1: between two ends of a connection, and so the server's. A proxy hands on what it was sent.
 _HOP_BY_HOP: Final = frozenset(
@@ -101,8 +101,9 @@ class WebChannel:
     ) -> None:
         self.site = site
         self.request: Any = None
-        self.transport: Any = WebTransport(self, below, secure)
-        self.upgraded = False
+        self.transport: Any = web_transport(self, below, secure)
+        #: Whoever took the connection over writes to this; None as long as nobody did.
+        self.taken: Any = None
         #: Where its site is mounted: a decoded path without a slash at its end.
         self.prefix = b""
         #: The request is answered, or given up: what comes of it later is dropped.
@@ -125,6 +126,8 @@ class WebChannel:
     def writeHeaders(self, protocol: bytes, code: bytes, reason: bytes, headers: Any) -> None:
         """Set the head of the answer. The request is told that it does not frame its body."""
         if self.over:
+            if self.taken is not None:
+                self.taken.abortConnection()  # a resource failed behind the change of hands, and nobody answers
             return
         self.request.chunked = 0
         if not isinstance(headers, Headers):
@@ -306,8 +309,9 @@ class WebChannel:
         if self.over:
             raise RuntimeError("the connection can not be taken over: the request is answered")
         transport: WebTransport = self.transport or self.request.transport
-        transport.take(self._answer.upgrade(IProtocol(protocol)))
-        self.upgraded = self.over = True
+        self.taken = self._answer.upgrade(IProtocol(protocol))
+        transport.take(self.taken)
+        self.over = True
 
 
 def _as_headers(pairs: Iterable[tuple[bytes, bytes]]) -> Headers:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IConsumer, ISSLTransport, ITCPTransport, ITransport
+from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import directlyProvides
 
 if TYPE_CHECKING:
@@ -100,6 +101,29 @@ class WebTransport:
         if name.startswith("_"):
             raise AttributeError(name)
         return getattr(self._taken or self._below, name)
+
+
+class SecureWebTransport(WebTransport):
+    """The same over TLS, which Twisted's own server has as a wrapper of protocols: autobahn takes it by its class."""
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        return TLSMemoryBIOProtocol
+
+    @property
+    def wrappedProtocol(self) -> Any:
+        """Who reads; setting it takes the connection over."""
+        return self.protocol
+
+    @wrappedProtocol.setter
+    def wrappedProtocol(self, protocol: Any) -> None:
+        self.protocol = protocol
+
+
+def web_transport(channel: WebChannel, below: Any, secure: bool) -> WebTransport:
+    """Return the transport of `channel`, whose connection has the transport `below`."""
+    made = SecureWebTransport if isinstance(below, TLSMemoryBIOProtocol) else WebTransport
+    return made(channel, below, secure)
 
 
 def _interfaces(below: Any) -> list[Any]:
