@@ -140,6 +140,8 @@ def test_two_applications_share_a_port(tmp_path: Path, workers: str) -> None:
         ("/second=wsgi:nowhere:app", "there is no module nowhere"),
         ("/static", "it has to be /prefix=SPEC"),
         ("/ws=internal:static:.", "can not be mounted so far"),
+        ("/ws=shop:resource", "module shop has no attribute resource"),
+        ("/ws=shop:app", "a WSGI application is mounted as wsgi:shop:app"),
     ],
 )
 def test_a_mount_that_can_not_be_is_one_line_and_status_1(tmp_path: Path, mount: str, line: str) -> None:

@@ -75,6 +75,11 @@ class Beginning:
             if self.runner is not None:
                 self.runner.settle()
 
+    def run_first(self) -> None:
+        """Do, once, what was left until the reactor runs. Raises `LoadError`. Called in the reactor's thread."""
+        if self.runner is not None:
+            self.runner.run_first()
+
     def say(self, text: str) -> None:
         """Tell the terminal that the daemon has left."""
         if self.terminal is not None:

@@ -144,7 +144,7 @@ class Options(UsageOptions):
     opt_l = opt_listen
 
     def opt_mount(self, mount: str) -> None:
-        """Target below a path, as /prefix=static:DIR, /prefix=redirect:URL, /prefix=wsgi:MOD:APP; may be repeated"""
+        """Target below a path, /prefix=SPEC: static:DIR, redirect:URL, wsgi:MOD:APP MOD:RESOURCE; may be repeated"""
         if not mount:
             raise UsageError("--mount is empty: it has to be /prefix=SPEC, as /static=static:/srv/static")
         self["mounts"].append(mount)

@@ -1,4 +1,4 @@
-"""From the words ``mod:attr`` to a WSGI application, and to one clear line when there is none.
+"""From the words ``mod:attr`` to a WSGI application or a resource, and to one clear line when there is none.
 
 Here live the reading of the words, the import, and the judgement whose mistake it was. Options, services and printing
 may not live here. A `LoadError` carries the line for the person who typed the words and, if their code failed, its
@@ -64,7 +64,10 @@ def load_application(spec: str, directory: str | None = ".") -> WSGIApplication:
     means its ``application``, then its ``app``. `directory` is put first on ``sys.path``; None leaves that as it is.
     Raises `LoadError`. Called in the main thread, before there are others.
     """
-    words, found = _find(spec, directory)
+    words = _read(spec)
+    found = _found(words, directory)
+    if words.call is not None:
+        found = _called(words, found)
     if not callable(found):
         what = f"what {spec} returned" if words.call is not None else f"{words.module}:{'.'.join(words.attributes)}"
         if not words.attributes:
@@ -75,24 +78,44 @@ def load_application(spec: str, directory: str | None = ".") -> WSGIApplication:
 
 
 def load_resource(spec: str, directory: str | None = ".") -> object:
-    """Return what `spec` names: a resource of twisted.web, or a callable that makes one; as `load_application`."""
-    _, found = _find(spec, directory)
-    if not callable(found) and not hasattr(found, "getChildWithDefault"):
-        raise LoadError(
-            f"{spec} is {_kind(found)}: it has to be a resource of twisted.web, or a callable that makes one"
-        )
-    return found
+    """Return the resource of `twisted.web` that `spec` names, or a `ResourceMaker` for one that is made by a call.
 
-
-def _find(spec: str, directory: str | None) -> tuple[_Words, object]:
+    `spec` is ``mod:attr``, ``mod:dotted.attr`` or ``mod:factory("literal", key=1)``; without parentheses a callable
+    that takes no arguments is called, too. Otherwise as `load_application`.
+    """
     words = _read(spec)
-    if directory is not None:
-        directory = os.path.abspath(directory)
-        if directory not in sys.path:
-            sys.path.insert(0, directory)
-    module = _import(words, directory)
-    found = _attribute(words, module)
-    return words, found if words.call is None else _called(words, found)
+    if not words.attributes:
+        raise LoadError(f"{spec!r} names a module alone: say which resource, as {spec}:attr")
+    found = _found(words, directory)
+    if words.call is None:
+        if is_resource(found):
+            return found
+        if not callable(found):
+            raise LoadError(f"{spec} is {_kind(found)}: it has to be a resource of twisted.web, or to make one")
+        _check_called_bare(words, found)
+    return ResourceMaker(words, found)
+
+
+def is_resource(value: object) -> bool:
+    """Return whether `value` has what `twisted.web` calls of an `IResource`; a class has not, its objects may."""
+    return not isinstance(value, type) and hasattr(value, "getChildWithDefault") and hasattr(value, "render")
+
+
+class ResourceMaker:
+    """Makes the resource that `words` name, by a call of `found`."""
+
+    def __init__(self, words: _Words, found: object) -> None:
+        self._words = words
+        self._found = found
+
+    def __call__(self) -> object:
+        """Return the resource. Raises `LoadError`. Called in the reactor's thread, once it runs."""
+        made = _called(self._words, self._found)
+        if not is_resource(made):
+            raise LoadError(
+                f"what {self._words.text} returned is {_kind(made)}: it has to be a resource of twisted.web"
+            )
+        return made
 
 
 def check_module(spec: str, directory: str) -> None:
@@ -138,6 +161,15 @@ def _read(spec: str) -> _Words:
         raise LoadError(f"{spec!r}: after the colon comes a name, as mod:attr, or a call of one, as mod:factory()")
     attributes.append(node.id)
     return _Words(spec, module, tuple(reversed(attributes)), call)
+
+
+def _found(words: _Words, directory: str | None) -> object:
+    """Return what `words` name, without a call; modules in `directory` are importable from now on."""
+    if directory is not None:
+        directory = os.path.abspath(directory)
+        if directory not in sys.path:
+            sys.path.insert(0, directory)
+    return _attribute(words, _import(words, directory))
 
 
 def _literals(spec: str, node: ast.Call) -> _Arguments:
@@ -254,6 +286,25 @@ def _check_arguments(words: _Words, application: Callable[..., object]) -> None:
             taken = f"({', '.join(signature.parameters)})"
         raise LoadError(
             f"{words.text} takes {taken}: a WSGI application is called with environ and start_response{hint}"
+        ) from None
+
+
+def _check_called_bare(words: _Words, factory: Callable[..., object]) -> None:
+    """Refuse a factory that needs arguments, and a WSGI application."""
+    try:
+        signature = inspect.signature(factory, follow_wrapped=False)
+    except Exception:
+        return
+    try:
+        signature.bind()
+    except TypeError:
+        try:
+            signature.bind({}, None)
+            hint = f"; a WSGI application is mounted as wsgi:{words.text}"
+        except TypeError:
+            hint = f"; give it literals, as {words.text}('name')"
+        raise LoadError(
+            f"{words.text} is no resource of twisted.web, and makes none when called without arguments{hint}"
         ) from None
 
 

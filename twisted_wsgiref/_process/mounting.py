@@ -7,7 +7,7 @@ are `_targets.specs`'s. Called in the main thread.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
@@ -18,7 +18,7 @@ from twisted_wsgiref.settings import SettingError
 
 from .asked import Asked
 from .beginning import Beginning, Terminal
-from .loading import LoadError, check_module, load_application, load_resource
+from .loading import LoadError, ResourceMaker, check_module, load_application, load_resource
 
 if TYPE_CHECKING:
     from twisted_wsgiref.types import WSGIApplication
@@ -74,42 +74,57 @@ def import_served(options: Asked, usual: str, runner: Runner) -> tuple[Loaded, B
     objects = options.given.get("mounts", {})
     if options.leaves and options.application is None:
         check_modules(spec, mounts, directory)
-        beginning = Beginning(runner, Terminal(), partial(load, spec, mounts, directory))
+        beginning = Beginning(runner, Terminal(), partial(load, spec, mounts, runner, directory))
         return Loaded(_not_imported, objects), beginning
     application = load_application(spec, directory) if options.application is None else options.application
-    loaded = load_mounts(mounts, directory)
+    loaded = load_mounts(mounts, runner, directory)
     runner.settle()
     return Loaded(application, {**loaded, **objects}), beginning
 
 
-def load(spec: str, mounts: Sequence[str], directory: str | None = ".") -> Loaded:
+def load(spec: str, mounts: Sequence[str], runner: Runner, directory: str | None = ".") -> Loaded:
     """Return the application that `spec` names, and what is mounted; as `load_application`. Raises `LoadError`."""
     application = load_application(spec, directory)
-    return Loaded(application, load_mounts(mounts, directory))
+    return Loaded(application, load_mounts(mounts, runner, directory))
 
 
-def load_mounts(mounts: Sequence[str], directory: str | None = ".") -> dict[str, object]:
-    """Return what a service is to be given for `mounts`. Raises `LoadError`, which names the mount."""
+def load_mounts(mounts: Sequence[str], runner: Runner, directory: str | None = ".") -> dict[str, object]:
+    """Return what a service is to be given for `mounts`. Raises `LoadError`, which names the mount.
+
+    A resource that is made by a call is made when the reactor of `runner` runs.
+    """
     loaded: dict[str, object] = {}
     for mount in mounts:
         _, spec = read_mount(mount)
         prefix = mount.partition("=")[0]
-        loaded[prefix] = _loaded(mount, spec, directory)
+        try:
+            loaded[prefix] = _loaded(spec, directory, partial(_late, mount, runner))
+        except LoadError as error:
+            raise _of_mount(mount, error) from None
     return loaded
 
 
-def _loaded(mount: str, spec: Spec, directory: str | None) -> object:
-    if not isinstance(spec, WSGISpec | ResourceSpec):
-        return str(spec)
-    try:
-        if isinstance(spec, WSGISpec):
-            return load_application(spec.words, directory)
+def _loaded(spec: Spec, directory: str | None, late: Callable[[ResourceMaker], object]) -> object:
+    if isinstance(spec, WSGISpec):
+        return load_application(spec.words, directory)
+    if isinstance(spec, ResourceSpec):
         found = load_resource(spec.words, directory)
-    except LoadError as error:
-        raise _of_mount(mount, error) from None
-    if callable(found) and (isinstance(found, type) or not hasattr(found, "getChildWithDefault")):
-        return LateResource(found, spec.words)
-    return found
+        return late(found) if isinstance(found, ResourceMaker) else found
+    return str(spec)
+
+
+def _late(mount: str, runner: Runner, make: ResourceMaker) -> object:
+    """Return a resource that stands for the one that is made at the first turn of the reactor."""
+    resource = LateResource()
+
+    def begin() -> None:
+        try:
+            resource.begin(make())
+        except LoadError as error:
+            raise _of_mount(mount, error) from None
+
+    runner.call_first(begin)
+    return resource
 
 
 def _of_mount(mount: str, error: LoadError) -> LoadError:

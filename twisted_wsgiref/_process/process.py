@@ -147,7 +147,12 @@ class CommandLineService(Service):
 
     def _begin(self) -> None:
         self._take_signals()
-        self._running()
+        try:
+            self._running()
+        except LoadError as error:
+            if error.traceback:
+                _log.critical("{traceback}", traceback=error.traceback)
+            self._ending.fail(str(error))
 
     def stopService(self) -> Deferred[None]:
         """Drain; the Deferred fires when the requests in flight are answered and the access log is written."""
@@ -311,6 +316,7 @@ class ServingService(CommandLineService):
             signal.signal(number, self._show_threads)
 
     def _running(self) -> None:
+        self._beginning.run_first()
         super()._running()
         self._tune()
         self._pulse.start()

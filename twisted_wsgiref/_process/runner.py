@@ -62,6 +62,7 @@ class Runner:
         self._owner: threading.Thread | None = None
         self._lock = threading.Lock()
         self._ended = threading.Event()
+        self._first: list[Callable[[], object]] = []
         self._really_run = stand_in_for_run(reactor, self.run)
 
     def run(self, installSignalHandlers: bool = True) -> None:
@@ -92,6 +93,16 @@ class Runner:
                 self._owner = threading.main_thread()
         if self._ended.is_set():
             raise LoadError(_ENDED)
+
+    def call_first(self, function: Callable[[], object]) -> None:
+        """Have `function` called by `run_first`: with the reactor running, before the process serves."""
+        self._first.append(function)
+
+    def run_first(self) -> None:
+        """Call, once, what was given to `call_first`. Raises what that raises. Called in the reactor's thread."""
+        first, self._first = self._first, []
+        for function in first:
+            function()
 
     @property
     def is_elsewhere(self) -> bool:

@@ -94,6 +94,18 @@ class WorkerService(ServingService):
         self._share.hold_back()
         self.ask("every thread of it is stuck", word="unfit")
 
+    def startService(self) -> None:
+        """Make what is made with the reactor running, and serve. Before it says that it is ready."""
+        try:
+            self._beginning.call(self._beginning.run_first)
+        except LoadError as error:
+            if error.traceback:
+                _log.critical("{traceback}", traceback=error.traceback)
+            self.line.say_last("failed" if error.traceback else "hopeless", str(error))
+            self._ending.fail(str(error))
+            return
+        super().startService()
+
     def _listening(self, ports: Sequence[IListeningPort]) -> None:
         disarm()
         self.line.say("ready")
@@ -229,7 +241,7 @@ def _load(orders: Orders, sock: socket.socket, runner: Runner) -> tuple[Loaded, 
     """Return what is to be served and the access log, or end the process after telling the parent why."""
     target = orders.settings.access_log
     try:
-        served = load(orders.app or DEMO, orders.mounts)
+        served = load(orders.app or DEMO, orders.mounts, runner)
         runner.settle()
         access_log = None if target in ("off", "") else AccessLog(target)
     except LoadError as error:

@@ -1,43 +1,32 @@
-"""A resource of Twisted's that is made with its first request: then the reactor runs, which its maker may need."""
+"""A resource that is mounted before it is made.
+
+Nothing of `twisted.web` is imported here. All is called in the reactor's thread.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 
 class LateResource:
-    """An `IResource`, as whatever `make` returns; `name` is for the line that says that this is no resource.
+    """A resource of `twisted.web` that is another one, which is made later: before the first request."""
 
-    Called in the reactor's thread. What `make` raises is raised for each request, which asks it again.
-    """
+    def __init__(self) -> None:
+        self._resource: Any = None
 
-    def __init__(self, make: Callable[[], object], name: str) -> None:
-        self._make = make
-        self._name = name
-        self._made: Any = None
-
-    def _resource(self) -> Any:
-        if self._made is None:
-            made = self._make()
-            if not hasattr(made, "getChildWithDefault"):
-                raise TypeError(f"{self._name} returned {made!r:.100}: it has to be a resource of twisted.web")
-            self._made = made
-        return self._made
+    def begin(self, resource: Any) -> None:
+        """Be `resource` from now on."""
+        self._resource = resource
 
     @property
     def isLeaf(self) -> bool:
-        """Whether it has no children."""
-        return bool(self._resource().isLeaf)
+        """Whether the resource itself answers for all paths below it."""
+        return bool(self._resource.isLeaf)
 
-    def getChildWithDefault(self, path: bytes, request: Any) -> Any:
-        """Return the child for `path`."""
-        return self._resource().getChildWithDefault(path, request)
+    def getChildWithDefault(self, name: bytes, request: object) -> object:
+        """Return the resource at `name` below it."""
+        return self._resource.getChildWithDefault(name, request)
 
-    def putChild(self, path: bytes, child: Any) -> None:
-        """Put `child`."""
-        self._resource().putChild(path, child)
-
-    def render(self, request: Any) -> Any:
+    def render(self, request: object) -> object:
         """Answer `request`."""
-        return self._resource().render(request)
+        return self._resource.render(request)

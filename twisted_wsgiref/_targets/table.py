@@ -78,6 +78,8 @@ class TargetMaker:
             except ValueError as error:
                 raise ValueError(f"what is mounted at {written}, {mounted!r}: {error}") from None
         if hasattr(mounted, "getChildWithDefault"):
+            if isinstance(mounted, type):
+                raise ValueError(f"what is mounted at {written} is a class: give a resource, as {mounted.__name__}()")
             return self._resource(mounted, prefix)
         if callable(mounted):
             gateway = replace(self._gateway, application=accepted(mounted, self._validate))
