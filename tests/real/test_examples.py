@@ -149,6 +149,28 @@ def test_flask_chats_by_websocket(tmp_path: Path) -> None:
         _clean_end(child)
 
 
+def test_django_sends_events_and_no_stream_holds_a_thread(tmp_path: Path) -> None:
+    with example("django_events", tmp_path) as child, contextlib.ExitStack() as stack:
+        port = child.port()
+        streams = []
+        for _ in range(20):  # and there are four threads
+            connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+            stack.callback(connection.close)
+            connection.request("GET", "/events")
+            streams.append(stack.enter_context(connection.getresponse()))
+        assert {each.headers["Content-Type"] for each in streams} == {"text/event-stream"}
+        browser = stack.enter_context(contextlib.closing(Browser(port)))
+        for amount, told in ((5, "highest"), (4, "too little"), (7, "highest")):
+            (token,) = re.findall(r'csrfmiddlewaretoken" value="(\w+)"', browser.ask("GET", "/")[1])
+            assert told in browser.ask("POST", "/", {"amount": str(amount), "csrfmiddlewaretoken": token})[1]
+        for each in streams:
+            lines = [each.readline().decode().rstrip() for _ in range(6)]
+            assert [int(line.removeprefix("data: ")) for line in lines[::2]] == [0, 5, 7]
+        child.process.terminate()  # which ends the streams in order, instead of waiting for them
+        assert {each.read() for each in streams} == {b""}
+        assert child.wait() == 0
+
+
 def test_two_applications_share_the_port(tmp_path: Path) -> None:
     with example("two_applications", tmp_path) as child:
         port = child.port()
@@ -284,8 +306,17 @@ def order_dishes(pages: Pages) -> None:
     pages.wait_for("#orders li", "soup")
 
 
+def bid_at_the_auction(pages: Pages) -> None:
+    pages.open()
+    pages.wait_for("#highest", "0")
+    pages.type("[name=amount]", "5")
+    pages.wait_for("#told", "Yours is the highest bid.")
+    pages.wait_for("#highest", "5")
+
+
 ERRANDS: dict[str, Callable[[Pages], None]] = {
     "flask_chat": chat_in_flask,
+    "django_events": bid_at_the_auction,
     "two_applications": look_at_the_shop,
     "twisted_chat": chat_in_django,
     "klein_flask": order_dishes,
