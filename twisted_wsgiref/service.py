@@ -247,7 +247,7 @@ class WSGIService(Service):
                     self._sweep.stop()
                 self._pool.stop()
                 self._disk.stop()
-                self._workers.close()
+                self._workers.stop()
                 self._factory.close()
                 self._caller.close()
             closed.addCallback(lambda _: stopped.callback(None))

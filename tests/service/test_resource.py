@@ -564,6 +564,34 @@ def test_a_slow_reader_holds_the_generator_back_and_gets_all_of_it() -> None:
         assert client.answers()[0].body == b"x" * 16384 * 200
 
 
+@pytest.mark.parametrize("leaves", [False, True])
+def test_a_slow_reader_of_a_suspended_generator_holds_no_thread(leaves: bool) -> None:
+    closed: list[object] = []
+
+    def application(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", [*TEXT])
+        try:
+            for _ in range(200):
+                yield b"x" * 16384
+        finally:
+            closed.append(server.pool.now)
+
+    with web_serving(application, high_water=65536, suspend_streams=True) as server:
+        client = server.connect(buffer=8192)
+        client.reading = False
+        client.send(request())
+        server.settle()
+        assert not server.service.threads_at_work()
+        assert closed == []
+        if leaves:
+            client.leave()
+        client.reading = True
+        server.settle()
+        assert len(closed) == 1
+        assert closed[0] is not None  # by a job
+        assert leaves or client.answers()[0].body == b"x" * 16384 * 200
+
+
 def test_a_large_list_holds_no_thread_and_waits_for_its_reader() -> None:
     def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
         start_response("200 OK", [*TEXT])

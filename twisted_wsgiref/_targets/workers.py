@@ -64,12 +64,16 @@ class Workers:
         return self._schedule.pool.sweep()
 
     def start(self) -> None:
-        """Know that there are threads, also after `close`."""
+        """Know that there are threads, also after `stop`."""
         self._stopped = False
 
-    def close(self) -> None:
-        """Leave nothing with the reactor; the threads end. Exchanges may still come, after another start."""
+    def stop(self) -> None:
+        """Know that the threads end, and leave nothing with the reactor."""
         self._stopped = True
+        self.close()
+
+    def close(self) -> None:
+        """Leave nothing with the reactor. Exchanges may still come."""
         self._schedule.close()
 
     def forked(self, heir: bool) -> None:
