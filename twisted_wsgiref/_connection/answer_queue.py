@@ -41,10 +41,9 @@ _REACTOR: Final = 2
 class AnswerQueue:
     """The way out of one connection, for one answer after the other: an `Outlet`.
 
-    `coder` writes them. `exit` is where a thread sends straight, None if only the reactor can send. `wake` has the
-    reactor come and take. A thread of an application waits while more than `high_water` bytes are queued. While
-    `batch` are held, a first block is kept: until it is clear whether it is the whole answer, or until the hold
-    ends.
+    `coder` writes them. A thread sends straight by `exit`; if that is None, only the reactor sends. `wake` has it come
+    and take. A thread of an application waits while more than `high_water` bytes are queued. While `batch` is held, a
+    first block is kept: until it is clear whether it is the whole answer, or until the hold ends.
     """
 
     __slots__ = (
@@ -52,6 +51,7 @@ class AnswerQueue:
         "_blocks",
         "_ended",
         "_exit",
+        "_has_exit",
         "_high_water",
         "_owner",
         "_pending",
@@ -70,7 +70,9 @@ class AnswerQueue:
         self, coder: Coder, exit: Exit | None, wake: Callable[[], None], high_water: int, batch: AnswerBatch
     ) -> None:
         self.coder = coder
-        self._exit = exit
+        self._has_exit = exit is not None
+        if exit is not None:
+            self._exit = exit  # without one nothing is admitted that would ask for it
         self._wake = wake
         self._high_water = high_water
         self._batch = batch
@@ -109,7 +111,7 @@ class AnswerQueue:
         """
         if self.gone:
             raise ClientGone
-        if straight and self._owner is None and self._exit is not None:
+        if straight and self._owner is None and self._has_exit:
             if keep and self._batch.held and type(block) is bytes:  # a large one is sent: to keep it gains nothing
                 self.kept = block
                 return self._send_unless_held
@@ -118,11 +120,8 @@ class AnswerQueue:
         if self.kept:  # put just now by another thread of the application: it goes first
             self._append(self.kept)
             self.kept = b""
-        if isinstance(block, tuple):
-            self._append(block[0])
-            self._append(block[1])
-        else:
-            self._append(block)
+        for part in block if isinstance(block, tuple) else (block,):
+            self._append(part)
         return self._wake_reactor if self._hand_over() else _do_nothing
 
     def admit_file(self, head: Piece, span: FileSpan) -> GoOn:
@@ -139,7 +138,7 @@ class AnswerQueue:
 
     def may_be_seized(self) -> bool:
         """Return whether nothing is between the reactor and the client: no thread sends, and nothing is queued."""
-        return self._owner is None or (self._exit is None and not self._blocks)
+        return self._owner is None or (not self._has_exit and not self._blocks)
 
     def _append(self, block: Piece) -> None:
         self._blocks.append(block)
@@ -213,15 +212,15 @@ class AnswerQueue:
 
     def _send(self, block: bytes | tuple[bytes, bytes], alone: bool = False, span: FileSpan | None = None) -> None:
         """Send by the exit, since this thread owns the way; then give that back. Raises `ClientGone`."""
-        exit: Exit = self._exit  # type: ignore[assignment]  # nothing is admitted to be sent without one
+        exit = self._exit
         sent = 0
         try:
-            if type(block) is bytes:
+            if isinstance(block, bytes):
                 size = len(block)
                 sent = exit.send(block) if span is None else exit.send_before_file(block)
             else:
-                size = len(block[0]) + len(block[1])  # type: ignore[arg-type]
-                sent = exit.send_parts(block)  # type: ignore[arg-type]
+                size = len(block[0]) + len(block[1])
+                sent = exit.send_parts(block)
         except BlockingIOError:
             pass
         except OSError as error:
@@ -291,12 +290,11 @@ class AnswerQueue:
 
         Without an exit it never is: the reactor sends all, and the end is the reactor's.
         """
-        exit = self._exit
-        if self._owner is None and exit is not None:
+        if self._owner is None and self._has_exit:
             self.under_way = False
             return True
         with self.lock:
-            if self._owner is None and exit is not None:
+            if self._owner is None and self._has_exit:
                 self.under_way = False
                 return True
             self._ended = True
@@ -327,7 +325,7 @@ class AnswerQueue:
     def take(self, most: int = PIECE) -> Block | End | None:
         """Return what is to be sent next, at most so many bytes of it, or a file.
 
-        `END` after the last of an exchange, None when the worker has not put more yet.
+        `END` after the last of an exchange, None if the worker has not put more yet.
         """
         with self.lock:
             blocks = self._blocks
@@ -338,7 +336,7 @@ class AnswerQueue:
                 self._scheduled = False
                 if self._ended:
                     return END
-                if self._exit is not None and self._owner == _REACTOR:
+                if self._has_exit and self._owner == _REACTOR:
                     self._owner = None  # all is sent: the next block may go straight
                 return None
             self.under_way = True

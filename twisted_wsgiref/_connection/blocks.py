@@ -4,24 +4,27 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from enum import Enum
 from typing import Final
 
 from twisted_wsgiref._gateway.file_span import FileSpan
 from twisted_wsgiref._http.response import UncodedHead
 
 
-class End:
-    """What the reactor takes after the last block of an exchange."""
+class End(Enum):
+    """What the reactor takes after the last block of an exchange. Its one member is told from a block by `is`."""
+
+    END = "end"
 
 
-END: Final = End()
+END: Final = End.END
 Block = bytes | memoryview | UncodedHead | FileSpan
 
 
 def behind(block: bytes | tuple[bytes, bytes], sent: int) -> list[Block]:
     """Return what is left of `block`, which may have two parts, after so many bytes."""
-    if type(block) is not tuple:
-        return [memoryview(block)[sent:]]  # type: ignore[arg-type]
+    if isinstance(block, bytes):
+        return [memoryview(block)[sent:]]
     head, body = block
     parts: list[Block] = [memoryview(head)[sent:]] if sent < len(head) else []
     return [*parts, memoryview(body)[max(0, sent - len(head)) :]]

@@ -85,12 +85,12 @@ class RequestReader:
             return self._start_body(head)
         if self._framing.complete:
             return self._end_body()  # it was still being written to its file; what has come since is not part of it
-        return self._take_body() if self.reader.buffer else None
+        return self._take_body(self._framing) if self.reader.buffer else None
 
     def _start_body(self, head: RequestHead) -> Request | None:
         if head.length > self._max_body:
             raise ProtocolError(413, "the body is larger than max_body")
-        self._framing = body_of(head.length, self._limits)
+        self._framing = framing = body_of(head.length, self._limits)
         self._head = head
         self.progress = 0
         begun = bool(self.reader.buffer)
@@ -98,16 +98,15 @@ class RequestReader:
         if pipe is not None:
             self.pipe = pipe
             if begun:
-                self._take_body()  # may be all of it: then the pipe is the application's alone
+                self._take_body(framing)  # may be all of it: then the pipe is the application's alone
             return head, pipe
         self.body = RequestBody(self._memory)
         if not begun:
             self.wants_continue = head.expects_continue
             return None
-        return self._take_body()
+        return self._take_body(framing)
 
-    def _take_body(self) -> Request | None:
-        framing: LengthBody | ChunkedBody = self._framing  # type: ignore[assignment]
+    def _take_body(self, framing: LengthBody | ChunkedBody) -> Request | None:
         content = self.reader.take_content(framing)
         self.progress += len(content)
         if self.progress > self._max_body:
@@ -129,7 +128,7 @@ class RequestReader:
             self.pipe.finish()
             self.pipe = None
             return None
-        return head, body  # type: ignore[return-value]
+        return None if head is None else (head, body)
 
     def close(self) -> None:
         """Give up what was collected: the client left or went too far. Not while the body is spilling."""

@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IPullProducer, IPushProducer
 from zope.interface import implementer
 
 from twisted_wsgiref._gateway.file_span import FileSpan
+from twisted_wsgiref._http.response import UncodedHead
 from twisted_wsgiref._twisted.reactor import Transport
 
 from .answer_queue import AnswerQueue
@@ -23,6 +24,8 @@ _SMALL_PIECE: Final = 16 * 1024
 # After so many pieces in a row the other connections have their turn. A client that reads as fast as an application
 # makes blocks would else keep the reactor for as long as the answer lasts.
 _PIECES_A_TURN: Final = 8
+# HTTP/1 has a coder that writes each head before it is queued.
+_UNCODED: Final = "a head that no coder has written can not be sent as bytes"
 
 
 class Sender(Protocol):
@@ -68,7 +71,7 @@ class ExitSender:
         self._over = over
         self._fail = fail
         self._again = again
-        self._rest: bytes | memoryview | FileSpan | None = None
+        self._rest: Block | None = None
         self._registered = False
         self._asked = False
         #: Bytes that the kernel has taken so far.
@@ -96,7 +99,7 @@ class ExitSender:
                     self._over()
                 return
             try:
-                self._rest = self._send(block)  # type: ignore[arg-type]
+                self._rest = self._send(block)
             except OSError as error:
                 self._fail(error)
                 return
@@ -120,7 +123,7 @@ class ExitSender:
         self._asked = True
         self._transport.startWriting()
 
-    def _send(self, block: bytes | memoryview | FileSpan) -> bytes | memoryview | FileSpan | None:
+    def _send(self, block: Block) -> Block | None:
         """Send what the exit takes of `block`; return what it does not. Raises `OSError`."""
         if isinstance(block, FileSpan):
             before = block.remaining
@@ -131,6 +134,8 @@ class ExitSender:
             if block.remaining:
                 self._queue.put_back(block)
             return None
+        if isinstance(block, UncodedHead):
+            raise TypeError(_UNCODED)
         try:
             sent = self._exit.send(block)
         except BlockingIOError:
@@ -211,7 +216,9 @@ class TransportSender:
                 # room again. Else a client that pipelines and reads nothing would fill the memory with answers.
                 self._registered = True
                 self._transport.registerProducer(self, True)
-            data = bytes(block)  # type: ignore[arg-type]
+            if isinstance(block, UncodedHead):
+                raise TypeError(_UNCODED)
+            data = bytes(block)
             self.sent += len(data)
             self._transport.write(data)
         if not self._paused:

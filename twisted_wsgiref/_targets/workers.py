@@ -13,6 +13,7 @@ from typing import Final
 from twisted_wsgiref._gateway.wsgi_exchange import WSGIExchange
 from twisted_wsgiref._observe.stacks import describe_threads, requests_of
 from twisted_wsgiref._observe.tally import Tally
+from twisted_wsgiref._threads.jobs import Job
 from twisted_wsgiref._threads.pool import WorkerPool
 from twisted_wsgiref._threads.schedule import Schedule
 
@@ -47,7 +48,8 @@ class Workers:
 
     def running(self) -> list[tuple[threading.Thread, WSGIExchange]]:
         """Return which thread runs which exchange at this moment. Any thread may call."""
-        return self._schedule.pool.running()  # type: ignore[return-value]  # nobody else queues anything here
+        running = self._schedule.pool.running()
+        return [(thread, job) for thread, job in running if isinstance(job, WSGIExchange)]  # every job is one
 
     @property
     def stuck(self) -> int:
@@ -114,14 +116,16 @@ class Workers:
 
     # ---- For ourselves -----------------------------------------------------------------------------------------
 
-    def _refuse(self, exchange: WSGIExchange) -> None:
-        """Answer 503 to `exchange`, for which there is no room, unless its answer has begun: then it goes on later."""
-        if exchange.is_claimed():
-            self._retry(exchange)
+    def _refuse(self, job: Job) -> None:
+        """Answer 503 to `job`, for which there is no room, unless its answer has begun: then it goes on later."""
+        if not isinstance(job, WSGIExchange):
+            return  # nobody submits anything else
+        if job.is_claimed():
+            self._retry(job)
             return
         self._tally.note("a request was answered 503: the queue is full")
-        if exchange.claim():
-            exchange.connection.refuse_exchange(503)
+        if job.claim():
+            job.connection.refuse_exchange(503)
 
     def _retry(self, exchange: WSGIExchange) -> None:
         if not self._stopped:
@@ -157,6 +161,7 @@ class Workers:
                 self._describe(exchange, f"a request has been running for {now - since:.0f} s")
 
 
-def _let_leave(exchange: WSGIExchange) -> None:
-    """Have the first block of `exchange` leave, if it is kept."""
-    exchange.outlet.take_over()
+def _let_leave(job: Job) -> None:
+    """Have the first block of `job`, an exchange, leave if it is kept."""
+    if isinstance(job, WSGIExchange):
+        job.outlet.take_over()

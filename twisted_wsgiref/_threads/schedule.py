@@ -20,7 +20,7 @@ import os
 from collections.abc import Callable
 from math import inf
 from time import monotonic, process_time
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from .answer_batch import AnswerBatch
 from .jobs import Job
@@ -155,6 +155,13 @@ class NoReading:
         """Do nothing."""
 
 
+class Delayed(Protocol):
+    """A call that a reactor will make later."""
+
+    def cancel(self) -> object:
+        """Have it not made."""
+
+
 class Schedule:
     """Gives the jobs of each turn of reading to the workers of `pool`, and decides all that follows from it.
 
@@ -168,7 +175,7 @@ class Schedule:
         pool: Pool,
         *,
         wake: Callable[[Callable[[], None]], object],
-        call_later: Callable[..., Any],
+        call_later: Callable[[float, Callable[[], None]], Delayed],
         failed: Callable[[BaseException], None],
         clock: Callable[[], float] = monotonic,
         cpu_clock: Callable[[], float] = process_time,
@@ -177,12 +184,12 @@ class Schedule:
         self.batch = AnswerBatch(failed)
         #: Told of what a job raised, which it should not.
         self.failed = failed
-        #: Who reads, and is paused.
+        #: Whatever reads the sockets, and is paused.
         self.reading: Reading = NoReading()
         #: Called with each job that there is no room for.
-        self.refused: Callable[[Any], object] = lambda job: None
+        self.refused: Callable[[Job], object] = lambda job: None
         #: Called with each job that runs at the end of a pause: what it has kept back has to leave.
-        self.release: Callable[[Any], object] = lambda job: None
+        self.release: Callable[[Job], object] = lambda job: None
         self.pool = pool
         self._wake = wake
         self._call_later = call_later
@@ -192,11 +199,11 @@ class Schedule:
         self._gathered: list[Job] = []
         self._queued = 0  # jobs that were given to the workers so far
         self._sparing = False  # one worker is enough
-        self._next_look: Any = None
+        self._next_look: Delayed | None = None
         self._paused_at = -inf  # when the last pause began; as long as there was none, jobs are taken for slow
         self._came = 0  # jobs since then
         self._holds_turn = False  # answers made in this turn of reading leave at its end
-        self._next_try: Any = None
+        self._next_try: Delayed | None = None
 
     # ---- A turn of reading -------------------------------------------------------------------------------------
 
