@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._connection.listening import ListenError as ListenError
+    from ._gateway.async_body import AsyncBody as AsyncBody
     from ._gateway.client_gone import ClientGone as ClientGone
     from ._gateway.client_gone import RequestExpired as RequestExpired
     from ._gateway.handler import WSGIHandler as WSGIHandler
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AsyncBody",
     "ClientGone",
     "FactsObserver",
     "ListenError",
@@ -48,6 +50,7 @@ __all__ = [
 
 # Each says of itself that it is from here: pickles, tracebacks and documentation do not depend on the rooms within.
 _ROOMS = {
+    "AsyncBody": "_gateway.async_body",
     "ClientGone": "_gateway.client_gone",
     "FactsObserver": "_observe.record",
     "ListenError": "_connection.listening",

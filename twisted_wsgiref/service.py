@@ -160,7 +160,7 @@ class WSGIService(Service):
         self._factory = WSGIFactory(
             common,
             WSGITarget(self._gateway, self._workers),
-            environ_of(settings, common.errors, multiprocess, FileWrapper, self._caller),
+            environ_of(settings, common.errors, multiprocess, FileWrapper, self._caller, self._workers.is_stopping),
             self._rules,
             HTTP1Coder(settings.server_header),
             poller=poller,
@@ -215,6 +215,7 @@ class WSGIService(Service):
         """Start the threads, and listen unless it does already. Takes back a stop that is under way."""
         super().startService()
         self._factory.resume()
+        self._workers.streams.open()
         if self._end_stop is not None:
             self._end_stop()
         self._pool.start()
@@ -263,6 +264,7 @@ class WSGIService(Service):
         late = self._reactor.callLater(self._settings.grace, give_up)
         self._sweep_every(LAST_SWEEP)
         self._factory.retire()
+        self._workers.streams.close_after(self._settings.linger)
         # Not before the last connection is accepted: with none it would be over at once.
         closed.addCallback(lambda _: self._factory.drain(end) if self._end_stop is end else None)
         closed.addErrback(_log_failure)

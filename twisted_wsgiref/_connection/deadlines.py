@@ -22,6 +22,7 @@ class Phase(Enum):
     BODY = "the rest of a request's body"
     QUEUED = "a thread"
     RUNNING = "the application"
+    STREAMING = "the next block of a body that holds no thread"
     SENDING = "the client to take its answer"
     CLOSING = "the client to close"
     HANDED_OVER = "whoever took the connection over"

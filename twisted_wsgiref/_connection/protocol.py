@@ -55,7 +55,7 @@ _RETRY_AFTER: Final = "Retry-After: 1\r\n"
 
 # Where a connection may go for another at the limit: nothing whole has come that would be lost.
 _EXPENDABLE: Final = (Phase.FRESH, Phase.IDLE, Phase.HEAD)
-_UNANSWERED: Final = (Phase.BODY, Phase.QUEUED, Phase.RUNNING, Phase.SENDING)
+_UNANSWERED: Final = (Phase.BODY, Phase.QUEUED, Phase.RUNNING, Phase.STREAMING, Phase.SENDING)
 
 
 @implementer(IHalfCloseableProtocol, IHandshakeListener)
@@ -649,8 +649,9 @@ class WSGIProtocol(Protocol):
             return Phase.SENDING, self._sender.sent
         if self._incoming.pipe is not None and not self._reading.waits & PIPE_FULL:
             return Phase.BODY, self._incoming.progress
+        phase = Phase.STREAMING if exchange.holds_no_thread() else Phase.RUNNING
         # What a worker sends by itself is the first block.
-        return Phase.RUNNING, self._sender.sent + exchange.begun
+        return phase, self._sender.sent + exchange.begun
 
     def _look_elsewhere(self) -> tuple[Phase, int]:
         """Return what is waited for, if no answer of ours is."""

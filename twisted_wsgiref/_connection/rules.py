@@ -95,7 +95,12 @@ def rules_of(settings: Settings) -> Rules:
 
 
 def environ_of(
-    settings: Settings, errors: object, multiprocess: bool, file_wrapper: object, caller: ReactorCaller
+    settings: Settings,
+    errors: object,
+    multiprocess: bool,
+    file_wrapper: object,
+    caller: ReactorCaller,
+    stopping: Callable[[], bool],
 ) -> dict[str, Any]:
     """Return the part of the environ that is the same for every request."""
     environ = service_environ(
@@ -104,6 +109,7 @@ def environ_of(
         multiprocess=multiprocess,
         errors=errors,
         file_wrapper=file_wrapper,
+        stopping=stopping,
     )
     environ["twisted_wsgiref.reactor"] = caller
     return environ

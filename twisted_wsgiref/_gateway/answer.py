@@ -71,6 +71,16 @@ class Answer:
 
     # ---- In any thread -----------------------------------------------------------------------------------------
 
+    @property
+    def is_bodyless(self) -> bool:
+        """Whether an answer whose head is set ends with that."""
+        return self._bodyless
+
+    @property
+    def has_length(self) -> bool:
+        """Whether the head that is set says how long the body is."""
+        return self._remaining is not None
+
     def begin(self, status: str, fields: Fields) -> None:
         """Set the head, which leaves with the first block; until then another may take its place."""
         head, framing = self._code_head(status, fields, None)

@@ -27,7 +27,13 @@ _PLACES: Final = dict.fromkeys(
 
 
 def service_environ(
-    *, software: str, script_name: str, multiprocess: bool, errors: object, file_wrapper: object
+    *,
+    software: str,
+    script_name: str,
+    multiprocess: bool,
+    errors: object,
+    file_wrapper: object,
+    stopping: Callable[[], bool] = bool,
 ) -> dict[str, Any]:
     """Return what is the same for every request of a service."""
     return {
@@ -40,6 +46,7 @@ def service_environ(
         "wsgi.run_once": False,
         "wsgi.errors": errors,
         "wsgi.file_wrapper": file_wrapper,
+        "twisted_wsgiref.stopping": stopping,
         # The end of the input is the end of the body: nobody needs CONTENT_LENGTH to know it.
         "wsgi.input_terminated": True,
     }

@@ -231,6 +231,10 @@ class Exchange(Answer):
         """Return whether its client has left in order, and nobody else would notice. An application asks for itself."""
         return False
 
+    def holds_no_thread(self) -> bool:
+        """Return whether its answer, which an application has begun, goes on in the reactor's thread."""
+        return False
+
     def interrupt_run(self) -> None:
         """End what still runs, now that nothing of the connection can be interrupted any more."""
 

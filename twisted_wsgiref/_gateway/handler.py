@@ -20,6 +20,7 @@ from twisted_wsgiref._wsgiref.tracebacks import traceback_text
 from twisted_wsgiref.handlers import SimpleHandler
 from twisted_wsgiref.util import FileWrapper
 
+from .async_body import AsyncBody
 from .client_gone import ClientGone
 from .error_stream import ErrorStream
 from .fields import check_status, format_fields
@@ -186,7 +187,9 @@ class WSGIHandler(SimpleHandler):
         result: Any = self.result
         if (type(result) is list or type(result) is tuple) and not self.headers_sent:
             self._send_whole(result)
-        elif self.result_is_file() and not self.headers_sent and self.sendfile():
+        elif isinstance(result, AsyncBody):
+            self._leave_to_reactor(result)
+        elif self.result_is_file() and not self.headers_sent and self._send_file():
             pass
         else:
             if result is None:
@@ -197,6 +200,16 @@ class WSGIHandler(SimpleHandler):
             for block in result:
                 self.write(block)
             self.finish_content()
+
+    def _leave_to_reactor(self, body: AsyncBody) -> None:
+        """Have the reactor go on with `body`, which is the result, or in it: this thread is through."""
+        if self.status is None:
+            raise AssertionError("the application returned an AsyncBody without calling start_response()")
+        if not self.headers_sent:
+            self.stdout.begin(self.status, self._given())
+        exchange: Any = self.exchange
+        exchange.gateway.overseer.go_on(exchange, body, self.result.close)  # type: ignore[union-attr]
+        self.result = None  # who goes on closes it
 
     def _send_whole(self, blocks: Sequence[bytes]) -> None:
         """Send an answer that is all there."""
@@ -217,6 +230,14 @@ class WSGIHandler(SimpleHandler):
             self.stdout.end()
         else:
             self._send_whole(())
+
+    def _send_file(self) -> bool:
+        """Do as `sendfile`, or leave to the reactor what only looks like a file to a framework."""
+        body = getattr(self.result, "filelike", None)
+        if isinstance(body, AsyncBody):
+            self._leave_to_reactor(body)
+            return True
+        return self.sendfile()
 
     def sendfile(self) -> bool:
         """Send a real file from the kernel's hands; return False if there is none, so that it is iterated.

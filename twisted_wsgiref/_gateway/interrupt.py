@@ -17,6 +17,7 @@ from io import BufferedReader, RawIOBase
 from threading import RLock, get_ident
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
+from .async_body import AsyncBody
 from .client_gone import RequestExpired
 from .input_pipe import InputPipe
 
@@ -262,7 +263,11 @@ def guard(exchange: WSGIExchange, application: WSGIApplication) -> WSGIApplicati
 
         _shield_environ(environ, exchange.body, interrupt)
         result = interrupt.within(application, environ, start)
-        if result is None or type(result) in (list, tuple) or _is_of(environ.get("wsgi.file_wrapper"), result):
+        if (
+            result is None
+            or isinstance(result, list | tuple | AsyncBody)
+            or _is_of(environ.get("wsgi.file_wrapper"), result)
+        ):
             return result
         return _Blocks(result, interrupt)
 

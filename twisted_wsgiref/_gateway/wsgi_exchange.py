@@ -12,8 +12,11 @@ from .exchange import Common, Exchange
 from .input_pipe import InputPipe
 
 if TYPE_CHECKING:
+    from twisted.internet.interfaces import IProtocol
+
     from twisted_wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
+    from .async_body import AsyncBody
     from .handler import WSGIHandler
 
 
@@ -35,6 +38,48 @@ class Overseer(Protocol):
     def resume(self, exchange: WSGIExchange) -> None:
         """Have `exchange`, whose answer has begun, run again by a worker, however many wait."""
 
+    def go_on(self, exchange: WSGIExchange, body: AsyncBody, close: Callable[[], object]) -> None:
+        """Have the reactor make the body of `exchange`, whose head is set, and call `close` at the end.
+
+        Called in a worker's thread. Raises `RuntimeError` if `body` is used up.
+        """
+
+
+class Stream(Protocol):
+    """A body that is made in the reactor's thread. Called there."""
+
+    #: Whether no thread waits for it.
+    is_free: bool
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will come of it."""
+
+    def lose(self) -> None:
+        """Learn that nobody takes it any more."""
+
+
+class _Leaving:
+    """What an exchange comes by while its worker lets go of it: then `go_on` is called in the reactor's thread."""
+
+    def __init__(self, exchange: WSGIExchange, wake: Callable[[Callable[[], None]], object], go_on: Callable[[], None]):
+        self._exchange = exchange
+        self._connection = exchange.connection
+        self._wake = wake
+        self._go_on = go_on
+
+    def exchange_ended(self) -> None:
+        """Give the exchange to the reactor, instead of the connection."""
+        self._exchange.connection = self._connection
+        self._wake(self._go_on)
+
+    def refuse_exchange(self, status: int) -> None:
+        """Do nothing: a worker has claimed it."""
+
+    def hand_over(self, exchange: Exchange, protocol: IProtocol) -> NoReturn:
+        """Give nothing away."""
+        raise RuntimeError("the connection can not be taken over: an application answers")
+
 
 @dataclass(frozen=True, slots=True)
 class Gateway(Common):
@@ -53,13 +98,17 @@ class Gateway(Common):
 
 
 class WSGIExchange(Exchange):
-    """A request on its way through a worker, and the answer to it."""
+    """A request on its way through a worker, and the answer to it.
 
-    __slots__ = ()
+    ``stream`` is the body that the reactor makes for it, and not there if none is made: most requests need no place.
+    """
+
+    __slots__ = ("stream",)
 
     gateway: Gateway
     #: Whether its handler may be left in the middle of an answer.
     suspends: bool = False
+    stream: Stream
 
     # ---- In the reactor's thread -------------------------------------------------------------------------------
 
@@ -76,6 +125,22 @@ class WSGIExchange(Exchange):
         """Interrupt the application, if that was asked for and can be done."""
         if self.interrupt is not None and not self.interrupt.fire():
             self.gateway.overseer.note_hindered()
+
+    def give_up(self) -> None:
+        """Tell whoever makes the body in the reactor's thread."""
+        stream: Stream | None = getattr(self, "stream", None)
+        if stream is not None:
+            stream.lose()
+
+    def is_abandoned(self) -> bool:
+        """Return whether its client has closed its half, and has had the time to be answered, while a body is made."""
+        stream: Stream | None = getattr(self, "stream", None)
+        return stream is not None and not stream.is_over and self.left and not self.is_waited_for()
+
+    def holds_no_thread(self) -> bool:
+        """Return whether the reactor makes the body."""
+        stream: Stream | None = getattr(self, "stream", None)
+        return stream is not None and stream.is_free
 
     # ---- In a worker's thread ----------------------------------------------------------------------------------
 
@@ -105,6 +170,15 @@ class WSGIExchange(Exchange):
                     self.body.close()
             finally:  # else its client would wait for ever
                 self.connection.exchange_ended()
+
+    def detach(self, wake: Callable[[Callable[[], None]], object], go_on: Callable[[], None]) -> None:
+        """Leave the answer to `go_on`, which `wake` has called in the reactor's thread, once the worker is through."""
+        self.connection = _Leaving(self, wake, go_on)
+
+    def close(self) -> None:
+        """Take nothing more, unless somebody else goes on with it."""
+        if type(self.connection) is not _Leaving:
+            super().close()
 
     def _run_handler(self, environ: dict[str, Any]) -> None:
         gateway = self.gateway

@@ -48,7 +48,7 @@ class ReactorAnswer:
 
     __slots__ = ("_exchange", "_over", "on_lost")
 
-    def __init__(self, exchange: ReactorExchange) -> None:
+    def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
         self._over = False
         self.on_lost: Callable[[], object] = _do_nothing

@@ -17,6 +17,8 @@ from twisted_wsgiref._threads.jobs import Job
 from twisted_wsgiref._threads.pool import WorkerPool
 from twisted_wsgiref._threads.schedule import Schedule
 
+from .streams import Streams
+
 #: A request that runs for longer, in seconds, is in the log with its stack: most balancers have given up by then.
 LONG: Final = 60.0
 
@@ -43,6 +45,11 @@ class Workers:
         self.submit: Callable[[WSGIExchange], None] = schedule.submit
         #: Has answers that are made in the reactor's thread leave together. Called before such an answer is put.
         self.hold_turn: Callable[[], None] = schedule.hold_turn
+        #: The bodies that the reactor makes.
+        self.streams = Streams(schedule.wake, schedule.call_later, self.running)
+        self.is_stopping = self.streams.is_stopping
+        #: Has the reactor make a body.
+        self.go_on = self.streams.go_on
         schedule.refused = self._refuse
         schedule.release = _let_leave
 
@@ -77,6 +84,7 @@ class Workers:
     def close(self) -> None:
         """Leave nothing with the reactor. Exchanges may still come."""
         self._schedule.close()
+        self.streams.cancel()
 
     def forked(self, heir: bool) -> None:
         """Know that no other thread is left; one that is no `heir` answers nobody."""

@@ -191,8 +191,10 @@ class Schedule:
         #: Called with each job that runs at the end of a pause: what it has kept back has to leave.
         self.release: Callable[[Job], object] = lambda job: None
         self.pool = pool
-        self._wake = wake
-        self._call_later = call_later
+        #: Has a function called in the reactor's thread.
+        self.wake = wake
+        #: The reactor's.
+        self.call_later = call_later
         self._clock = clock
         self._pace = Pace(clock(), cpu_clock)
         self._precedence = Precedence(clock, cpu_clock)
@@ -211,13 +213,13 @@ class Schedule:
         """Have `job` run by a worker: with all others of this turn of the reactor, and so with one wake."""
         gathered = self._gathered
         if not gathered and not self.reading.turning:
-            self._call_later(0, self.flush)
+            self.call_later(0, self.flush)
         gathered.append(job)
 
     def retry(self, job: Job) -> None:
         """Have `job`, which was refused but has to be run, go before all that is submitted after this."""
         if self._next_try is None:
-            self._next_try = self._call_later(PAUSE, self._flush_refused)
+            self._next_try = self.call_later(PAUSE, self._flush_refused)
         self._gathered.append(job)
 
     def _flush_refused(self) -> None:
@@ -252,7 +254,7 @@ class Schedule:
         paused = False
         try:
             if sparing and self._next_look is None and len(refused) < count:
-                self._next_look = self._call_later(PAUSE, self._look)
+                self._next_look = self.call_later(PAUSE, self._look)
             if waiting + count > 1:  # no worker can be behind with one
                 paused = self._pause(now, waiting + count)
         finally:
@@ -282,7 +284,7 @@ class Schedule:
     def _ran_low(self) -> None:
         """Have answers leave, and more be read: no more than one job waits. Called in a worker's thread."""
         self.batch.leave()
-        self._wake(self.reading.resume)
+        self.wake(self.reading.resume)
 
     def resumed(self) -> None:
         """Have all answers leave that are kept back: a pause is over."""
@@ -300,7 +302,7 @@ class Schedule:
         if waiting and self._sparing:
             self._sparing = self._pace.is_one_enough(self._clock(), self._queued - waiting, waiting)
             if self._sparing:
-                self._next_look = self._call_later(PAUSE, self._look)
+                self._next_look = self.call_later(PAUSE, self._look)
             else:
                 self.pool.spare_none()
 
