@@ -177,6 +177,7 @@ def test_a_client_that_reads_nothing_is_not_forgotten() -> None:
 
 def test_calls_of_workers_are_made_though_the_reactor_was_not_woken() -> None:
     with serving(hello) as server:
+        server.turn()  # it learns which thread is the reactor's
         wake = server.factory.wake
         called: list[str] = []
         call_from_thread = wake._call_from_thread

@@ -173,11 +173,8 @@ def test_a_client_that_takes_nothing_is_cut_off_in_time() -> None:
     with serving(talking(talk), send_timeout=5) as server:
         client, thread = ask(server)
         client.reading = False
-        server.wait_until(
-            lambda: server.factory.connections and next(iter(server.factory.connections))._pump is not None
-        )
-        for _ in range(400):
-            server.turn()
+        (connection,) = server.factory.connections
+        server.wait_until(lambda: connection._pump is not None and connection._pump.held)
         server.advance(8, work=False)
         server.settle_while(thread)
         assert client.aborted
