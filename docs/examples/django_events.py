@@ -2,48 +2,44 @@
 
 Needs `pip install django`. Run it in this directory, and open http://127.0.0.1:8000/ in several windows:
 
-    $ twisted-wsgiref django_events:application --mount /events=django_events:Events --port 8000
+    $ twisted-wsgiref django_events:application --port 8000
 
-A stream that is open holds no thread: a thousand spectators leave all threads to Django. They are in the memory of this
+A view looks who asks, and hands the rest of its answer to the reactor. So a stream that is open holds no thread: a
+thousand spectators leave all threads to Django. They are in the memory of this
 one process; with `--workers`, a bid would have to be passed on to the others, by Redis for instance.
 """
 
 from __future__ import annotations
 
 import secrets
+from collections.abc import AsyncIterator
 
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
-from django.http import HttpRequest, HttpResponse
+from django.http import FileResponse, HttpRequest, HttpResponse
 from django.template import engines
 from django.urls import path
-from twisted.internet import reactor
-from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET
+from twisted.internet.defer import DeferredQueue
+
+from twisted_wsgiref import AsyncBody
 
 # ---- In the reactor's thread ---------------------------------------------------------------------------------------
-# These functions never wait for anything, so none of them needs a lock.
+# Nothing here waits except by `await`, so none of it needs a lock.
 
 bids = [0]
-spectators = set()
+spectators: set[DeferredQueue[int]] = set()
 
 
-class Events(Resource):
-    """What an `EventSource` of the page asks for."""
-
-    isLeaf = True
-
-    def render_GET(self, request):
-        request.setHeader(b"Content-Type", b"text/event-stream")
-        request.setHeader(b"Cache-Control", b"no-store")
-        request.write(event())
-        spectators.add(request)
-        request.notifyFinish().addBoth(lambda reason: spectators.discard(request))
-        return NOT_DONE_YET
-
-
-def event() -> bytes:
-    return b"data: %d\n\n" % bids[-1]
+async def stream() -> AsyncIterator[bytes]:
+    """Make an event of the highest bid, and of each that comes later."""
+    news: DeferredQueue[int] = DeferredQueue()
+    news.put(bids[-1])
+    spectators.add(news)
+    try:
+        while True:
+            yield b"data: %d\n\n" % await news.get()
+    finally:  # the browser has left, or the server stops
+        spectators.discard(news)
 
 
 def bid(amount: int) -> bool:
@@ -51,18 +47,10 @@ def bid(amount: int) -> bool:
     if amount <= bids[-1]:
         return False
     bids.append(amount)
-    for each in spectators:
-        each.write(event())
+    for news in spectators:
+        news.put(amount)
     return True
 
-
-def close() -> None:
-    for each in list(spectators):
-        each.finish()
-
-
-# A server that stops lets answers end first, and these would go on.
-reactor.addSystemEventTrigger("before", "shutdown", close)
 
 # ---- In worker threads ---------------------------------------------------------------------------------------------
 
@@ -87,7 +75,16 @@ def page(request: HttpRequest) -> HttpResponse:
     return HttpResponse(engines["django"].from_string(PAGE).render({"told": told}, request))
 
 
-urlpatterns = [path("", page)]
+def events(request: HttpRequest) -> HttpResponse:
+    if request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":  # or whatever else your rights are
+        return HttpResponse("only for this site's own pages", status=403)
+    # What Django takes for a file reaches the server untouched; a StreamingHttpResponse would hold a thread.
+    answer = FileResponse(AsyncBody(stream()), content_type="text/event-stream")
+    answer["Cache-Control"] = "no-store"
+    return answer
+
+
+urlpatterns = [path("", page), path("events", events)]
 settings.configure(
     SECRET_KEY=secrets.token_hex(),
     ROOT_URLCONF=__name__,
