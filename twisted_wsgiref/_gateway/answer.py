@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from time import time
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from .client_gone import ClientGone
 from .file_span import FileSpan
@@ -176,9 +176,9 @@ class Answer:
             self.begun = outlet.under_way  # if nothing of it has left, no answer has begun
             raise
 
-    def _go_behind(self, body: Any, alone: bool) -> None:
+    def _go_behind(self, body: object, alone: bool) -> None:
         """Send `body`, and the end, behind a block that another thread of the application has just put."""
-        if body:
+        if body and isinstance(body, bytes):
             self.block(body, wait=False)
         self.end()
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from types import TracebackType
+from typing import Final
 
 from twisted_wsgiref._wsgiref.tracebacks import traceback_text
 
@@ -30,7 +31,7 @@ class ErrorStream:
     def __init__(
         self,
         emit: Callable[[str], None],
-        fail: Callable[[str, dict[str, Any], BaseException, Any, str], None] | None = None,
+        fail: Callable[[str, dict[str, object], BaseException, TracebackType | None, str], None] | None = None,
     ) -> None:
         self._emit = emit
         self._fail = fail
@@ -64,7 +65,9 @@ class ErrorStream:
             self.begun.line = ""
             self._emit(begun)
 
-    def log_exception(self, what: str, error: BaseException, trace: Any, text: str = "", **facts: Any) -> None:
+    def log_exception(
+        self, what: str, error: BaseException, trace: TracebackType | None, text: str = "", **facts: object
+    ) -> None:
         """Log `error` after the line that was begun; `what` is a format for `facts`, `text` its traceback if made."""
         text = (text or traceback_text(type(error), error, trace)).rstrip()
         self.flush()

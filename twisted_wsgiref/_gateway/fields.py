@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final, cast
 
 from twisted_wsgiref._http.response import Fields
 from twisted_wsgiref.util import is_hop_by_hop
@@ -70,13 +70,13 @@ def format_fields(headers: list[tuple[str, str]]) -> Fields:
     try:
         return _format(tuple(headers))
     except (TypeError, ValueError) as error:
-        pairs: list[Any] = [tuple(header) if _is_pair_of_others(header) else header for header in headers]
+        pairs = [tuple(header) if _is_pair_of_others(header) else header for header in headers]
         if any(map(_is_pair_of_others, headers)):
-            return format_fields(pairs)
+            return format_fields(cast("list[tuple[str, str]]", pairs))
         raise _name_culprit(headers) or error from None
 
 
-def _is_pair_of_others(header: Any) -> bool:
+def _is_pair_of_others(header: object) -> bool:
     """Return whether `header` is no tuple as PEP 3333 has it, but a list or a named tuple, which other servers take."""
     return isinstance(header, list | tuple) and type(header) is not tuple
 
@@ -99,10 +99,10 @@ def _format(headers: tuple[tuple[str, str], ...]) -> Fields:
     return Fields(lines, length, "date" in names, "server" in names)
 
 
-def _name_culprit(headers: list[Any]) -> Exception | None:
+def _name_culprit(headers: Iterable[object]) -> Exception | None:
     """Return what is wrong with the shape of the first header that is not a pair of `str`; None if it is not that."""
     for header in headers:
-        if type(header) is not tuple or len(header) != 2:
+        if not isinstance(header, tuple) or type(header) is not tuple or len(header) != 2:
             return TypeError(f"a header is {header!r}: it has to be a tuple of name and value (PEP 3333)")
         name, value = header
         if type(name) is not str or type(value) is not str:

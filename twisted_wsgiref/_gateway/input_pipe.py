@@ -9,9 +9,12 @@ from collections import deque
 from collections.abc import Callable
 from io import RawIOBase
 from threading import Condition, get_ident
-from typing import Any
+from typing import TYPE_CHECKING
 
 from .client_gone import ClientGone
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 
 class InputPipe(RawIOBase):
@@ -68,11 +71,10 @@ class InputPipe(RawIOBase):
         """Return True: this is the end to read from."""
         return True
 
-    def readinto(self, buffer: Any, /) -> int:
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
         """Fill `buffer` with what is there, waiting for the first byte; 0 at the body's end. Raises `ClientGone`."""
-        view = memoryview(buffer).cast(
-            "B"
-        )  # not while the lock is held: the buffer may be an object of somebody else's
+        # Not while the lock is held: the buffer may be an object of somebody else's.
+        view = memoryview(buffer).cast("B")
         before_wait = self.before_wait
         if before_wait is not None and not self._blocks and not self.complete:
             # Not while the lock is held: the reactor needs it to put what has come, and only the reactor makes room for

@@ -7,7 +7,7 @@ outlet of its own for each answer, needs nothing else from here. No Twisted, no 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from twisted_wsgiref._http.response import Piece
 
@@ -16,14 +16,16 @@ from .input_pipe import InputPipe
 from .request_body import RequestBody
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from twisted.internet.interfaces import IProtocol, ITransport
 
     from twisted_wsgiref._http.head import RequestHead
     from twisted_wsgiref._http.response import Fields, Framing
+    from twisted_wsgiref.types import WSGIEnvironment
 
     from .exchange import Exchange
 
-Environ = dict[str, Any]
 #: A body that is whole, or still arrives; None if it is empty.
 Body = RequestBody | InputPipe | None
 #: What is to be called, with the lock free, after a block was admitted: with the block, and whether it is the last one
@@ -65,21 +67,41 @@ class Coder(Protocol):
         """Return the whole answer to a request that reaches no target."""
 
 
+class Lock(Protocol):
+    """A lock that the thread which holds it may take again: `threading.RLock`, or one of a test's own."""
+
+    def acquire(self) -> object:
+        """Wait until no other thread holds it, and hold it."""
+
+    def release(self) -> None:
+        """Hold it once less."""
+
+    def __enter__(self) -> object: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None: ...
+
+
 class Outlet(Protocol):
     """Where the bytes of an answer go. Called in any thread, but for what says otherwise."""
 
     #: How they are written.
     coder: Coder
 
-    #: Held while something is admitted, and while an answer decides whether it may be.
-    #: The same thread may take it again: garbage is collected at any step, and an application's finalizer may write.
-    lock: Any
     #: A first block that waits for other answers to leave with it; empty for none.
     kept: bytes
     #: The client has left.
     gone: bool
     #: A part of the answer has left, or is about to.
     under_way: bool
+
+    @property
+    def lock(self) -> Lock:
+        """Held while something is admitted, and while an answer decides whether it may be.
+
+        The same thread may take it again: garbage is collected at any step, and an application's finalizer may write.
+        """
 
     def admit(self, block: Piece | tuple[Piece, bytes], straight: bool, keep: bool = False) -> GoOn:
         """Take `block` in, with the lock held, and return what to call with it. Raises `ClientGone`.
@@ -130,7 +152,7 @@ class Target(Protocol):
     collects: bool
 
     @property
-    def prepare(self) -> Callable[[RequestHead, Environ, Body, Outlet, Connection], Exchange]:
+    def prepare(self) -> Callable[[RequestHead, WSGIEnvironment, Body, Outlet, Connection], Exchange]:
         """Return the exchange in which the request of a head and its body will be answered, by an outlet."""
 
     @property

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Iterator
 from io import BufferedReader, RawIOBase
 from threading import RLock, get_ident
-from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
 from .async_body import AsyncBody
 from .client_gone import RequestExpired
@@ -24,6 +24,8 @@ from .input_pipe import InputPipe
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import FrameType
+
+    from _typeshed import WriteableBuffer
 
     from twisted_wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -216,18 +218,18 @@ class _Blocks:
     def __next__(self) -> bytes:
         return self._interrupt.within(self._next)
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         return getattr(self._blocks, name)
 
 
 class _Shielded:
     """A stream of ours in the application's hands: its methods run outside."""
 
-    def __init__(self, stream: Any, interrupt: Interrupt) -> None:
+    def __init__(self, stream: object, interrupt: Interrupt) -> None:
         self._stream = stream
         self._interrupt = interrupt
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         value = getattr(self._stream, name)
         return self._interrupt.shield(value) if callable(value) else value
 
@@ -242,7 +244,7 @@ class _ShieldedPipe(RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: Any, /) -> int:
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
         return self._read(buffer)
 
 
@@ -258,11 +260,8 @@ def guard(exchange: WSGIExchange, application: WSGIApplication) -> WSGIApplicati
         interrupt.fire()
 
     def guarded(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        def start(*args: Any, **kwargs: Any) -> Callable[[bytes], object]:
-            return interrupt.shield(interrupt.shield(start_response)(*args, **kwargs))
-
         _shield_environ(environ, exchange.body, interrupt)
-        result = interrupt.within(application, environ, start)
+        result = interrupt.within(application, environ, _shield_start(start_response, interrupt))
         if (
             result is None
             or isinstance(result, list | tuple | AsyncBody)
@@ -272,6 +271,15 @@ def guard(exchange: WSGIExchange, application: WSGIApplication) -> WSGIApplicati
         return _Blocks(result, interrupt)
 
     return guarded
+
+
+def _shield_start(
+    start_response: Callable[_P, Callable[[bytes], object]], interrupt: Interrupt
+) -> Callable[_P, Callable[[bytes], object]]:
+    def start(*args: _P.args, **kwargs: _P.kwargs) -> Callable[[bytes], object]:
+        return interrupt.shield(interrupt.shield(start_response)(*args, **kwargs))
+
+    return start
 
 
 def _is_of(wrapper: object, result: object) -> bool:
