@@ -32,11 +32,13 @@ def main(words: Sequence[str] | None = None) -> int:
     if soft < _DESCRIPTORS:
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(_DESCRIPTORS, hard), hard))
     all_hold = True
-    for name in options.rows or ROWS:
+    clients = [name for name, row in ROWS.items() if row in CLIENTS]
+    mount = ("--mount", "/=benchmarks.stress.hostile_resource:Root") if options.mount else ()
+    for name in options.rows or (clients if options.mount else ROWS):
         with tempfile.TemporaryDirectory(prefix="hostile-") as folder:
             times = Times(
                 Path(folder),
-                tuple(options.server.split()),
+                (*options.server.split(), *mount),
                 options.head_timeout,
                 options.send_timeout,
                 options.overload,
@@ -60,6 +62,7 @@ def _options(words: Sequence[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("rows", nargs="*", metavar="ROW", help=f"which rows (default: all): {', '.join(ROWS)}")
     add("--server", default="", metavar="OPTIONS", help="more for the server, as one word: --server=--stream-input")
+    add("--mount", action="store_true", help="ask a mounted resource of Twisted's, by rows of clients alone")
     add("--head-timeout", type=float, default=20.0, help="the server's, in seconds (default: 20, as the server's own)")
     add("--send-timeout", type=float, default=5.0, help="the server's, in seconds (default: 5; its own is 60)")
     add("--overload", type=float, default=10.0, help="seconds of overload (default: 10)")
