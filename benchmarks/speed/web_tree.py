@@ -1,7 +1,9 @@
 """An application in a tree of `twisted.web`: our `WSGIResource` beside Twisted's own, each in a `Site` of its own.
 
 Run it as ``python -m benchmarks.speed.web_tree``; it needs wrk. Both servers have four threads and run on the first
-core; wrk drives them in turn from the last. With ``--serve ours PORT`` it is one of the two itself.
+core; wrk drives them in turn from the last. A third, the bare one, is the yardstick: a resource that answers hello in
+``render``, without threads or WSGI. Both do all of its work, so its rate is the most that either could have. With
+``--serve ours PORT hello`` it is one of the servers itself.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from benchmarks.harness.wrk import drive, require_wrk
 from tests.real.children import free_port
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
-_KINDS: Final = ("ours", "twisted")
+_KINDS: Final = ("ours", "twisted", "bare")
 _LOADS: Final = ("hello", "browser", "one", "generator")
 _APPLICATIONS: Final[dict[str, Any]] = {"hello": hello, "generator": generator}
 
@@ -31,6 +33,7 @@ def serve(kind: str, port: int, application: str) -> None:
     """Serve until a signal comes."""
     from twisted.internet import reactor as installed
     from twisted.python.threadpool import ThreadPool
+    from twisted.web.resource import Resource
     from twisted.web.server import Site
     from twisted.web.wsgi import WSGIResource as TwistedResource
 
@@ -40,6 +43,10 @@ def serve(kind: str, port: int, application: str) -> None:
     resource: Any
     if kind == "ours":
         resource = WSGIResource(_APPLICATIONS[application])
+    elif kind == "bare":
+        resource = Resource()
+        resource.isLeaf = True
+        resource.render = _answer_hello
     else:
         threads = ThreadPool(4, 4)
         threads.start()
@@ -49,15 +56,23 @@ def serve(kind: str, port: int, application: str) -> None:
     reactor.run()
 
 
+def _answer_hello(request: Any) -> bytes:
+    request.setHeader(b"content-type", b"text/plain")
+    return b"".join(hello({}, lambda *answer: None))
+
+
 def measure(workload: Workload, rounds: int, seconds: int) -> str:
-    """Return a line of figures: requests a second of both, and the ratios, round by round."""
-    rates: dict[str, list[float]] = {kind: [] for kind in _KINDS}
-    costs: dict[str, list[float]] = {kind: [] for kind in _KINDS}
+    """Return a line of figures: requests a second of both, and the ratios, round by round; for hello a second line,
+    of the bare resource.
+    """
+    kinds = _KINDS if workload.application == "hello" else _KINDS[:2]
+    rates: dict[str, list[float]] = {kind: [] for kind in kinds}
+    costs: dict[str, list[float]] = {kind: [] for kind in kinds}
     last = (os.cpu_count() or 1) - 1
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
         servers = {}
-        for kind in _KINDS:
+        for kind in kinds:
             port = free_port()
             words = [sys.executable, "-m", __spec__.name, "--serve", kind, str(port), workload.application]
             output = folder / f"{kind}.txt"
@@ -71,10 +86,20 @@ def measure(workload: Workload, rounds: int, seconds: int) -> str:
                 if number:  # the first is a warm-up
                     rates[kind].append(figures.rate)
                     costs[kind].append((server.usage().cpu - before) / figures.requests)
-    ratio = statistics.median(ours / theirs for ours, theirs in zip(*rates.values(), strict=True))
-    cpu = statistics.median(theirs / ours for ours, theirs in zip(*costs.values(), strict=True))
-    ours, theirs = (statistics.median(rates[kind]) for kind in _KINDS)
-    return f"{workload.text:50} ours {ours:7.0f}/s  twisted {theirs:7.0f}/s  ratio {ratio:.2f}  cpu ratio {cpu:.2f}"
+    own, other = _KINDS[:2]
+    lines = [f"{workload.text:50} ours {_median(rates[own]):7.0f}/s  twisted {_median(rates[other]):7.0f}/s"]
+    lines[0] += f"  ratio {_ratio(rates[own], rates[other]):.2f}  cpu ratio {_ratio(costs[other], costs[own]):.2f}"
+    for kind in kinds[2:]:
+        most, cpu = _ratio(rates[kind], rates[other]), _ratio(costs[other], costs[kind])
+        lines.append(f"{'':50} {kind} {_median(rates[kind]):7.0f}/s{'':19}  ratio {most:.2f}  cpu ratio {cpu:.2f}")
+    return "\n".join(lines)
+
+
+_median: Final = statistics.median
+
+
+def _ratio(above: list[float], below: list[float]) -> float:
+    return _median(one / two for one, two in zip(above, below, strict=True))
 
 
 def main() -> None:
