@@ -19,7 +19,6 @@ from time import time
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.interfaces import IHalfCloseableProtocol, IHandshakeListener, IProtocol, ITransport
-from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -44,8 +43,9 @@ from .reading import PIPE_FULL, PIPELINED, SPILLING, TRANSPORT_READ, Reading
 from .request_reader import Request, RequestReader
 from .secure import handshake_failure
 from .sender import make_sender
-from .transports import abort, close, find_socket, host_and_port, is_secure, peer_name, send_at_once
+from .transports import abort, find_socket, host_and_port, is_secure, send_at_once
 from .upgrade_socket import SocketPump, UpgradeSocket
+from .watched import WatchedConnection
 
 if TYPE_CHECKING:
     from .factory import WSGIFactory
@@ -53,19 +53,12 @@ if TYPE_CHECKING:
 # Tells a client whose request found the queue full when to come again, in seconds.
 _RETRY_AFTER: Final = "Retry-After: 1\r\n"
 
-# Where a connection may go for another at the limit: nothing whole has come that would be lost.
-_EXPENDABLE: Final = (Phase.FRESH, Phase.IDLE, Phase.HEAD)
-_UNANSWERED: Final = (Phase.BODY, Phase.QUEUED, Phase.RUNNING, Phase.STREAMING, Phase.SENDING)
-
 
 @implementer(IHalfCloseableProtocol, IHandshakeListener)
-class WSGIProtocol(Protocol):
-    """One connection of `factory`'s. Its deadlines are kept by `sweep`."""
+class WSGIProtocol(WatchedConnection):
+    """One connection of `factory`."""
 
-    factory: WSGIFactory
-    transport: Any
     _pump: SocketPump | None = None  # an application has the connection, as a socket
-    _suspect = False  # the last sweep found something to do, and nobody about to do it
 
     def __init__(self, factory: WSGIFactory) -> None:
         rules = factory.rules
@@ -89,18 +82,6 @@ class WSGIProtocol(Protocol):
         self._closed = False  # the transport was asked to close
         self._lost = False
         self._handed_over: HandedOver | None = None
-
-    def __repr__(self) -> str:
-        # In any thread, and before or after the transport was here: what has changed meanwhile is told as it was.
-        name = type(self).__name__
-        if self.transport is None:
-            return f"<{name} not connected>"
-        peer = peer_name(self.transport)
-        if self._lost:
-            return f"<{name} {peer} lost>"
-        phase, deadlines = self._look()[0], self._deadlines
-        since = f" since {self.factory.clock() - deadlines.since:.0f} s" if deadlines.phase is phase else ""
-        return f"<{name} {peer} {phase.name}{since}>"
 
     def connectionMade(self) -> None:
         """Take over the transport."""
@@ -558,155 +539,3 @@ class WSGIProtocol(Protocol):
         if error.errno == EIO:  # not the client's doing, nor the network's
             self.factory.log_trouble("the file of an answer could not be read", error)
         self.cut_off()
-
-    # ---- Deadlines ---------------------------------------------------------------------------------------------
-
-    @property
-    def expendable_since(self) -> float | None:
-        """Since when the rest of a head, or its first byte, is waited for, by the factory's clock.
-
-        None where a whole request has come, or the end is near: such a connection does not go for another.
-        """
-        deadlines = self._deadlines
-        expendable = self._exchange is None and not self._closing and deadlines.phase in _EXPENDABLE
-        return deadlines.since if expendable else None
-
-    @property
-    def is_unanswered(self) -> bool:
-        """Whether a request whose head has come is not answered to its end."""
-        return self._pump is None and self._look()[0] in _UNANSWERED
-
-    def retire(self) -> None:
-        """Make the answer that is being made, or the next that is on its way, the last one of this connection."""
-        self._deadlines.change(self.factory.last_limits)
-        if self._handed_over is not None:
-            self._handed_over.ask_to_close()
-        if self._exchange is not None:
-            self._exchange.last = True
-
-    def resume(self) -> None:
-        """Take further requests after all, where no answer has said that none will be."""
-        self._deadlines.change(self.factory.limits)
-        if self._exchange is not None:
-            self._exchange.last = False
-
-    def sweep(self, now: float) -> None:
-        """Keep the deadlines; `now` is by the factory's clock. Called about once a second."""
-        phase, progress = self._look()
-        if self._is_forgotten(phase, progress):
-            self._suspect = not self._suspect
-            if self._suspect:
-                return  # a wake may be on its way; if not, the next sweep finds the same
-            self._make_up()
-        elif self._suspect:
-            self._suspect = False
-        if phase is Phase.BODY and self._reading.waits:
-            self._deadlines.reset()  # it is us who hold it up
-        elif self._half_closed and self._exchange is not None and self._exchange.is_abandoned():
-            self.cut_off()
-        elif self._handed_over is not None:
-            if self.factory.draining:
-                self._handed_over.ask_to_close()  # it has changed hands during the stop, or could not be asked before
-        elif self._deadlines.is_late(phase, now, progress):
-            self._give_up(phase)
-
-    def _is_forgotten(self, phase: Phase, progress: int) -> bool:
-        """Return whether there is something to do in the reactor's thread, and nothing to wait for."""
-        if self._closing or self._handed_over is not None:
-            return False
-        if self._exchange is None:
-            # Whoever looks at a head that is not whole starts its deadline.
-            unread = phase is Phase.HEAD and self._deadlines.phase is not phase
-            return unread or bool(self._reading.waits & (PIPELINED | PIPE_FULL))
-        return self._queue.has_more and not self._sender.busy and self._deadlines.has_stood(phase, progress)
-
-    def _make_up(self) -> None:
-        """Do what was forgotten: a wake was lost."""
-        if self._exchange is None:
-            self.factory.note_forgotten("what a client had sent was not looked at")
-            self._go_on()
-        else:
-            self.factory.note_forgotten("an answer was not sent on")
-            self.factory.batch.leave()
-            self._queue.take_over()
-            self._sender.pump()
-
-    def _look(self) -> tuple[Phase, int]:
-        """Return what is waited for, and how far it has come."""
-        exchange = self._exchange
-        if self._closing or self._handed_over is not None:
-            return self._look_elsewhere()
-        if exchange is None:
-            phase = self._incoming.phase
-            if not self._secured:
-                phase = Phase.HANDSHAKE
-            elif phase is Phase.IDLE and not self._served:
-                phase = Phase.FRESH
-            return phase, self._incoming.progress if phase is Phase.BODY else 0
-        if not exchange.is_claimed():
-            return Phase.QUEUED, 0
-        if self._queue.pending or self._sender.busy:
-            return Phase.SENDING, self._sender.sent
-        if self._incoming.pipe is not None and not self._reading.waits & PIPE_FULL:
-            return Phase.BODY, self._incoming.progress
-        phase = Phase.STREAMING if exchange.holds_no_thread() else Phase.RUNNING
-        # What a worker sends by itself is the first block.
-        return phase, self._sender.sent + exchange.begun
-
-    def _look_elsewhere(self) -> tuple[Phase, int]:
-        """Return what is waited for, if no answer of ours is."""
-        if self._closing:
-            return Phase.CLOSING, 0
-        pump = self._pump
-        return (Phase.SENDING, pump.freed) if pump is not None and pump.held else (Phase.HANDED_OVER, 0)
-
-    def _give_up(self, phase: Phase) -> None:
-        """End what has been waited for too long."""
-        exchange = self._exchange
-        if phase is Phase.QUEUED:
-            if exchange is not None and exchange.claim():
-                self.factory.note_refusal(0, "a request was answered 503: no thread was free within queue_age")
-                self.refuse_exchange(503)
-        elif phase is Phase.HEAD:
-            self._refuse(408, "the request head did not arrive in time")
-        elif phase is Phase.BODY:
-            self._give_up_body()
-        elif phase is Phase.RUNNING:
-            self._expire()
-        elif phase is Phase.SENDING:
-            self.factory.note_refusal(0, "a client took nothing of its answer")
-            self.cut_off()
-        elif phase is Phase.HANDSHAKE or self._closed:
-            if self._shaking and not self._secured:
-                self._note_handshake("it was not over in time")
-            self.cut_off()
-        else:
-            # The kernel goes on sending what it has of the last answer. If the transport itself still holds bytes that
-            # nobody reads, the connection stays, and is cut off the next time.
-            self._closing = self._closed = True
-            self._deadlines.reset()
-            close(self.transport)
-
-    def _note_handshake(self, why: str) -> None:
-        self.factory.note_refusal(0, f"a TLS handshake failed: {why}")
-
-    def _give_up_body(self) -> None:
-        if self._exchange is None:
-            self._refuse(408, "the request body came too slowly")
-        else:
-            self.factory.note_refusal(408, "the request body came too slowly")
-            self._lose_exchange(408)
-            self._incoming.close()
-
-    def _expire(self) -> None:
-        """Answer instead of an application that takes too long; its thread is free when it notices."""
-        exchange = self._exchange
-        if exchange is not None and not exchange.expired:
-            exchange.cut = exchange.expired = True  # in this order: whoever is interrupted has to find it given up
-            exchange.expire()
-            self._lose_exchange(504)
-            # The body is left to the thread that may be reading it: to close it would wait for that read.
-            if self._incoming.pipe is not None:
-                self._incoming.close()
-            # Now that every block meets `ClientGone`: nothing of the connection can be interrupted any more.
-            exchange.interrupt_run()
