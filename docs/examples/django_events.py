@@ -2,11 +2,11 @@
 
 Needs `pip install django`. Run it in this directory, and open http://127.0.0.1:8000/ in several windows:
 
-    $ twisted-wsgiref django_events:application --port 8000
+    $ twisted-wsgiref django_events:application
 
 A view looks who asks, and hands the rest of its answer to the reactor. So a stream that is open holds no thread: a
-thousand spectators leave all threads to Django. They are in the memory of this
-one process; with `--workers`, a bid would have to be passed on to the others, by Redis for instance.
+thousand spectators leave all threads to Django. They are in the memory of this one process; with `--workers`, a bid
+would have to be passed on to the others, by Redis for instance.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Needs `pip install flask 'twisted[websocket]>=26'`. Run it in this directory, and open http://127.0.0.1:8000/ twice:
 
-    $ twisted-wsgiref flask_chat:app --mount /room=flask_chat:socket --port 8000
+    $ twisted-wsgiref flask_chat:app --mount /room=flask_chat:socket
 
 A WebSocket that is open holds no thread: a thousand of them leave all threads to Flask. The room is in the memory of
 this one process; with `--workers` each process would have a room of its own.
@@ -11,6 +11,7 @@ this one process; with `--workers` each process would have a room of its own.
 from __future__ import annotations
 
 import secrets
+from urllib.parse import urlsplit
 
 from flask import Flask, redirect, render_template_string, request, session
 from itsdangerous import BadSignature
@@ -60,14 +61,16 @@ def tell_all(line: str) -> None:
 class Room(WebSocketResource):
     """Lets in whoever has told Flask a name: both sides of the port read the same cookie.
 
-    Flask sends the cookie with SameSite=Lax (see below), so a page of another site can not use it here.
+    Browsers let pages of other sites open WebSockets, too, so those are told from ours.
     """
 
     def __init__(self) -> None:
         super().__init__(self)
 
     def render_GET(self, request):
-        if not name_of(request):
+        origin = request.getHeader("Origin")
+        is_foreign = origin is not None and urlsplit(origin).netloc != request.getHeader("Host")
+        if is_foreign or not name_of(request):
             return ForbiddenResource().render(request)
         return super().render_GET(request)
 

@@ -2,7 +2,7 @@
 
 Needs `pip install django flask`. Run it in this directory, and open http://127.0.0.1:8000/:
 
-    $ twisted-wsgiref two_applications:shop --mount /stock=wsgi:two_applications:stock --port 8000
+    $ twisted-wsgiref two_applications:shop --mount /stock=wsgi:two_applications:stock
 
 Both run in the same threads, with the same limits and one access log. A browser sees one origin, so the script of the
 page may ask the second application without CORS.

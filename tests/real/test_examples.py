@@ -31,18 +31,18 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 def command(name: str) -> list[str]:
     """Return the words that the head of the example says, for this interpreter."""
     (line,) = _COMMAND.findall((EXAMPLES / f"{name}.py").read_text(encoding="utf-8"))
-    program, *words = shlex.split(line.replace("8000", "0"))
-    programs = {
-        "twisted-wsgiref": COMMANDS["python -m"],
-        "python": [sys.executable],
-    }
-    return [*programs[program], *words]
+    program, *words = shlex.split(line)
+    if program == "python":
+        return [sys.executable, *words]
+    assert program == "twisted-wsgiref"
+    return [*COMMANDS["python -m"], *words, "--listen", "tcp:0:interface=127.0.0.1"]
 
 
 def example(name: str, folder: Path) -> Child:
     """Return the example as a child, in a folder of its own, with free ports instead of those that it names."""
     code = (EXAMPLES / f"{name}.py").read_text(encoding="utf-8")
-    (folder / f"{name}.py").write_text(code.replace("tcp:4000", "tcp:0").replace("8000", "0"), encoding="utf-8")
+    code = re.sub(r"^(    serve\(.*), 8000\b", r"\1, 0", code.replace("tcp:4000", "tcp:0"), flags=re.MULTILINE)
+    (folder / f"{name}.py").write_text(code, encoding="utf-8")
     return started(command(name), folder, environment())
 
 
@@ -74,12 +74,14 @@ class Browser:
 class WebSocket:
     """A client's end of a WebSocket, for messages of text."""
 
-    def __init__(self, port: int, path: str, cookie: str) -> None:
+    def __init__(self, port: int, path: str, cookie: str, origin: str = "") -> None:
         wsproto: Any = pytest.importorskip("wsproto")
         self._events = wsproto.events
         self._end = wsproto.WSConnection(wsproto.ConnectionType.CLIENT)
         self._sock = socket.create_connection(("127.0.0.1", port), PATIENCE)
-        headers = [(b"Cookie", cookie.encode())] if cookie else []
+        headers = [(b"Cookie", cookie.encode())]
+        if origin:
+            headers.append((b"Origin", origin.encode()))
         self._sock.sendall(self._end.send(self._events.Request(f"127.0.0.1:{port}", path, extra_headers=headers)))
         #: An `AcceptConnection`, or a `RejectConnection` with its ``status_code``.
         self.answer = next(self._read())
@@ -140,6 +142,10 @@ def test_flask_chats_by_websocket(tmp_path: Path) -> None:
             assert browser.ask("POST", "/enter", {"name": name})[0].status == 302
             room = stack.enter_context(contextlib.closing(WebSocket(port, "/room", browser.cookie)))
             guests[name] = browser, room
+        elsewhere = stack.enter_context(
+            contextlib.closing(WebSocket(port, "/room", browser.cookie, "http://x.example"))
+        )
+        assert elsewhere.answer.status_code == 403
         ada, grace = guests["Ada"][1], guests["Grace"][1]
         assert ada.next_lines(2) == ["Ada has come", "Grace has come"]
         ada.say("good morning")
