@@ -92,8 +92,8 @@ class _Spill:
 class WSGIFactory(Factory):
     """Makes the connections of one service, and knows them all.
 
-    `target` answers, and `mounts` where something else is mounted. `poller` reads the plain sockets, if there is such a
-    thing. `disk` is a pool of one thread for large bodies.
+    `target` answers, unless `mounts` has another for the path. `poller` reads the plain sockets; it may be None.
+    `disk` is a pool of one thread for large bodies.
     """
 
     noisy = False

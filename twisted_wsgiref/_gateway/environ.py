@@ -55,8 +55,8 @@ def service_environ(
 class ConnectionEnviron:
     """Makes the environs of one connection's requests, from what a service says and what the transport knows.
 
-    `peer` and `server` are addresses where the transport has them, `facts` what else it knows of the other end. `offer`
-    is called with each environ of a request that has Upgrade, and its head. Called in the reactor's thread.
+    `peer` and `server` are addresses, None if the transport has none. `facts` are other variables about the other end.
+    `offer` is called with each environ of a request that has Upgrade, and its head. Called in the reactor's thread.
     """
 
     __slots__ = ("_common", "_fields", "_offer", "_template", "peer")
@@ -80,7 +80,7 @@ class ConnectionEnviron:
         if peer is not None:
             common["REMOTE_ADDR"] = peer[0]
             common["REMOTE_PORT"] = str(peer[1])
-        #: Who sends, None where the transport does not know.
+        #: The address of the sender; None if the transport does not know it.
         self.peer = None if peer is None else peer[0]
         self._offer = offer
         self._template = common  # the common part, and those fields of a request that came again

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import time
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from twisted_wsgiref._observe.record import Facts
 from twisted_wsgiref._observe.work import Work
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IProtocol
 
     from twisted_wsgiref._http.head import RequestHead
+    from twisted_wsgiref.types import WSGIEnvironment
 
     from .error_stream import ErrorStream
     from .interrupt import Interrupt
@@ -105,7 +106,7 @@ class Exchange(Answer):
         self,
         gateway: Common,
         head: RequestHead,
-        environ: dict[str, Any],
+        environ: WSGIEnvironment,
         body: RequestBody | InputPipe | None,
         outlet: Outlet,
         connection: Connection,

@@ -1,4 +1,4 @@
-"""A part of a file on its way to the client, by `sendfile` or, where a transport changes bytes, by reading it."""
+"""A part of a file on its way to the client, by `sendfile`, or by reading it if a transport changes bytes."""
 
 from __future__ import annotations
 

@@ -156,7 +156,7 @@ class Interrupt:
             self._ident = get_ident()
 
     def enter(self) -> None:
-        """Let the thread be inside. Raises `RequestExpired` where it was due."""
+        """Let the thread be inside. Raises `RequestExpired` if that was due."""
         with self._lock:
             if self._due:
                 self._due = False
@@ -164,7 +164,7 @@ class Interrupt:
             self._inside = True
 
     def leave(self) -> None:
-        """Let the thread be outside, and nothing be set any more. Raises `RequestExpired` where that was set."""
+        """Let the thread be outside, and nothing be set any more. Raises `RequestExpired` if that was set."""
         with self._lock:
             self._inside = False
         if self._fired:
@@ -252,7 +252,7 @@ def guard(exchange: WSGIExchange, application: WSGIApplication) -> WSGIApplicati
     """Return `application`, which ends with `RequestExpired` once ``exchange.interrupt`` is fired.
 
     It is inside while it is called and while what it returned is iterated; not in ``close()``, which is to be called
-    to its end, nor where a list, a tuple or a file is sent. Called in the worker's thread.
+    to its end, nor while a list, a tuple or a file is sent. Called in the worker's thread.
     """
     exchange.interrupt = interrupt = Interrupt()
     # The reactor first says that the time is over, and then looks for an interrupt: one of the two sees the other.

@@ -180,7 +180,7 @@ class WSGIExchange(Exchange):
         if type(self.connection) is not _Leaving:
             super().close()
 
-    def _run_handler(self, environ: dict[str, Any]) -> None:
+    def _run_handler(self, environ: WSGIEnvironment) -> None:
         gateway = self.gateway
         application = gateway.application
         body = self.body

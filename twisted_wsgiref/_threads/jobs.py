@@ -57,7 +57,7 @@ class Jobs:
         self.waiting.extend(jobs)
         if NO_GIL:
             fence()
-        # Where some were waiting, somebody is on the way.
+        # If some were waiting, a worker is on its way.
         self._due = self._due or not self.sparing or (empty and (self.last is None or self.last in self.idle))
 
     def start(self) -> bool:
@@ -110,8 +110,8 @@ class Jobs:
     def wait(self, signal: WakeSignal, timeout: float, spared: bool) -> bool:
         """Wait until there may be a job, for `timeout` seconds at most, -1: without an end.
 
-        `signal` is the worker's own. Return False once the time is over, or no more will come. Who is
-        `spared` leaves jobs that wait to another.
+        `signal` is the worker's own. Return False once the time is over, or no more will come. A
+        worker that is `spared` leaves jobs that wait to another.
         """
         if self._closed:
             return False

@@ -17,7 +17,7 @@ from .wake_signal import WakeSignal, make_wake_signal
 
 
 class Pool(Protocol):
-    """What a service asks of its threads. All is called in the reactor's thread; `WorkerPool` says what each does."""
+    """The threads of a service, as it uses them. The reactor's thread calls all; `WorkerPool` says what each does."""
 
     @property
     def size(self) -> int:
