@@ -46,6 +46,42 @@ def test_answers_of_the_reactor_and_of_an_application_come_in_their_order(kind: 
 
 
 @KINDS
+def test_of_requests_that_are_answered_at_once_no_more_is_kept_than_of_others(kind: str) -> None:
+    with serving(hello, max_pipelined=65536) as server:
+        mount(server, whole)
+        one = request("/m/x")
+        count = 3 * 1024 * 1024 // len(one) // 8
+        client = server.connect(kind)
+        client.reading = False
+        client.send(one * count)
+        most = 0
+        for _ in range(200):
+            server.turn()
+            most = max(most, len(client.protocol._reader.buffer))
+        assert most <= 2 * 65536
+        client.reading = True
+        for _ in range(count):
+            server.settle()
+            if client.received.count(b"HTTP/1.1 200 OK") == count:
+                break
+        assert client.received.count(b"HTTP/1.1 200 OK") == count
+
+
+@KINDS
+def test_each_of_many_requests_is_answered_though_the_client_has_closed_its_half(kind: str) -> None:
+    with serving(hello) as server:
+        mount(server, whole)
+        client = server.connect(kind)
+        client.send(request("/m/1") + request("/m/2") + request("/m/3"))
+        client.half_close()
+        server.settle()
+        bodies = [answer.body for answer in read_answers(client.received, ["GET"] * 3)]
+        assert bodies == [b"/m/1", b"/m/2", b"/m/3"]
+        server.settle()
+        assert not server.factory.connections
+
+
+@KINDS
 def test_an_answer_may_begin_and_end_in_later_turns(kind: str) -> None:
     kept: list[ReactorAnswer] = []
     with serving(hello) as server:

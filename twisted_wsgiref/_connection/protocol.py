@@ -139,27 +139,37 @@ class WSGIProtocol(WatchedConnection):
 
         They wait in the kernel, and then at the client.
         """
-        if len(self._reader.buffer) + TRANSPORT_READ > self._most:
+        if self._is_ahead:
             self._reading.pause(PIPELINED)
             if NO_GIL:
                 fence()
             if self._exchange is None:
                 self._go_on()
 
-    def _take_request(self) -> None:
+    @property
+    def _is_ahead(self) -> bool:
+        """Whether another read could bring more than is kept of requests that wait."""
+        return len(self._reader.buffer) + TRANSPORT_READ > self._most
+
+    def _take_request(self) -> bool:
+        """Have the next request answered, if it is all there; return whether one was. It may be over by then."""
         if self._reading.waits & SPILLING:
-            return  # TLS gives what it has, also when it is told to pause; `_spilled` comes back to it
+            return False  # TLS gives what it has, also when it is told to pause; `_spilled` comes back to it
         incoming = self._incoming
         try:
             request = incoming.take()
         except ProtocolError as error:
             self._refuse(error.status, error.reason)
-            return
+            return False
         if request is not None:
             self._dispatch(request)
-            if self._reader.buffer and self._exchange is not None:
-                self._hold_back()
-            return
+            if self._reader.buffer:
+                if self._exchange is not None:
+                    self._hold_back()
+                elif self._is_ahead:
+                    # It was answered at once, so `_go_on` will be called for the next one.
+                    self._reading.pause(PIPELINED)
+            return True
         if incoming.wants_continue:
             incoming.wants_continue = False
             self._ask_for_body()
@@ -172,6 +182,7 @@ class WSGIProtocol(WatchedConnection):
             if body.is_due():
                 self._reading.pause(SPILLING)
                 self.factory.spill(body, self._spilled)
+        return False
 
     def _ask_for_body(self) -> None:
         """Send 100 (Continue), straight where the answer goes straight. No exchange is under way.
@@ -484,12 +495,12 @@ class WSGIProtocol(WatchedConnection):
             return
         if not self._closing:
             self._reading.resume(PIPE_FULL)
-            if self._reader.buffer:
-                self._take_request()
-            # Not for each of many small requests: what is there is served first.
-            ahead = len(self._reader.buffer) + TRANSPORT_READ > self._most
-            if self._exchange is None or self._incoming.pipe is not None or not ahead:
+            took = bool(self._reader.buffer) and self._take_request()
+            # Not for each of many small requests: those that are there are served first.
+            if not self._is_ahead or self._incoming.pipe is not None or (self._exchange is None and not took):
                 self._reading.resume(PIPELINED)
+            if took and self._reader.buffer:
+                return  # this is called again for the next one
         else:
             self._reading.resume(self._reading.waits)  # as `_linger` does
         if self._half_closed and self._exchange is None:

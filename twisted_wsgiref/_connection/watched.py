@@ -36,6 +36,7 @@ class WatchedConnection(Protocol):
     factory: WSGIFactory
     transport: Any
     _suspect = False  # the last sweep found something to do, and nobody about to do it
+    _suspected: float | None = None  # the request that was the last then
 
     # What the connection is at, as the subclass leaves it.
     _exchange: Exchange | None
@@ -120,9 +121,10 @@ class WatchedConnection(Protocol):
         """Keep the deadlines; `now` is by the factory's clock. Called about once a second."""
         phase, progress = self._look()
         if self._is_forgotten(phase, progress):
-            self._suspect = not self._suspect
+            self._suspect = not self._suspect or self._suspected != self._deadlines.request
             if self._suspect:
-                return  # a wake may be on its way; if not, the next sweep finds the same
+                self._suspected = self._deadlines.request
+                return  # a wake may be on its way; if not, the next sweep finds the same, and no request between
             self._make_up()
         elif self._suspect:
             self._suspect = False
