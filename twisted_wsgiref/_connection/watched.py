@@ -128,13 +128,12 @@ class WatchedConnection(Protocol):
             self._make_up()
         elif self._suspect:
             self._suspect = False
+        if self._handed_over is not None and self.factory.draining:
+            self._handed_over.ask_to_close()  # it has changed hands during the stop, or could not be asked before
         if phase is Phase.BODY and self._reading.waits:
             self._deadlines.reset()  # it is us who hold it up
         elif self._half_closed and self._exchange is not None and self._exchange.is_abandoned():
             self.cut_off()
-        elif self._handed_over is not None:
-            if self.factory.draining:
-                self._handed_over.ask_to_close()  # it has changed hands during the stop, or could not be asked before
         elif self._deadlines.is_late(phase, now, progress):
             self._give_up(phase)
 
