@@ -45,14 +45,14 @@ from ._observe.log import logger
 from ._observe.record import FactsObserver, Record, told_facts
 from ._observe.tally import Tally
 from ._observe.work import Work, application_name
-from ._targets.mounts import MountedTargets
+from ._targets.mounted import MountedTargets
 from ._targets.table import FileSettings, TargetMaker
 from ._targets.workers import Workers
 from ._targets.wsgi import WSGITarget, accepted, find_guard
 from ._threads.forks import tell
 from ._threads.pool import Pool, WorkerPool
+from ._threads.reactor_wake import ReactorWake
 from ._threads.schedule import Schedule
-from ._threads.wake import Wake
 from ._twisted.reactor import repeating, the_reactor
 from ._twisted.typed import Service
 from .settings import SettingError, Settings
@@ -140,7 +140,7 @@ class WSGIService(Service):
         self._closed: Deferred[Any] = succeed(None)  # the ports of the life before
         self._end_stop: Callable[[], None] | None = None  # of the stop that is under way
         self.whenListening = Announcement()
-        wake = Wake(reactor.callFromThread, _log_bug)
+        wake = ReactorWake(reactor.callFromThread, _log_bug)
         self._pool, self._disk = pools_of(settings, self.make_pool, name or f"wsgi-{next(_numbers)}", _log_bug)
         self._caller = ReactorCaller(reactor, wake, self._pool.running)
         told = tuple(told_facts(observer) for observer in observers)

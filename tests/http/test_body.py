@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from twisted_wsgiref._http.body import ChunkedBody, LengthBody, body_of
 from twisted_wsgiref._http.errors import ProtocolError
-from twisted_wsgiref._http.framing import CHUNKED
 from twisted_wsgiref._http.limits import Limits
+from twisted_wsgiref._http.request_framing import CHUNKED
 
 from .drive import SPLITS, cut_at
 

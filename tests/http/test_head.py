@@ -8,9 +8,9 @@ import pytest
 
 from twisted_wsgiref._http import field_line, request_line
 from twisted_wsgiref._http.errors import ProtocolError
-from twisted_wsgiref._http.framing import CHUNKED
 from twisted_wsgiref._http.head import HeadParser, RequestHead
 from twisted_wsgiref._http.limits import Limits
+from twisted_wsgiref._http.request_framing import CHUNKED
 from twisted_wsgiref._http.request_line import is_request_line
 
 

@@ -6,10 +6,10 @@ import pytest
 
 from twisted_wsgiref._http.body import body_of
 from twisted_wsgiref._http.errors import ProtocolError
-from twisted_wsgiref._http.framing import CHUNKED
 from twisted_wsgiref._http.head import RequestHead
 from twisted_wsgiref._http.limits import Limits
 from twisted_wsgiref._http.reader import HeadReader
+from twisted_wsgiref._http.request_framing import CHUNKED
 
 from .drive import SPLITS, bytewise, cut_at, drive
 

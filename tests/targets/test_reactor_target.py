@@ -15,7 +15,7 @@ from twisted_wsgiref._gateway.client_gone import ClientGone
 from twisted_wsgiref._gateway.fields import format_fields
 from twisted_wsgiref._gateway.file_span import FileSpan
 from twisted_wsgiref._http.mounts import MountTable
-from twisted_wsgiref._targets.mounts import MountedTargets
+from twisted_wsgiref._targets.mounted import MountedTargets
 from twisted_wsgiref._targets.reactor_exchange import ReactorAnswer, ReactorExchange, ReactorTarget
 
 KINDS = pytest.mark.parametrize("kind", ["socket", "opaque", "string"])

@@ -555,6 +555,6 @@ def test_a_schedule_that_is_closed_leaves_nothing_to_be_called() -> None:
 
 def test_nobody_reads_unless_that_is_said() -> None:
     house = House(threads=1)
-    house.schedule.reading = schedule.NoReading()
+    house.schedule.reading = schedule.NoTurnReader()
     assert "paused" not in house.turn(9)
     house.work()

@@ -26,7 +26,7 @@ from twisted_wsgiref._threads.answer_batch import AnswerBatch
 from twisted_wsgiref._threads.forks import Places, drop
 from twisted_wsgiref._threads.marks import NO_GIL, fence
 from twisted_wsgiref._threads.pool import Pool
-from twisted_wsgiref._threads.wake import Wake
+from twisted_wsgiref._threads.reactor_wake import ReactorWake
 from twisted_wsgiref._wsgiref.tracebacks import traceback_text
 
 from .deadlines import Phase
@@ -69,7 +69,7 @@ def _limits(rules: Rules) -> dict[Phase, float]:
 class _Spill:
     """A part of a body on its way into a file. A job for the thread that waits for disks."""
 
-    def __init__(self, body: RequestBody, done: Callable[[BaseException | None], None], wake: Wake) -> None:
+    def __init__(self, body: RequestBody, done: Callable[[BaseException | None], None], wake: ReactorWake) -> None:
         self._body = body
         self._done = done
         self._wake = wake
@@ -110,7 +110,7 @@ class WSGIFactory(Factory):
         poller: Poller | None,
         batch: AnswerBatch,
         disk: Pool,
-        wake: Wake,
+        wake: ReactorWake,
         tally: Tally,
     ) -> None:
         self.common = common

@@ -28,8 +28,8 @@ from twisted_wsgiref._gateway.exchange import Exchange
 from twisted_wsgiref._gateway.input_pipe import InputPipe
 from twisted_wsgiref._http.errors import ProtocolError
 from twisted_wsgiref._http.forwarded import apply as read_forwarded
-from twisted_wsgiref._http.framing import CHUNKED, asks_for_upgrade
 from twisted_wsgiref._http.head import RequestHead
+from twisted_wsgiref._http.request_framing import CHUNKED, asks_for_upgrade
 from twisted_wsgiref._http.response import NOT_TLS, error_size
 from twisted_wsgiref._observe.record import Record
 from twisted_wsgiref._threads.marks import NO_GIL, fence

@@ -12,8 +12,8 @@ from typing import IO, Any, Final
 from twisted_wsgiref._gateway.environ import ConnectionEnviron, believe
 from twisted_wsgiref._http.errors import ProtocolError
 from twisted_wsgiref._http.forwarded import apply as read_forwarded
-from twisted_wsgiref._http.framing import CHUNKED
 from twisted_wsgiref._http.head import HeadParser, RequestHead
+from twisted_wsgiref._http.request_framing import CHUNKED
 from twisted_wsgiref._twisted.private import is_made_secure
 
 from .peer import tls_facts

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from twisted_wsgiref._http.forwarded import Client
-from twisted_wsgiref._http.framing import CHUNKED
 from twisted_wsgiref._http.head import RequestHead
+from twisted_wsgiref._http.request_framing import CHUNKED
 
 WSGI_VERSION = (1, 0)
 # What each request has of its own: with a place from the start, a dictionary does not grow while it is filled.

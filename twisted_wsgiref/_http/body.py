@@ -10,8 +10,8 @@ import re
 from typing import Final
 
 from .errors import ProtocolError
-from .framing import CHUNKED
 from .limits import Limits
+from .request_framing import CHUNKED
 
 
 class LengthBody:

@@ -6,8 +6,8 @@ from typing import Final
 
 from .errors import ProtocolError
 from .field_line import IGNORED, read_field_line
-from .framing import decide_length, expects_continue, is_persistent
 from .limits import Limits
+from .request_framing import decide_length, expects_continue, is_persistent
 from .target import check_host
 
 # Fields that may come only once: a second one changes the meaning of the message, or can not be obeyed.

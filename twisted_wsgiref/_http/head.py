@@ -1,9 +1,9 @@
 """A request's head: bytes to one checked value.
 
 The grammar is RFC 9112's and RFC 9110's, written as two regular expressions: one for the request line
-(`request_line`), and one for each of the field lines (`field_line`). `framing` decides on the effects of the fields on
-this connection (framing, persistence, expectation), `target` on the target. No body lives here, and no buffering:
-`reader` finds the end of a head.
+(`request_line`), and one for each of the field lines (`field_line`). `request_framing` decides on the effects of the
+fields on this connection (framing, persistence, expectation), `target` on the target. No body lives here, and no
+buffering: `reader` finds the end of a head.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from twisted_wsgiref._http.freshness import read_age_rule
 from twisted_wsgiref._http.mounts import MountTable, check_alone, read_prefix
 
 from .immediate import FileAnswers, Redirections
-from .mounts import MountedTargets
+from .mounted import MountedTargets
 from .reactor_exchange import ReactorTarget
 from .specs import RedirectSpec, ResourceSpec, StaticSpec, WSGISpec, read_spec
 from .static_files import StaticFiles

@@ -10,8 +10,8 @@ A turn of reading brings requests, which are jobs. When the turn is over, the re
 4. If one was woken, it goes first: the reactor's thread gives up the processor (decision 14).
 
 How it is done is not written here: `pool` queues jobs and wakes workers, `answer_batch` collects answers, and whoever
-reads (`Reading`) stops and goes on. No HTTP and no Twisted. Each class here is of the reactor's thread, but for the one
-method that says otherwise.
+reads (`TurnReader`) stops and goes on. No HTTP and no Twisted. Each class here is of the reactor's thread, but for the
+one method that says otherwise.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ class Precedence:
             self._not_before = after + _RELUCTANCE * passed
 
 
-class Reading(Protocol):
+class TurnReader(Protocol):
     """Whoever reads many sockets in one turn, and calls `Schedule.flush` at its end."""
 
     @property
@@ -142,8 +142,8 @@ class Reading(Protocol):
         """Read again, if nothing is read now."""
 
 
-class NoReading:
-    """Stands for `Reading` if transports read for themselves: there is nothing to pause."""
+class NoTurnReader:
+    """Stands for `TurnReader` if transports read for themselves: there is nothing to pause."""
 
     turning = False
     may_pause = False
@@ -185,7 +185,7 @@ class Schedule:
         #: Told of what a job raised, which it should not.
         self.failed = failed
         #: Whatever reads the sockets, and is paused.
-        self.reading: Reading = NoReading()
+        self.reading: TurnReader = NoTurnReader()
         #: Called with each job that there is no room for.
         self.refused: Callable[[Job], object] = lambda job: None
         #: Called with each job that runs at the end of a pause: what it has kept back has to leave.

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from .marks import NO_GIL, fence
 
 
-class Wake:
+class ReactorWake:
     """Functions that workers ask to be called in the reactor's thread, at most one wake for all that wait.
 
     `call_from_thread` is the reactor's; `failed` is told of what a function raised. A reactor's wake is two system

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from twisted_wsgiref._threads.wake import Wake
+from twisted_wsgiref._threads.reactor_wake import ReactorWake
 
 
 class Reactor:
@@ -24,7 +24,7 @@ class Reactor:
 
 def test_one_wake_for_all_that_wait() -> None:
     reactor, seen = Reactor(), []
-    wake = Wake(reactor.calls.append, print)
+    wake = ReactorWake(reactor.calls.append, print)
     reactor_calls = reactor.calls
     for number in range(10):
         wake(lambda number=number: seen.append(number))  # type: ignore[misc]
@@ -36,7 +36,7 @@ def test_one_wake_for_all_that_wait() -> None:
 
 def test_what_is_asked_for_meanwhile_is_called_at_the_next_turn() -> None:
     reactor, seen = Reactor(), []
-    wake = Wake(reactor.call, print)
+    wake = ReactorWake(reactor.call, print)
 
     def again() -> None:
         seen.append(1)
@@ -53,7 +53,7 @@ def test_what_is_asked_for_meanwhile_is_called_at_the_next_turn() -> None:
 
 def test_one_that_raises_does_not_disturb_the_others() -> None:
     reactor, seen, failures = Reactor(), [], []
-    wake = Wake(reactor.call, failures.append)
+    wake = ReactorWake(reactor.call, failures.append)
 
     def broken() -> None:
         raise ValueError("on purpose")
@@ -76,7 +76,7 @@ def test_nothing_is_lost_between_many_threads() -> None:
         woken.set()
 
     seen: list[int] = []
-    wake = Wake(call_from_thread, print)
+    wake = ReactorWake(call_from_thread, print)
 
     def ask(start: int) -> None:
         for number in range(start, start + 2000):

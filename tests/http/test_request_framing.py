@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from twisted_wsgiref._http.errors import ProtocolError
-from twisted_wsgiref._http.framing import CHUNKED, decide_length, expects_continue, is_persistent
+from twisted_wsgiref._http.request_framing import CHUNKED, decide_length, expects_continue, is_persistent
 
 
 def fields(coding: str | None = None, length: str | None = None) -> dict[str, str]:
