@@ -10,10 +10,13 @@ import threading
 from collections.abc import AsyncIterable, Callable, Iterator
 from contextvars import Context, copy_context
 from inspect import isasyncgenfunction
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 from weakref import WeakSet
 
 from twisted_wsgiref._threads.once import Once, claim
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IConsumer
 
 
 class Host(Protocol):
@@ -21,6 +24,13 @@ class Host(Protocol):
 
     def lend(self, body: AsyncBody, thread: threading.Thread) -> Iterator[bytes] | None:
         """Return the blocks of `body` for the request that `thread` runs; None if it runs none of this service's."""
+
+
+class BodyProducer(Protocol):
+    """What has the blocks of a body written: all that is asked of an `IBodyProducer`."""
+
+    def startProducing(self, consumer: IConsumer, /) -> object:
+        """Write to `consumer`; return a Deferred that fires at the end."""
 
 
 #: The services of this process.
@@ -46,7 +56,7 @@ class AsyncBody:
 
     __module__ = "twisted_wsgiref"
 
-    def __init__(self, source: AsyncIterable[bytes] | Callable[[Any], object] | Any) -> None:
+    def __init__(self, source: AsyncIterable[bytes] | Callable[[IConsumer], object] | BodyProducer) -> None:
         if isasyncgenfunction(source):
             raise TypeError(f"AsyncBody got the function {source.__name__}: call it, and give what it returns")
         if not (hasattr(source, "__aiter__") or hasattr(source, "startProducing") or callable(source)):

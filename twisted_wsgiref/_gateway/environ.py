@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from twisted_wsgiref._http.forwarded import Client
 from twisted_wsgiref._http.head import RequestHead
 from twisted_wsgiref._http.request_framing import CHUNKED
+
+if TYPE_CHECKING:
+    # The rooms above have its type from here, too.
+    from twisted_wsgiref.types import WSGIEnvironment as WSGIEnvironment  # noqa: PLC0414
 
 WSGI_VERSION = (1, 0)
 # What each request has of its own: with a place from the start, a dictionary does not grow while it is filled.
@@ -34,7 +38,7 @@ def service_environ(
     errors: object,
     file_wrapper: object,
     stopping: Callable[[], bool] = bool,
-) -> dict[str, Any]:
+) -> WSGIEnvironment:
     """Return what is the same for every request of a service."""
     return {
         "GATEWAY_INTERFACE": "CGI/1.1",
@@ -63,12 +67,12 @@ class ConnectionEnviron:
 
     def __init__(
         self,
-        service: dict[str, Any],
+        service: WSGIEnvironment,
         scheme: str,
         server: tuple[str, int] | None,
         peer: tuple[str, int] | None,
         facts: dict[str, str] | None = None,
-        offer: Callable[[dict[str, Any], RequestHead], None] | None = None,
+        offer: Callable[[WSGIEnvironment, RequestHead], None] | None = None,
     ) -> None:
         self._common = common = {**_PLACES, **service, **(facts or {}), "wsgi.url_scheme": scheme}
         if scheme == "https":
@@ -86,7 +90,7 @@ class ConnectionEnviron:
         self._template = common  # the common part, and those fields of a request that came again
         self._fields: dict[str, str] = {}  # which ones
 
-    def make(self, head: RequestHead, size: int | None) -> dict[str, Any]:
+    def make(self, head: RequestHead, size: int | None) -> WSGIEnvironment:
         """Return a new environ for the request of `head`.
 
         The body, of `size` bytes (None: nobody knows yet), is added by the worker that opens it. PEP 3333 and RFC
@@ -121,7 +125,7 @@ class ConnectionEnviron:
         return environ
 
 
-def believe(environ: dict[str, Any], client: Client) -> None:
+def believe(environ: WSGIEnvironment, client: Client) -> None:
     """Have `environ` say what a trusted proxy says of the client, and nothing that it does not."""
     for name in client.remove:
         del environ[name]
@@ -147,13 +151,13 @@ def believe(environ: dict[str, Any], client: Client) -> None:
         environ["SCRIPT_NAME"] = client.prefix + environ["SCRIPT_NAME"]
 
 
-def enter(environ: dict[str, Any], prefix: str) -> None:
+def enter(environ: WSGIEnvironment, prefix: str) -> None:
     """Have `environ` say that the application is below `prefix`, with which its PATH_INFO begins. PEP 3333."""
     environ["SCRIPT_NAME"] += prefix
     environ["PATH_INFO"] = environ["PATH_INFO"][len(prefix) :]
 
 
-def _name_server_after_host(environ: dict[str, Any]) -> None:
+def _name_server_after_host(environ: WSGIEnvironment) -> None:
     # A UNIX socket has no name and no port, but PEP 3333 requires both: the client's own idea of them is the best.
     host: str = environ.get("HTTP_HOST", "")
     name, colon, port = host.rpartition(":")
@@ -163,7 +167,7 @@ def _name_server_after_host(environ: dict[str, Any]) -> None:
     environ["SERVER_PORT"] = port or ("443" if environ["wsgi.url_scheme"] == "https" else "80")
 
 
-def _mount(environ: dict[str, Any], script_name: str) -> None:
+def _mount(environ: WSGIEnvironment, script_name: str) -> None:
     # With the prefix in the path it goes to SCRIPT_NAME; without (a proxy has cut it off), the path is all PATH_INFO.
     path: str = environ["PATH_INFO"]
     if path == script_name or path.startswith(script_name + "/"):

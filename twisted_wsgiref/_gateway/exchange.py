@@ -16,8 +16,7 @@ from twisted_wsgiref._threads.once import Once, claim
 from .answer import Answer
 from .fields import format_fields
 from .input_pipe import InputPipe
-from .interfaces import Connection, Outlet
-from .request_body import RequestBody
+from .interfaces import Body, Connection, Outlet
 
 if TYPE_CHECKING:
     from threading import Thread
@@ -107,7 +106,7 @@ class Exchange(Answer):
         gateway: Common,
         head: RequestHead,
         environ: WSGIEnvironment,
-        body: RequestBody | InputPipe | None,
+        body: Body,
         outlet: Outlet,
         connection: Connection,
     ) -> None:

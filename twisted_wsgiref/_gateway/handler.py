@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from io import BufferedRandom, BufferedReader, FileIO
 from tempfile import _TemporaryFileWrapper
-from typing import IO, TYPE_CHECKING, Any, ClassVar, Final
+from typing import IO, TYPE_CHECKING, ClassVar, Final
 
 from twisted_wsgiref._http.response import Fields
 from twisted_wsgiref._wsgiref.tracebacks import traceback_text
@@ -29,6 +29,8 @@ from .file_span import FileSpan
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from twisted_wsgiref._wsgiref.base_handler import OptExcInfo
+    from twisted_wsgiref.types import ErrorStream as TextStream
     from twisted_wsgiref.types import InputStream, WSGIApplication, WSGIEnvironment
 
     from .answer import Answer
@@ -78,8 +80,8 @@ class WSGIHandler(SimpleHandler):
     def __init__(
         self,
         stdin: InputStream,
-        stdout: Any,
-        stderr: Any,
+        stdout: Answer,
+        stderr: TextStream,
         environ: WSGIEnvironment,
         multithread: bool = True,
         multiprocess: bool = False,
@@ -135,7 +137,7 @@ class WSGIHandler(SimpleHandler):
         self,
         status: str,
         headers: list[tuple[str, str]],
-        exc_info: Any = None,
+        exc_info: OptExcInfo | None = None,
     ) -> Callable[[bytes], None]:
         """Set status and headers, to be sent before the first byte of the body; return `write`. PEP 3333.
 
@@ -145,6 +147,8 @@ class WSGIHandler(SimpleHandler):
         if exc_info:
             try:
                 if self.headers_sent:
+                    if exc_info[1] is None:
+                        raise AssertionError("start_response() called with an exc_info without an exception")
                     raise exc_info[1].with_traceback(exc_info[2])
             finally:
                 exc_info = None  # the traceback holds this frame: a cycle
@@ -184,31 +188,30 @@ class WSGIHandler(SimpleHandler):
 
     def finish_response(self) -> None:
         """Send what the application returned."""
-        result: Any = self.result
+        result = self.result
         if (type(result) is list or type(result) is tuple) and not self.headers_sent:
             self._send_whole(result)
         elif isinstance(result, AsyncBody):
-            self._leave_to_reactor(result)
+            self._leave_to_reactor(result, result.close)
         elif self.result_is_file() and not self.headers_sent and self._send_file():
             pass
         else:
             if result is None:
                 raise TypeError("the application returned None: it has to return an iterable of bytes")
             if self.exchange.suspends:
-                self.exchange.iterate(result)
+                self.exchange.iterate(self, result)
                 return
             for block in result:
                 self.write(block)
             self.finish_content()
 
-    def _leave_to_reactor(self, body: AsyncBody) -> None:
-        """Have the reactor go on with `body`, which is the result, or in it: this thread is through."""
+    def _leave_to_reactor(self, body: AsyncBody, close: Callable[[], object]) -> None:
+        """Have the reactor go on with `body`, the result or in it, and call `close` then: this thread is through."""
         if self.status is None:
             raise AssertionError("the application returned an AsyncBody without calling start_response()")
         if not self.headers_sent:
             self.stdout.begin(self.status, self._given())
-        exchange: Any = self.exchange
-        exchange.gateway.overseer.go_on(exchange, body, self.result.close)  # type: ignore[union-attr]
+        self.exchange.gateway.overseer.go_on(self.exchange, body, close)
         self.result = None  # who goes on closes it
 
     def _send_whole(self, blocks: Sequence[bytes]) -> None:
@@ -235,7 +238,7 @@ class WSGIHandler(SimpleHandler):
         """Do as `sendfile`, or leave to the reactor what only looks like a file to a framework."""
         body = getattr(self.result, "filelike", None)
         if isinstance(body, AsyncBody):
-            self._leave_to_reactor(body)
+            self._leave_to_reactor(body, getattr(self.result, "close", body.close))
             return True
         return self.sendfile()
 
@@ -319,7 +322,7 @@ class WSGIHandler(SimpleHandler):
         self.result = self.error_output(self.environ, self.start_response)
         self.finish_response()
 
-    def log_exception(self, exc_info: Any) -> None:
+    def log_exception(self, exc_info: OptExcInfo) -> None:
         """Log the exception and the request line, as one message.
 
         The log gets a `Failure`, with the line as ``request`` and the client's address as ``client``; where
@@ -329,9 +332,9 @@ class WSGIHandler(SimpleHandler):
         try:
             trace = _below(trace, __file__)
             text = traceback_text(kind, value, trace, self.traceback_limit)
-            stream: Any = self.get_stderr()
+            stream = self.get_stderr()
             request = self.exchange.head.request_line
-            if type(stream) is ErrorStream:
+            if type(stream) is ErrorStream and value is not None:
                 client = self.exchange.environ.get("REMOTE_ADDR")
                 stream.log_exception("{request} failed", value, trace, text, request=request, client=client)
             else:
@@ -367,7 +370,7 @@ def _below(trace: TracebackType | None, file: str) -> TracebackType | None:
     return trace or first
 
 
-def _real_file(file: Any) -> IO[bytes] | None:
+def _real_file(file: object) -> IO[bytes] | None:
     """Return `file` if what its descriptor gives is what reading it would give; flushed.
 
     By type, since others have a descriptor too: that of a `gzip.GzipFile` gives the packed bytes.

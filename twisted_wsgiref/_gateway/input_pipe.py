@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from io import RawIOBase
 from threading import Condition, get_ident
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, final
 
 from .client_gone import ClientGone
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 
+@final
 class InputPipe(RawIOBase):
     """The raw end of a bounded pipe; `io.BufferedReader` makes lines and sizes of it.
 

@@ -7,13 +7,12 @@ outlet of its own for each answer, needs nothing else from here. No Twisted, no 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import IO, TYPE_CHECKING, Protocol, TypeAlias
 
 from twisted_wsgiref._http.response import Piece
 
 from .file_span import FileSpan
 from .input_pipe import InputPipe
-from .request_body import RequestBody
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -26,8 +25,22 @@ if TYPE_CHECKING:
 
     from .exchange import Exchange
 
+
+class WholeBody(Protocol):
+    """A body that is all there: a `RequestBody`, or what another server has collected."""
+
+    #: Its length in bytes.
+    size: int
+
+    def open(self) -> IO[bytes]:
+        """Return it from its start; from then on it is the caller's. Raises `OSError`. Called in a worker's thread."""
+
+    def close(self) -> None:
+        """Give everything back. Raises nothing."""
+
+
 #: A body that is whole, or still arrives; None if it is empty.
-Body = RequestBody | InputPipe | None
+Body: TypeAlias = WholeBody | InputPipe | None
 #: What is to be called, with the lock free, after a block was admitted: with the block, and whether it is the last one
 #: of its answer and given by the thread that will end the exchange, so that nobody else may put. Raises `ClientGone`.
 GoOn = Callable[..., None]

@@ -7,9 +7,9 @@ up from time to time, by itself: no trigger of the reactor comes early enough fo
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import Final, NoReturn, Protocol, TypeVar, overload
 
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, maybeDeferred
 from twisted.python.failure import Failure
@@ -17,9 +17,9 @@ from twisted.python.failure import Failure
 from twisted_wsgiref._observe.log import logger
 
 from .client_gone import ClientGone
+from .exchange import Exchange
 
-if TYPE_CHECKING:
-    from .exchange import Exchange
+_T = TypeVar("_T")
 
 _log = logger(__name__)
 # A thread that waits looks this often, in seconds, whether the client has left, or the service has stopped.
@@ -34,6 +34,12 @@ class ServiceStopped(RuntimeError):
     __module__ = "twisted_wsgiref"
 
 
+class _Reactor(Protocol):
+    """All that is asked of a reactor here."""
+
+    running: bool
+
+
 class ReactorCaller:
     """Has functions called in the reactor's thread: ``environ["twisted_wsgiref.reactor"]``.
 
@@ -44,9 +50,9 @@ class ReactorCaller:
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: _Reactor,
         wake: Callable[[Callable[[], None]], object],
-        running: Callable[[], list[tuple[threading.Thread, Any]]],
+        running: Callable[[], Sequence[tuple[threading.Thread, object]]],
     ) -> None:
         self._reactor = reactor
         self._wake = wake
@@ -57,7 +63,26 @@ class ReactorCaller:
 
     # ---- In any thread -----------------------------------------------------------------------------------------
 
-    def call(self, function: Callable[..., Any], *args: Any, until_gone: bool = False, **kwargs: Any) -> Any:
+    @overload
+    def call(
+        self, function: Callable[..., Deferred[_T]], *args: object, until_gone: bool = False, **kwargs: object
+    ) -> _T: ...
+
+    @overload
+    def call(
+        self,
+        function: Callable[..., Coroutine[Deferred[object], object, _T]],
+        *args: object,
+        until_gone: bool = False,
+        **kwargs: object,
+    ) -> _T: ...
+
+    @overload
+    def call(self, function: Callable[..., _T], *args: object, until_gone: bool = False, **kwargs: object) -> _T: ...
+
+    def call(
+        self, function: Callable[..., object], *args: object, until_gone: bool = False, **kwargs: object
+    ) -> object:
         """Return the result of ``function(*args, **kwargs)``, called in the reactor's thread; raise as it raises.
 
         If it returns a Deferred or a coroutine, the result of that is waited for. With `until_gone`, to be used in a
@@ -90,7 +115,7 @@ class ReactorCaller:
                     _raise_stopped()
         return call.result()
 
-    def fire(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+    def fire(self, function: Callable[..., object], *args: object, **kwargs: object) -> None:
         """Have ``function(*args, **kwargs)`` called in the reactor's thread soon, and wait for nothing.
 
         An exception, of the function or of the Deferred or coroutine that it returns, is logged. Raises
@@ -106,8 +131,8 @@ class ReactorCaller:
     def _find_exchange(self) -> Exchange:
         me = threading.current_thread()
         for thread, exchange in self._running():
-            if thread is me:
-                return exchange  # type: ignore[no-any-return]
+            if thread is me and isinstance(exchange, Exchange):
+                return exchange
         raise RuntimeError("until_gone is for a thread that runs a request: this one has no client that could leave")
 
     def _is_usable(self) -> bool:
@@ -172,12 +197,12 @@ class _Call:
 
     __slots__ = ("_deferred", "_function", "_lock", "_result", "_withdrawn")
 
-    def __init__(self, function: Callable[[], Any]) -> None:
+    def __init__(self, function: Callable[[], object]) -> None:
         self._function = function
         self._lock = threading.Lock()  # held until there is a result
         self._lock.acquire()
-        self._deferred: Deferred[Any] | None = None
-        self._result: Any = None
+        self._deferred: Deferred[object] | None = None
+        self._result: object = None
         self._withdrawn = False
 
     # ---- In the thread that waits ------------------------------------------------------------------------------
@@ -186,7 +211,7 @@ class _Call:
         """Wait for at most `seconds`; return whether there is a result. Once it is so, `result` is next."""
         return self._lock.acquire(timeout=seconds)
 
-    def result(self) -> Any:
+    def result(self) -> object:
         """Return the result, or raise the exception."""
         result = self._result
         try:
@@ -220,7 +245,7 @@ class _Call:
         if self._deferred is not None:
             self._deferred.cancel()
 
-    def _settle(self, result: Any) -> None:
+    def _settle(self, result: object) -> None:
         if not self._withdrawn:
             self._result = result
             self._lock.release()
@@ -228,7 +253,7 @@ class _Call:
             _log.failure("a call failed whose thread did not wait any more", result)
 
 
-def _fire(function: Callable[[], Any]) -> None:
+def _fire(function: Callable[[], object]) -> None:
     maybeDeferred(function).addErrback(partial(_log.failure, "a function that the reactor was to call failed"))
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextvars import Context
 from functools import partial
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
 from twisted_wsgiref._threads.once import claim
 
@@ -19,11 +19,11 @@ from .handler import WSGIHandler
 from .wsgi_exchange import WSGIExchange
 
 if TYPE_CHECKING:
-    from twisted_wsgiref.types import WSGIApplication
+    from twisted_wsgiref._http.head import RequestHead
+    from twisted_wsgiref.types import WSGIApplication, WSGIEnvironment
 
-
-# Stands for the end of an iterable.
-_END: Final = object()
+    from .interfaces import Body, Connection, Outlet
+    from .wsgi_exchange import Gateway
 
 
 class SuspendedExchange(WSGIExchange):
@@ -35,8 +35,16 @@ class SuspendedExchange(WSGIExchange):
 
     __slots__ = ("_blocks", "_context", "_handler", "_left_off", "_since", "_waits", "suspends")
 
-    def __init__(self, *given: Any) -> None:
-        super().__init__(*given)
+    def __init__(
+        self,
+        gateway: Gateway,
+        head: RequestHead,
+        environ: WSGIEnvironment,
+        body: Body,
+        outlet: Outlet,
+        connection: Connection,
+    ) -> None:
+        super().__init__(gateway, head, environ, body, outlet, connection)
         self.suspends = False
         self._waits = True  # whoever gives a block waits for room
         self._left_off = False  # the answer has begun, and goes on
@@ -77,11 +85,12 @@ class SuspendedExchange(WSGIExchange):
                 return
 
     def _run_part(self) -> None:
-        if self._left_off:
+        handler, context, blocks = self._handler, self._context, self._blocks
+        if handler is not None and context is not None and blocks is not None:  # it was left off
             if self.interrupt is not None:
                 self.interrupt.move()
             self._since = self.gateway.clock()
-            self._context.run(self._run_until_full, self._go_on)  # type: ignore[union-attr]
+            context.run(self._run_until_full, handler, partial(self._go_on, handler, blocks))
         elif self.outlet.gone or (self.left and not self.is_waited_for()):
             self.cut = True
         else:
@@ -96,11 +105,10 @@ class SuspendedExchange(WSGIExchange):
             return
         self._handler = handler
         self.suspends = True
-        context.run(self._run_until_full, partial(self._begin, application))
+        context.run(self._run_until_full, handler, partial(self._begin, handler, application))
 
-    def _run_until_full(self, part: Callable[[], None]) -> None:
+    def _run_until_full(self, handler: WSGIHandler, part: Callable[[], None]) -> None:
         """Do as `WSGIHandler.run`, but leave off when the client has to read first. Raises nothing."""
-        handler: Any = self._handler
         try:
             try:
                 part()
@@ -115,8 +123,7 @@ class SuspendedExchange(WSGIExchange):
                     self.close()
                 handler.close()
 
-    def _begin(self, application: WSGIApplication) -> None:
-        handler: Any = self._handler
+    def _begin(self, handler: WSGIHandler, application: WSGIApplication) -> None:
         handler.headers_sent = False
         handler.status = None
         handler.bytes_sent = 0
@@ -124,22 +131,24 @@ class SuspendedExchange(WSGIExchange):
         handler.result = application(handler.environ, handler.start_response)
         handler.finish_response()
 
-    def iterate(self, blocks: Iterable[bytes]) -> None:
-        """Send `blocks`, up to where the client has to read first. Called by the handler."""
-        self._blocks = iter(blocks)
-        self._send_blocks()
+    def iterate(self, handler: WSGIHandler, blocks: Iterable[bytes]) -> None:
+        """Have `handler`, which calls this, send `blocks`, up to where the client has to read first."""
+        self._blocks = iterator = iter(blocks)
+        self._send_blocks(handler, iterator)
 
-    def _go_on(self) -> None:
+    def _go_on(self, handler: WSGIHandler, blocks: Iterator[bytes]) -> None:
         if self.outlet.gone:  # it has left while nobody waited with it
             self.begun = self.outlet.under_way  # if nothing of it has left, no answer has begun
             raise ClientGone
-        self._send_blocks()
+        self._send_blocks(handler, blocks)
 
-    def _send_blocks(self) -> None:
-        handler: Any = self._handler
-        blocks: Any = self._blocks
+    def _send_blocks(self, handler: WSGIHandler, blocks: Iterator[bytes]) -> None:
         # Not by `for`, which would ask an iterator for its iterator again: not each has one.
-        while (block := next(blocks, _END)) is not _END:
+        while True:
+            try:
+                block = next(blocks)
+            except StopIteration:
+                break
             self._waits = False
             try:
                 handler.write(block)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from contextvars import Context
 from dataclasses import dataclass
 from io import BufferedReader, BytesIO
-from typing import IO, TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import IO, TYPE_CHECKING, NoReturn, Protocol
 
 from .exchange import Common, Exchange
 from .input_pipe import InputPipe
@@ -193,17 +193,16 @@ class WSGIExchange(Exchange):
                     body.before_wait = self._send_continue
                 stdin = BufferedReader(body)
             else:
-                stdin = body.open()  # type: ignore[union-attr]
+                stdin = body.open()
         except OSError as error:
             stdin = BytesIO()
             application = _failing(error)
         if gateway.guard is not None:
             application = gateway.guard(self, application)
         environ["wsgi.input"] = stdin
-        stdout: Any = self
         handler = gateway.handler_class(
             stdin,
-            stdout,
+            self,
             gateway.errors,
             environ,
             True,
@@ -215,8 +214,8 @@ class WSGIExchange(Exchange):
         else:
             handler.run(application)
 
-    def iterate(self, blocks: Iterable[bytes]) -> None:
-        """Have the handler send `blocks`, perhaps not all of them now. Called by the handler, if this `suspends`."""
+    def iterate(self, handler: WSGIHandler, blocks: Iterable[bytes]) -> None:
+        """Have `handler`, which calls this if it `suspends`, send `blocks`, perhaps not all of them now."""
         raise NotImplementedError
 
     def _run_apart(self, handler: WSGIHandler, application: WSGIApplication) -> None:

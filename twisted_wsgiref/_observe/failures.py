@@ -21,7 +21,7 @@ class ToldFailure(Failure):
     """A failure whose text is `text`: with causes, notes and groups, which Twisted's own text leaves out."""
 
     def __init__(self, error: BaseException, trace: TracebackType | None, text: str) -> None:
-        super().__init__(error, type(error), trace)  # type: ignore[no-untyped-call]
+        Failure.__init__(self, error, type(error), trace)
         self.text = text
 
     def getTraceback(self, elideFrameworkCode: int = 0, detail: str = "default") -> str:
