@@ -67,8 +67,15 @@ OF_TWISTED = "_twisted.private"
 OF_PYTHON = {"_args_from_interpreter_flags", "_current_frames", "_exit", "_getframe", "_is_gil_enabled"}
 
 # Rooms that say the type of every value, and that ignore nothing that mypy says; and the modules that may not, and why.
-TYPED = {"_http", "_wsgiref", "_twisted", "_threads", "_observe", "_gateway", "settings", "_process", "main"}
+TYPED = {"_http", "_wsgiref", "_twisted", "_threads", "_observe", "_gateway", "_connection", "settings"}
+TYPED |= {"_process", "main"}
 UNTYPED: dict[str, str] = {
+    "_connection.factory": "Twisted's Factory makes protocols whose factory may be any",
+    "_connection.handed_over": "its transport passes on whatever name that of Twisted has",
+    "_connection.watched": "Twisted's Protocol knows few names of its transport",
+    "_connection.web_answer": "twisted.web's requests and channels have no types",
+    "_connection.web_head": "twisted.web's requests have no types",
+    "_connection.web_request": "twisted.web's requests and channels have no types",
     "_gateway.handler": "its stdout is an answer, and a SimpleHandler's is a stream",
     "_process.foreground": "a script's keywords may be anything until they are judged",
 }

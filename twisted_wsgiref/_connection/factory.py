@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from operator import itemgetter
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from twisted.internet.interfaces import IProtocolNegotiationFactory
 from twisted.internet.protocol import Factory
@@ -33,6 +33,9 @@ from .deadlines import Phase
 from .poller import Poller
 from .protocol import WSGIProtocol
 from .rules import Rules
+
+if TYPE_CHECKING:
+    from twisted_wsgiref._gateway.environ import WSGIEnvironment
 
 _log = logger(__name__)
 
@@ -64,6 +67,30 @@ def _limits(rules: Rules) -> dict[Phase, float]:
     if rules.request_timeout:
         limits[Phase.RUNNING] = rules.request_timeout
     return limits
+
+
+class Counted(Protocol):
+    """What a factory counts, and looks after: a connection, or a request that came by somebody else's."""
+
+    @property
+    def expendable_since(self) -> float | None:
+        """Since when it may go for another; None if it may not."""
+
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether a request that has come is not answered to its end."""
+
+    def retire(self) -> None:
+        """Make the next answer the last one."""
+
+    def resume(self) -> None:
+        """Take `retire` back."""
+
+    def sweep(self, now: float) -> None:
+        """Keep the deadlines."""
+
+    def cut_off(self) -> None:
+        """End it at once."""
 
 
 class _Spill:
@@ -102,7 +129,7 @@ class WSGIFactory(Factory):
         self,
         common: Common,
         target: Target,
-        environ: dict[str, Any],
+        environ: WSGIEnvironment,
         rules: Rules,
         coder: HTTP1Coder,
         *,
@@ -123,7 +150,7 @@ class WSGIFactory(Factory):
         self.coder = coder
         self.wake = wake
         self.clock = common.clock
-        self.connections: set[WSGIProtocol] = set()
+        self.connections: set[Counted] = set()
         self.draining = False
         self.limits = _limits(rules)
         #: The limits of those connections that are served their last answer.
@@ -143,7 +170,7 @@ class WSGIFactory(Factory):
         self.adopt: Callable[..., object] | None = None
         self.batch = batch
         self._drained: Callable[[], None] | None = None
-        self._oldest: deque[WSGIProtocol] = deque()
+        self._oldest: deque[Counted] = deque()
         self._tally = tally
         self.mount(mounts)
 
@@ -153,7 +180,7 @@ class WSGIFactory(Factory):
         """Return the protocol for a new connection."""
         return WSGIProtocol(self)
 
-    def add(self, connection: WSGIProtocol) -> None:
+    def add(self, connection: Counted) -> None:
         """Count `connection` in; beyond the limit the one that has been idle longest goes, or else this one.
 
         Half a head is no better than an idle connection: else as many as the limit would shut everybody out.
@@ -167,11 +194,11 @@ class WSGIFactory(Factory):
             (victim or connection).cut_off()
         self.connections.add(connection)
 
-    def remove(self, connection: WSGIProtocol) -> None:
+    def remove(self, connection: Counted) -> None:
         """Count `connection` out."""
         self.connections.discard(connection)
 
-    def _find_expendable(self) -> WSGIProtocol | None:
+    def _find_expendable(self) -> Counted | None:
         """Return the connection that has been idle longest. The list is made anew only when it is used up."""
         for _ in range(2):
             while self._oldest:

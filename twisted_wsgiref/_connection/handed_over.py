@@ -7,7 +7,8 @@ All is called in the reactor's thread.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from twisted.internet.interfaces import IConsumer, IHalfCloseableProtocol, IProtocol, IPushProducer, ITransport
 from twisted.python.failure import Failure
@@ -16,6 +17,9 @@ from zope.interface import implementer
 from twisted_wsgiref._observe.log import logger
 
 from .reading import TAKEN_OVER, Reading
+
+if TYPE_CHECKING:
+    from twisted_wsgiref._twisted.reactor import Transport
 
 _log = logger(__name__)
 # RFC 6455, section 7.4.1: the endpoint is going away, such as a server that stops; and the end of what it was for.
@@ -27,7 +31,7 @@ _NORMAL: Final = 1000
 class HandedOverTransport:
     """The transport `below`, for whoever took the connection over: pausing it pauses `reading`, which is ours."""
 
-    def __init__(self, below: Any, reading: Reading) -> None:
+    def __init__(self, below: Transport, reading: Reading) -> None:
         self._below = below
         self._reading = reading
 
@@ -53,8 +57,8 @@ class HandedOverTransport:
 class HandedOver:
     """Passes what comes on to `protocol`; what that raises is logged, and ends the connection by `cut`."""
 
-    def __init__(self, protocol: IProtocol, cut: Any) -> None:
-        self._protocol: Any = protocol
+    def __init__(self, protocol: IProtocol, cut: Callable[[], object]) -> None:
+        self._protocol = protocol
         self._cut = cut
         self._asked = False
 
@@ -62,10 +66,10 @@ class HandedOver:
         """Pass `data` on."""
         self._call(self._protocol.dataReceived, data)
 
-    def read_lost(self, lose: Any) -> None:
+    def read_lost(self, lose: Callable[[], object]) -> None:
         """Say that the other end sends no more; a protocol that can not do with half a connection loses it all."""
         if IHalfCloseableProtocol.providedBy(self._protocol):
-            self._call(self._protocol.readConnectionLost)
+            self._call(cast(IHalfCloseableProtocol, self._protocol).readConnectionLost)
         else:
             lose()
 
@@ -88,10 +92,10 @@ class HandedOver:
             self._call(protocol.sendCloseFrame, _GOING_AWAY, b"")
         elif hasattr(protocol, "sendClose"):
             self._call(protocol.sendClose, _NORMAL)
-        elif hasattr(protocol, "sendTextMessage"):
+        elif hasattr(protocol, "sendTextMessage") and hasattr(protocol, "loseConnection"):
             self._call(protocol.loseConnection, _GOING_AWAY)
 
-    def _call(self, call: Any, *given: Any) -> None:
+    def _call(self, call: Callable[..., object], *given: object) -> None:
         try:
             call(*given)
         except Exception:

@@ -12,13 +12,14 @@ second sees the other's mark, so nothing is left lying, and no lock is needed (`
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from errno import EIO, EPIPE
 from functools import partial
 from socket import AF_INET, AF_INET6
 from time import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from twisted.internet.interfaces import IHalfCloseableProtocol, IHandshakeListener, IProtocol, ITransport
+from twisted.internet.interfaces import IHalfCloseableProtocol, IHandshakeListener, IProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -48,6 +49,9 @@ from .upgrade_socket import SocketPump, UpgradeSocket
 from .watched import WatchedConnection
 
 if TYPE_CHECKING:
+    from twisted_wsgiref._gateway.environ import WSGIEnvironment
+    from twisted_wsgiref._twisted.reactor import Transport
+
     from .factory import WSGIFactory
 
 # Tells a client whose request found the queue full when to come again, in seconds.
@@ -342,11 +346,12 @@ class WSGIProtocol(WatchedConnection):
         facts = {} if host else local_facts(find_socket(transport))
         return ConnectionEnviron(self.factory.environ, "http", host, peer, facts, offer)
 
-    def _offer_socket(self, environ: dict[str, Any], head: RequestHead) -> None:
+    def _offer_socket(self, environ: WSGIEnvironment, head: RequestHead) -> None:
         """Have `environ` offer the connection as a socket, if the request of `head` may be answered so."""
-        if self.factory.adopt is not None and head.length == 0 and asks_for_upgrade(head.minor, head.fields):
+        adopt = self.factory.adopt
+        if adopt is not None and head.length == 0 and asks_for_upgrade(head.minor, head.fields):
             # The name that werkzeug's server has given it, and by which extensions look for it.
-            environ["werkzeug.socket"] = UpgradeSocket(partial(self._lend_socket, environ))
+            environ["werkzeug.socket"] = UpgradeSocket(partial(self._lend_socket, environ, adopt))
 
     def refuse_exchange(self, status: int) -> None:
         """Answer `status` instead of the application, which has not begun, and close."""
@@ -358,7 +363,7 @@ class WSGIProtocol(WatchedConnection):
             self._exchange = None
             self._answer_and_close(status, exchange.head.method)
 
-    def hand_over(self, exchange: Exchange, protocol: IProtocol) -> ITransport:
+    def hand_over(self, exchange: Exchange, protocol: IProtocol) -> HandedOverTransport:
         """Give the connection to `protocol`, which calls itself connected; return the transport for it.
 
         From now on all that comes is the protocol's, and HTTP's deadlines do not hold. Raises `RuntimeError` if an
@@ -371,15 +376,15 @@ class WSGIProtocol(WatchedConnection):
         exchange.persistent = False
         self._handed_over = handed_over = HandedOver(protocol, self.cut_off)
         # On the instance, so that no other connection has to ask.
-        self.dataReceived = handed_over.data_received  # type: ignore[method-assign]
+        self.__dict__["dataReceived"] = handed_over.data_received
         rest = self._reader.take_rest()
         if rest:
             self.factory.wake(lambda: handed_over.data_received(rest))
         self._reading.resume(self._reading.waits)
         return HandedOverTransport(self.transport, self._reading)
 
-    def _begin_pump(self, exchange: Exchange, sock: socket.socket) -> None:
-        """Copy between the connection and `sock` from now on, unless the connection has ended meanwhile."""
+    def _begin_pump(self, exchange: Exchange, sock: socket.socket, adopt: Callable[..., object]) -> None:
+        """Copy between the connection and `sock` from now on, by `adopt`, unless the connection has ended meanwhile."""
         pump = SocketPump()
         try:
             transport = self.hand_over(exchange, pump)
@@ -388,7 +393,7 @@ class WSGIProtocol(WatchedConnection):
             return
         exchange.watched = True  # nobody wonders that it takes long
         self._pump = pump
-        pump.begin(transport, sock, self.factory.adopt, self._exit is not None)  # type: ignore[arg-type]
+        pump.begin(transport, sock, adopt, self._exit is not None)
 
     def _lose_exchange(self, status: int) -> None:
         """Give up the answer that is being made, for `status` if none has begun: its worker meets `ClientGone` next.
@@ -421,8 +426,8 @@ class WSGIProtocol(WatchedConnection):
         if queue.kept:
             self.factory.batch.add(self)
             return
-        exchange: Any = self._exchange
-        if not queue.finish():
+        exchange = self._exchange
+        if not queue.finish() or exchange is None:
             return  # the reactor takes the rest, and then the end
         if queue.gone or exchange.cut:
             self.factory.wake(self._over)
@@ -430,15 +435,16 @@ class WSGIProtocol(WatchedConnection):
         exchange.report()
         if not exchange.persistent:
             self._closing = True
-            # The client sees the end at once, and closes; the reactor is not woken for it.
-            self._exit.close_half()  # type: ignore[union-attr]  # all is sent: only by an exit
+            if self._exit is not None:  # always so: all is sent, and only an exit does that
+                # The client sees the end at once, and closes; the reactor is not woken for it.
+                self._exit.close_half()
         self._exchange = None
         if NO_GIL:
             fence()
         if self._reader.buffer or queue.gone or self._half_closed or self._reading.waits or self.factory.draining:
             self.factory.wake(self._go_on)
 
-    def _lend_socket(self, environ: dict[str, Any]) -> socket.socket:
+    def _lend_socket(self, environ: WSGIEnvironment, adopt: Callable[..., object]) -> socket.socket:
         """Return a socket that is as good as the connection, for the application that answers the request of `environ`.
 
         Raises `OSError` if the answer has begun, or nobody waits for it.
@@ -449,7 +455,7 @@ class WSGIProtocol(WatchedConnection):
             near.close()
             far.close()
             raise BrokenPipeError(EPIPE, "the request is answered, or its client is gone")
-        self.factory.wake(partial(self._begin_pump, exchange, far))
+        self.factory.wake(partial(self._begin_pump, exchange, far, adopt))
         return near
 
     def depart(self) -> None:
@@ -457,8 +463,8 @@ class WSGIProtocol(WatchedConnection):
         try:
             self._queue.send_kept(True)
         except ClientGone:
-            if not self._queue.under_way:
-                exchange: Any = self._exchange
+            exchange = self._exchange
+            if exchange is not None and not self._queue.under_way:
                 exchange.status = exchange.size = 0
         self.exchange_ended()
 
@@ -514,7 +520,7 @@ class WSGIProtocol(WatchedConnection):
         self.factory.common.tell(Record.refused(peer and peer[0], status, error_size(status), time()))
         self._answer_and_close(status)
 
-    def refuse_plain(self, reason: str, below: Any, method: str) -> None:
+    def refuse_plain(self, reason: str, below: Transport, method: str) -> None:
         """Answer whoever does not speak TLS, on `below`, the transport under it; look at nothing more that comes."""
         self.transport = below
         self._closing = True

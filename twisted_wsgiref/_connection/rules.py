@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from twisted_wsgiref._gateway.environ import service_environ
 from twisted_wsgiref._gateway.reactor_caller import ReactorCaller
@@ -17,6 +17,9 @@ from twisted_wsgiref._http.forwarded import TrustedPeers
 from twisted_wsgiref._http.limits import Limits
 from twisted_wsgiref._threads.pool import Pool
 from twisted_wsgiref.settings import Settings
+
+if TYPE_CHECKING:
+    from twisted_wsgiref._gateway.environ import WSGIEnvironment
 
 if sys.platform != "win32":
     import resource
@@ -101,7 +104,7 @@ def environ_of(
     file_wrapper: object,
     caller: ReactorCaller,
     stopping: Callable[[], bool],
-) -> dict[str, Any]:
+) -> WSGIEnvironment:
     """Return the part of the environ that is the same for every request."""
     environ = service_environ(
         software=settings.server_header or "twisted_wsgiref",

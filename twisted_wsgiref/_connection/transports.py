@@ -22,6 +22,7 @@ from twisted.logger import LogEvent
 from twisted_wsgiref._http.address import unmapped
 from twisted_wsgiref._threads.forks import Places
 from twisted_wsgiref._twisted.private import call_before_close, tell_of_accepting, transport_below_tls
+from twisted_wsgiref._twisted.reactor import Transport
 
 # As many turns of accepting as empty the queue of a busy server; who connects all the time does not hold up the end.
 _MOST_TURNS: Final = 256
@@ -125,7 +126,7 @@ def host_and_port(address: object) -> tuple[str, int] | None:
     return str(unmapped(ip_address(host))) if host.startswith("::ffff:") else host, address.port
 
 
-def peer_name(transport: ITransport) -> str:
+def peer_name(transport: ITransport | Transport) -> str:
     """Return the address of the other end, for people: HOST:PORT, or the kind of socket. Raises nothing."""
     try:
         address = transport.getPeer()
@@ -138,7 +139,7 @@ def peer_name(transport: ITransport) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def close(transport: ITransport) -> None:
+def close(transport: ITransport | Transport) -> None:
     """Close the connection in order, with what is written still sent; under TLS without waiting for the other end.
 
     Twisted waits until our close_notify is answered, which a client that is asleep does not; RFC 8446, section 6.1,
@@ -196,7 +197,7 @@ def sever(sock: socket.socket) -> None:
             sock.shutdown(socket.SHUT_RDWR)
 
 
-def abort(transport: ITransport) -> None:
+def abort(transport: ITransport | Transport) -> None:
     """Reset the connection where `transport` can, else close it."""
     reset = getattr(transport, "abortConnection", None)
     if reset is not None:

@@ -10,11 +10,24 @@ import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
 from twisted.internet.protocol import Factory, Protocol
 from zope.interface import implementer
+
+if TYPE_CHECKING:
+    from typing import Protocol as Shape
+
+    from twisted_wsgiref._twisted.reactor import Transport
+
+    class _Far(Transport, Shape):
+        """The transport of the far end: one of a plain socket."""
+
+        def getHandle(self) -> socket.socket: ...
+
+        def abortConnection(self) -> None: ...
+
 
 # An application that is through may have put this much into the pair, in pieces of 64 KiB: what a kernel keeps, and
 # more. A thread that it has left behind, and that writes on, is not waited for.
@@ -39,7 +52,7 @@ class UpgradeSocket:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {'unused' if self._sock is None else self._sock!r}>"
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         if name.startswith("_"):
             raise AttributeError(name)  # whoever copies an environ, or looks into it, uses nothing
         return getattr(self._use(), name)
@@ -75,21 +88,25 @@ class SocketPump(Protocol):
     Called in the reactor's thread.
     """
 
+    #: The transport of the connection.
+    near: Transport
+
     def __init__(self) -> None:
-        self._far: Any = None  # the transport of the far end
+        self._far: _Far | None = None  # the transport of the far end
         #: The client does not take what the application gives: the application waits.
         self.held = False
         #: How often it has taken some again.
         self.freed = 0
         self._halves = False
 
-    def begin(self, near: Any, sock: socket.socket, adopt: Callable[..., object], halves: bool) -> None:
+    def begin(self, near: Transport, sock: socket.socket, adopt: Callable[..., object], halves: bool) -> None:
         """Copy between `near`, the connection, and `sock`, which `adopt` makes a transport of, and closes here.
 
         `halves` says that the connection can close one half of its own.
         """
         self._halves = halves
-        self.makeConnection(near)  # type: ignore[no-untyped-call]
+        self.near = near
+        Protocol.makeConnection(self, near)
         with sock:
             sock.setblocking(False)
             adopt(sock.fileno(), sock.family, _OneEnd(_FarEnd(self)))
@@ -105,10 +122,10 @@ class SocketPump(Protocol):
                     data = sock.recv(_PIECE)
                     if not data:
                         break
-                    self.transport.write(data)  # type: ignore[union-attr]
+                    self.near.write(data)
             far.unregisterProducer()
             far.abortConnection()
-        self.transport.unregisterProducer()  # type: ignore[union-attr]
+        self.near.unregisterProducer()
 
     # ---- Called by the connection ------------------------------------------------------------------------------
 
@@ -151,24 +168,24 @@ class SocketPump(Protocol):
 
     # ---- Called by the far end ---------------------------------------------------------------------------------
 
-    def far_made(self, far: Any) -> None:
+    def far_made(self, far: _Far) -> None:
         """Take the transport of the far end."""
         self._far = far
-        far.registerProducer(_Brake(self.transport), True)
+        far.registerProducer(_Brake(self.near), True)
 
     def far_ended(self) -> None:
         """Tell the client, if it can be told, that the application writes no more."""
-        self.transport.unregisterProducer()  # type: ignore[union-attr]
+        self.near.unregisterProducer()
         self.held = False
         if self._halves and self._far is not None:
-            self.transport.loseWriteConnection()  # type: ignore[union-attr]
+            self.near.loseWriteConnection()
 
     def far_lost(self) -> None:
         """Drop what comes from now on."""
         if self._far is not None:
             self.far_ended()
             self._far = None
-            self.transport.resumeProducing()  # type: ignore[union-attr]
+            self.near.resumeProducing()
 
 
 @implementer(IHalfCloseableProtocol)
@@ -179,10 +196,10 @@ class _FarEnd(Protocol):
         self._pump = pump
 
     def connectionMade(self) -> None:
-        self._pump.far_made(self.transport)
+        self._pump.far_made(cast("_Far", self.transport))
 
     def dataReceived(self, data: bytes) -> None:
-        self._pump.transport.write(data)  # type: ignore[union-attr]
+        self._pump.near.write(data)
 
     def readConnectionLost(self) -> None:
         self._pump.far_ended()
@@ -198,7 +215,7 @@ class _FarEnd(Protocol):
 class _Brake:
     """Has the connection not read while the application does not."""
 
-    def __init__(self, near: Any) -> None:
+    def __init__(self, near: Transport) -> None:
         self._near = near
         self.pauseProducing = near.pauseProducing
         self.resumeProducing = near.resumeProducing

@@ -7,7 +7,7 @@ second state that could differ from the first. All is called in the reactor's th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from twisted.internet.protocol import Protocol
 
@@ -17,6 +17,7 @@ from .transports import close, peer_name
 
 if TYPE_CHECKING:
     from twisted_wsgiref._gateway.exchange import Exchange
+    from twisted_wsgiref._twisted.reactor import Transport
 
     from .answer_queue import AnswerQueue
     from .factory import WSGIFactory
@@ -34,7 +35,7 @@ class WatchedConnection(Protocol):
     """A connection of `factory` as its sweep sees it. A subclass reads and answers."""
 
     factory: WSGIFactory
-    transport: Any
+    transport: Transport  # type: ignore[assignment]  # Twisted's type has few of its names
     _suspect = False  # the last sweep found something to do, and nobody about to do it
     _suspected: float | None = None  # the request that was the last then
 

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from twisted_wsgiref._gateway.file_span import FileSpan
 from twisted_wsgiref._http.head import RequestHead
 from twisted_wsgiref._http.response import Fields, Framing, Piece, UncodedHead, decide_framing, forbids_length
 
 from .answer_queue import BLOCK_COST, AnswerQueue
-from .blocks import Block
 
+#: What is given to a request: bytes, or a head for it to write. Files are read before.
+Given: TypeAlias = bytes | memoryview | UncodedHead
 # Fields that an answer has once, whoever has set one before: twisted.web sets some of them itself.
 _ONCE: Final = frozenset((b"server", b"date", b"content-length", b"content-type", b"connection"))
 
@@ -25,14 +26,14 @@ class WebQueue(AnswerQueue):
 
     __slots__ = ()
 
-    def take_whole(self, most: int) -> list[Block] | None:
+    def take_whole(self, most: int) -> list[Given] | None:
         """Return all blocks, and take the end with them, if the answer is all there, without a file, in `most` bytes.
 
         Most answers are: taken piece by piece they would cost four times as much.
         """
         with self.lock:
-            blocks = list(self._blocks)
-            if not self._ended or self._pending > most or any(isinstance(block, FileSpan) for block in blocks):
+            blocks = [block for block in self._blocks if not isinstance(block, FileSpan)]
+            if not self._ended or self._pending > most or len(blocks) < len(self._blocks):
                 return None
             self._blocks.clear()
             self._pending = 0
@@ -109,7 +110,7 @@ def _pairs(lines: str, without_length: bool) -> tuple[tuple[bytes, bytes], ...]:
     return tuple(pairs)
 
 
-def is_http1(channel: Any) -> bool:
+def is_http1(channel: object) -> bool:
     """Return whether `channel` has a connection that is one request's alone; in HTTP/2 it has no transport."""
     return getattr(channel, "transport", None) is not None
 

@@ -7,7 +7,7 @@ again, and judged by our own grammar. Called in the reactor's thread.
 from __future__ import annotations
 
 from io import BytesIO
-from typing import IO, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 from twisted_wsgiref._gateway.environ import ConnectionEnviron, believe
 from twisted_wsgiref._http.errors import ProtocolError
@@ -19,6 +19,9 @@ from twisted_wsgiref._twisted.private import is_made_secure
 from .peer import tls_facts
 from .rules import Rules
 from .transports import host_and_port
+
+if TYPE_CHECKING:
+    from twisted_wsgiref._gateway.environ import WSGIEnvironment
 
 # The versions that `twisted.web` speaks; the line of a request of HTTP/2 is judged as one of HTTP/1.1.
 _VERSIONS: Final = {b"HTTP/1.0": b"HTTP/1.0", b"HTTP/1.1": b"HTTP/1.1", b"HTTP/2": b"HTTP/1.1"}
@@ -71,12 +74,12 @@ class WebReader:
 
     __slots__ = ("_connection", "_ends", "_limits", "_parser", "_rules", "_service")
 
-    def __init__(self, service: dict[str, Any], rules: Rules) -> None:
+    def __init__(self, service: WSGIEnvironment, rules: Rules) -> None:
         self._service = service
         self._rules = rules
         self._limits = rules.limits
         self._parser = HeadParser(rules.limits)
-        self._ends: tuple[Any, Any, bool] | None = None  # what the environ of the connection was made of
+        self._ends: tuple[object, object, bool] | None = None  # what the environ of the connection was made of
         self._connection: ConnectionEnviron
 
     def read_head(self, request: Any) -> RequestHead:
@@ -96,7 +99,7 @@ class WebReader:
             head.request_line = f"{head.method} {head.target} {request.clientproto.decode('latin-1')}"
         return head
 
-    def make_environ(self, request: Any, head: RequestHead, body: WebBody | None) -> dict[str, Any]:
+    def make_environ(self, request: Any, head: RequestHead, body: WebBody | None) -> WSGIEnvironment:
         """Return the environ of `request`. Raises `ProtocolError`."""
         ends = request.getHost(), request.getClientAddress(), is_made_secure(request)
         if ends != self._ends:
@@ -115,7 +118,7 @@ class WebReader:
             believe(environ, read_forwarded(head.fields, self._connection.peer, trusted))
         return environ
 
-    def _describe(self, request: Any, host: Any, peer: Any) -> ConnectionEnviron:
+    def _describe(self, request: Any, host: object, peer: object) -> ConnectionEnviron:
         secure = request.isSecure()
         facts = _facts(request) if secure else {}
         return ConnectionEnviron(

@@ -21,9 +21,9 @@ from twisted_wsgiref._http.errors import ProtocolError
 from twisted_wsgiref._http.response import UncodedHead, error_body, error_size
 from twisted_wsgiref._twisted.private import waits_for_transport
 
-from .blocks import END, Block, End
+from .blocks import END, Block
 from .deadlines import Deadlines, Phase
-from .web_answer import WebCoder, WebQueue, is_http1, write_head
+from .web_answer import Given, WebCoder, WebQueue, is_http1, write_head
 from .web_head import WebReader, take_body
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class WebRequest:
         "_server",
     )
 
-    def __init__(self, factory: WSGIFactory, server: bytes, over: Callable[[Any], None]) -> None:
+    def __init__(self, factory: WSGIFactory, server: bytes, over: Callable[[object], None]) -> None:
         self._factory = factory
         self._server = server
         self._over = over
@@ -102,7 +102,7 @@ class WebRequest:
             factory.note_refusal(503, "as many requests as max_connections are being answered")
             self._refuse(503, _RETRY_AFTER)
             return
-        factory.add(self)  # type: ignore[arg-type]
+        factory.add(self)
         body = None
         try:
             head = self._reader.read_head(request)
@@ -116,9 +116,8 @@ class WebRequest:
             factory.note_refusal(error.status, error.reason)
             self._refuse(error.status)
             return
-        given: Any = body
         target = factory.target
-        self._exchange = exchange = target.prepare(head, environ, given, self._queue, self)
+        self._exchange = exchange = target.prepare(head, environ, body, self._queue, self)
         if factory.draining:
             exchange.persistent = False
         target.start(exchange)
@@ -177,7 +176,7 @@ class WebRequest:
         self._again = False
         self._pump()
 
-    def _give(self, block: Block | End) -> None:
+    def _give(self, block: Block) -> None:
         """Give a piece of an answer that is not all there, or large."""
         if not isinstance(block, UncodedHead):
             self._register()
@@ -187,15 +186,15 @@ class WebRequest:
                 if span.remaining:
                     self._queue.put_back(span)
             elif self._paused:
-                self._queue.give_back(block)  # type: ignore[arg-type]
+                self._queue.give_back(block)
                 return
         self._give_now(block)
 
-    def _give_now(self, block: Block | End) -> None:
+    def _give_now(self, block: Given) -> None:
         if isinstance(block, UncodedHead):
             self._write_head(block)
         elif block:
-            data = bytes(block)  # type: ignore[arg-type]
+            data = bytes(block)
             self._sent += len(data)
             self._request.write(data)
 
@@ -326,7 +325,7 @@ class WebRequest:
             self._answered = True
             transport = getattr(self._channel, "transport", None)
             self._request = self._channel = None  # whoever keeps us by the channel would keep that for ever
-            self._factory.remove(self)  # type: ignore[arg-type]
+            self._factory.remove(self)
             self._over(transport)
             self._factory.check_drained()
 

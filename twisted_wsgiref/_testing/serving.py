@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint
 from twisted.python.threadable import isInIOThread
 
+from twisted_wsgiref._connection.protocol import WSGIProtocol
 from twisted_wsgiref._connection.transports import close
 from twisted_wsgiref._twisted.private import loop_of
 from twisted_wsgiref._twisted.reactor import Reactor, repeating, the_reactor
@@ -87,7 +88,7 @@ class Running:
     def _close_idle(self) -> None:
         # A stop waits for requests that are on their way; at the end of a test there are none.
         for connection in list(self._service._factory.connections):
-            if not connection.is_unanswered:
+            if isinstance(connection, WSGIProtocol) and not connection.is_unanswered:
                 close(connection.transport)
 
 
