@@ -120,15 +120,16 @@ class AnswerQueue:
         if self.kept:  # put just now by another thread of the application: it goes first
             self._append(self.kept)
             self.kept = b""
-        for part in block if isinstance(block, tuple) else (block,):
-            self._append(part)
+        if isinstance(block, bytes):  # as most are: without a call
+            self._blocks.append(block)
+            self._pending += len(block) + BLOCK_COST
+        else:
+            for part in block if isinstance(block, tuple) else (block,):
+                self._append(part)
         return self._wake_reactor if self._hand_over() else _do_nothing
 
     def admit_file(self, head: Piece, span: FileSpan) -> GoOn:
-        """Take `head`, and `span` behind it; as `admit`. What is returned raises `OSError` if the file can not be read.
-
-        From then on the span is the queue's to close.
-        """
+        """Take `head`, and `span` behind it, to close it; as `admit`, and `OSError` if the file can not be read."""
         go_on = self.admit(head, True)
         if self._owner == _STRAIGHT and go_on != _do_nothing:
             return partial(self._send, alone=False, span=span)
