@@ -101,7 +101,8 @@ _TABLE: Final[dict[str, list[tuple[str, str]]]] = {
             "--quic-bind",
         ),
         (
-            "there is no such thing: WSGI knows no WebSockets",
+            "there is no such thing: a WebSocket is a mounted resource's, or the application's own, and so are its "
+            "limits and pings (docs/websockets.md)",
             "gunicorn --websocket-max-message-size, uWSGI --http-websockets, granian --ws --no-ws, uvicorn --ws "
             "--ws-max-size --ws-max-queue --ws-ping-interval --ws-ping-timeout --ws-per-message-deflate, hypercorn "
             "--websocket-ping-interval",
