@@ -29,7 +29,7 @@ ROOMS: dict[str, set[str]] = {
     "_observe": {"_wsgiref", "_threads", "_twisted"},
     "_gateway": {"names", "_wsgiref", "_http", "_threads", "_observe"},
     "_connection": {"_wsgiref", "settings", "_http", "_threads", "_twisted", "_observe", "_gateway"},
-    "_targets": {"names", "_http", "_threads", "_observe", "_gateway"},
+    "_targets": {"names", "_http", "_threads", "_twisted", "_observe", "_gateway"},
     "service": {
         "names",
         "settings",

@@ -6,13 +6,18 @@ Called in the reactor's thread.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterable, Callable
+from functools import partial
 from inspect import iscoroutine
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IConsumer
+from twisted.internet.interfaces import IConsumer, IPushProducer
 from zope.interface import implementer
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IProducer
+    from twisted.web.iweb import IBodyProducer
 
 
 class Sink(Protocol):
@@ -26,19 +31,19 @@ class Sink(Protocol):
 
 
 async def draw(
-    source: Any, sink: Sink, again: Callable[[Callable[[], None]], object], *, unless: Callable[[], bool]
+    source: object, sink: Sink, again: Callable[[Callable[[], None]], object], *, unless: Callable[[], bool]
 ) -> None:
     """Put all blocks of `source` into `sink`, which is an `AsyncBody`'s; then close it, whatever happens.
 
     `again` has a function called in a later turn of the reactor. Once `unless` returns True no more are asked for.
     """
     if hasattr(source, "__aiter__"):
-        await _iterate(source, sink, unless)
+        await _iterate(cast("AsyncIterable[object]", source), sink, unless)
     elif not unless():
         await _produce(source, _Consumer(sink, again))
 
 
-async def _iterate(source: Any, sink: Sink, unless: Callable[[], bool]) -> None:
+async def _iterate(source: AsyncIterable[object], sink: Sink, unless: Callable[[], bool]) -> None:
     blocks = source.__aiter__()
     try:
         while not unless():
@@ -48,7 +53,7 @@ async def _iterate(source: Any, sink: Sink, unless: Callable[[], bool]) -> None:
                 return
             if not sink.block(_checked(block)):
                 room: Deferred[None] = Deferred()
-                sink.when_room(lambda room=room: room.called or room.callback(None))  # type: ignore[misc]
+                sink.when_room(partial(_fire, room))
                 await room
     finally:
         close = getattr(blocks, "aclose", None)
@@ -56,13 +61,20 @@ async def _iterate(source: Any, sink: Sink, unless: Callable[[], bool]) -> None:
             await close()
 
 
-async def _produce(source: Any, consumer: _Consumer) -> None:
+def _fire(room: Deferred[None]) -> None:
+    if not room.called:
+        room.callback(None)
+
+
+async def _produce(source: object, consumer: _Consumer) -> None:
+    result: object
     try:
         if hasattr(source, "startProducing"):
-            consumer.registerProducer(source, True)
-            result = source.startProducing(consumer)
+            producer = cast("IBodyProducer", source)
+            consumer.registerProducer(producer, True)
+            result = producer.startProducing(consumer)
         else:
-            result = source(consumer)
+            result = cast("Callable[[_Consumer], object]", source)(consumer)
         if iscoroutine(result):
             await result
         else:
@@ -88,7 +100,7 @@ class _Consumer:
         self.done: Deferred[None] = Deferred()
         self._sink = sink
         self._again = again
-        self._producer: Any = None
+        self._producer: IPushProducer | None = None  # a pull producer is never told to pause
         self._streaming = False
         self._full = False
         self._over = False
@@ -96,14 +108,14 @@ class _Consumer:
 
     # ---- Called by the producer --------------------------------------------------------------------------------
 
-    def registerProducer(self, producer: Any, streaming: bool) -> None:
+    def registerProducer(self, producer: IProducer, streaming: bool) -> None:
         """Have `producer` paused and resumed, or without `streaming` asked for each block."""
         if self._producer is not None:
             raise RuntimeError(f"a producer is registered already: {self._producer!r:.100}")
         if self._over:
             producer.stopProducing()
             return
-        self._producer = producer
+        self._producer = cast(IPushProducer, producer)
         self._streaming = streaming
         if not streaming:
             self._pull()

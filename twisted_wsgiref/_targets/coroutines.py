@@ -9,13 +9,13 @@ import asyncio
 import types
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
-from typing import Any
+from typing import cast
 
 from twisted.internet.defer import Deferred
 
 
 def run(
-    coroutine: Coroutine[Any, Any, None], context: Context, done: Callable[[BaseException | None], object]
+    coroutine: Coroutine[object, object, None], context: Context, done: Callable[[BaseException | None], object]
 ) -> Callable[[], object]:
     """Run `coroutine` in a copy of `context`, then call `done` with what it raised; return what cancels it.
 
@@ -24,7 +24,9 @@ def run(
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
-        deferred: Deferred[None] = context.run(Deferred.fromCoroutine, coroutine)
+        # Without a loop of asyncio it can wait for Deferreds alone.
+        waits = cast("Coroutine[Deferred[object], object, None]", coroutine)
+        deferred: Deferred[None] = context.run(Deferred.fromCoroutine, waits)
         deferred.addCallbacks(lambda _: done(None), lambda failure: done(failure.value))
         return deferred.cancel
     task = context.run(loop.create_task, _mixed(coroutine, loop))
@@ -32,14 +34,16 @@ def run(
     return task.cancel
 
 
-async def _mixed(coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop) -> None:
+async def _mixed(coroutine: Coroutine[object, object, None], loop: asyncio.AbstractEventLoop) -> None:
     """Run `coroutine` as a part of a task of `loop`, and have it wait for Deferreds, too."""
     await _steps(coroutine, loop)
 
 
 @types.coroutine
-def _steps(coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop) -> Generator[Any, Any, None]:
-    value: Any = None
+def _steps(
+    coroutine: Coroutine[object, object, None], loop: asyncio.AbstractEventLoop
+) -> Generator[object, object, None]:
+    value: object = None
     error: BaseException | None = None
     while True:
         try:
@@ -60,11 +64,11 @@ def _steps(coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop
                 waited.cancel()
 
 
-def _fired(deferred: Deferred[Any], loop: asyncio.AbstractEventLoop) -> asyncio.Future[None]:
+def _fired(deferred: Deferred[object], loop: asyncio.AbstractEventLoop) -> asyncio.Future[None]:
     """Return a future that is done once `deferred` has fired, whose result stays as it is."""
     future: asyncio.Future[None] = loop.create_future()
 
-    def fired(result: Any) -> Any:
+    def fired(result: object) -> object:
         if not future.done():
             future.set_result(None)
         return result

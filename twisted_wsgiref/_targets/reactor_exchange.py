@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from twisted_wsgiref._gateway.exchange import Common, Exchange
 from twisted_wsgiref._observe.log import logger
@@ -170,8 +170,9 @@ class ReactorTarget:
         self.prepare: Callable[..., Exchange] = partial(ReactorExchange, common)
         self._answer = answer
 
-    def start(self, exchange: Any) -> None:
+    def start(self, exchange: Exchange) -> None:
         """Have it answered."""
+        exchange = cast("ReactorExchange", exchange)  # it is given what `prepare` has made, and nothing else
         exchange.claim()
         exchange.answer = way_out = ReactorAnswer(exchange)
         try:

@@ -6,10 +6,10 @@ is believed in the same way, and what was dropped for an application is dropped 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from io import BytesIO
-from typing import IO, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final, cast
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.error import ConnectionLost
@@ -22,12 +22,20 @@ from twisted_wsgiref._observe.log import logger
 from .reactor_exchange import ReactorAnswer, ReactorExchange
 from .web_channel import ResourceAnswer, WebChannel
 
+if TYPE_CHECKING:
+    from twisted_wsgiref._gateway.request_body import RequestBody
+    from twisted_wsgiref._twisted.reactor import Reactor
+    from twisted_wsgiref.types import WSGIEnvironment
+
 _log = logger(__name__)
 _CONTENT: Final = {"CONTENT_TYPE": b"Content-Type", "CONTENT_LENGTH": b"Content-Length"}
 
 
 class MountedSite(Site):
     """A site whose resource is reached below the prefix that the channel of a request has."""
+
+    def __init__(self, resource: object, reactor: Reactor) -> None:
+        super().__init__(resource, reactor=reactor)  # type: ignore[no-untyped-call]
 
     def getResourceFor(self, request: Any) -> Any:
         """Return the resource for `request`, whose ``prepath`` begins with the segments of the prefix."""
@@ -40,14 +48,14 @@ class MountedSite(Site):
 class ResourceAnswers:
     """Has the resource of `site`, mounted at `prefix`, answer. Called in the reactor's thread, by a `ReactorTarget`."""
 
-    def __init__(self, site: MountedSite, prefix: str, call_later: Callable[..., Any]) -> None:
+    def __init__(self, site: MountedSite, prefix: str, call_later: Callable[..., object]) -> None:
         self._site = site
         self._prefix = prefix
         self._call_later = call_later
 
     def __call__(self, exchange: ReactorExchange, way_out: ReactorAnswer) -> None:
         """Answer `exchange`. Raises `OSError` if its body can not be read."""
-        body: Any = exchange.body
+        body = cast("RequestBody | None", exchange.body)  # collected: no pipe
         environ, path = exchange.environ, exchange.head.path
         # The script name of the service is in the target, or a proxy has cut it off.
         above = path[: len(path) - len(environ["PATH_INFO"])]
@@ -104,7 +112,7 @@ def origin_form(target: str) -> str:
     return rest[slash:]
 
 
-def address_of(host: str | None, port: str | None) -> Any:
+def address_of(host: str | None, port: str | None) -> IPv4Address | IPv6Address | UNIXAddress:
     """Return the address of one end; one without a host is a UNIX socket without a name."""
     if not host:
         return UNIXAddress(None)
@@ -114,13 +122,13 @@ def address_of(host: str | None, port: str | None) -> Any:
 
 
 def make_channel(
-    environ: Mapping[str, Any],
+    environ: WSGIEnvironment,
     answer: ResourceAnswer,
     site: Site,
     prefix: bytes,
     *,
-    below: Any,
-    call_later: Callable[..., Any],
+    below: object,
+    call_later: Callable[..., object],
     log: Callable[[str, BaseException], None] = _log_fault,
 ) -> WebChannel:
     """Return the channel for the request of `environ`, which is mounted at `prefix`.
@@ -136,7 +144,7 @@ def make_channel(
     return channel
 
 
-def render(channel: WebChannel, environ: Mapping[str, Any], body: IO[bytes] | None) -> None:
+def render(channel: WebChannel, environ: WSGIEnvironment, body: IO[bytes] | None) -> None:
     """Have the resource of the channel's site answer the request of `environ` and `body`. Raises nothing.
 
     `body` is the request's to close.

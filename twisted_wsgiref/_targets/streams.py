@@ -11,7 +11,7 @@ import threading
 from asyncio import CancelledError as TaskCancelled
 from collections.abc import Callable, Iterator
 from queue import SimpleQueue
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from twisted.internet.defer import CancelledError
 from twisted.python.threadable import isInIOThread
@@ -25,10 +25,18 @@ from .block_sources import Sink, draw
 from .coroutines import run
 from .reactor_exchange import ReactorAnswer
 
+if TYPE_CHECKING:
+    from twisted_wsgiref._threads.schedule import Delayed
+
 # What an end from outside looks like to those that it ends.
 _ENDED: Final = (CancelledError, TaskCancelled, ClientGone, GeneratorExit)
-# Stands for the end of the blocks.
-_END: Final[Any] = object()
+
+
+class _End:
+    """Stands for the end of the blocks."""
+
+
+_END: Final = _End()
 
 
 class Streams:
@@ -40,7 +48,7 @@ class Streams:
     def __init__(
         self,
         wake: Callable[[Callable[[], None]], object],
-        call_later: Callable[..., Any],
+        call_later: Callable[[float, Callable[[], None]], Delayed],
         running: Callable[[], list[tuple[threading.Thread, WSGIExchange]]],
     ) -> None:
         self.wake = wake
@@ -49,7 +57,7 @@ class Streams:
         self.closed = False
         self._stopping = False
         self._call_later = call_later
-        self._close_call: Any = None
+        self._close_call: Delayed | None = None
         self._running = running
         hosts.add(self)
 
@@ -249,7 +257,7 @@ class _HeldStream(_Stream):
         wake, handover = self._streams.wake, self._handover
         wake(self._start)
         try:
-            while (item := handover.items.get()) is not _END:
+            while not isinstance(item := handover.items.get(), _End):
                 if isinstance(item, BaseException):
                     raise item
                 yield item
@@ -278,7 +286,7 @@ class _Handover:
 
     def __init__(self) -> None:
         #: What the thread takes: blocks, and at last an exception or the end.
-        self.items: SimpleQueue[Any] = SimpleQueue()
+        self.items: SimpleQueue[bytes | BaseException | _End] = SimpleQueue()
         self.is_over = False
         self._free = True
         self._call: Callable[[], None] | None = None
@@ -305,7 +313,7 @@ class _Handover:
         if call is not None:
             call()
 
-    def close(self, last: Any) -> None:
+    def close(self, last: BaseException | _End) -> None:
         """Pass `last` on, and nothing after it."""
         if not self.is_over:
             self.is_over = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from twisted_wsgiref._http.freshness import read_age_rule
 from twisted_wsgiref._http.mounts import MountTable, check_alone, read_prefix
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from twisted_wsgiref._gateway.exchange import Common
     from twisted_wsgiref._gateway.interfaces import Target
     from twisted_wsgiref._gateway.wsgi_exchange import Gateway
+    from twisted_wsgiref._twisted.reactor import Reactor
 
     from .workers import Workers
 
@@ -46,7 +47,7 @@ class TargetMaker:
         workers: Workers,
         files: FileSettings,
         validate: bool,
-        reactor: Any,
+        reactor: Reactor,
     ) -> None:
         self._common = common
         self._reactor = reactor
@@ -93,7 +94,7 @@ class TargetMaker:
         # Late: few mount one, and it imports the whole of twisted.web.
         from .resource import MountedSite, ResourceAnswers
 
-        site: Any = MountedSite(resource, reactor=self._reactor)  # type: ignore[no-untyped-call]
+        site = MountedSite(resource, reactor=self._reactor)
         return ReactorTarget(self._common, ResourceAnswers(site, prefix, self._reactor.callLater), collects=True)
 
     def _by_spec(self, text: str, prefix: str) -> Target:

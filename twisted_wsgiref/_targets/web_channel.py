@@ -9,9 +9,9 @@ What lives here: all methods that `twisted.web` calls of a channel. What may not
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
-from twisted.internet.interfaces import IConsumer, IProtocol, ITransport
+from twisted.internet.interfaces import IConsumer, IProtocol, IPushProducer, ITransport
 from twisted.web.http_headers import Headers
 from twisted.web.server import version
 from zope.interface import implementer
@@ -20,6 +20,13 @@ from twisted_wsgiref._gateway.client_gone import ClientGone
 from twisted_wsgiref._gateway.fields import check_status, format_fields
 
 from .web_transport import WebTransport, web_transport
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IAddress, IProducer
+    from twisted.python.failure import Failure
+    from twisted.web.server import Site
+
+    from twisted_wsgiref._http.response import Fields
 
 # RFC 9110, section 7.6.1: between two ends of a connection, and so the server's. A proxy hands on what it was sent.
 _HOP_BY_HOP: Final = frozenset(
@@ -43,7 +50,7 @@ _PULLS_A_TURN: Final = 8
 class ResourceAnswer(Protocol):
     """What is asked of the answer to a request that a resource answers. Called in the reactor's thread."""
 
-    def begin(self, status: str, fields: Any) -> None:
+    def begin(self, status: str, fields: Fields) -> None:
         """Set the head: `status` is as for ``start_response``, `fields` are `Fields`. Raises `ClientGone`."""
 
     def block(self, data: bytes) -> bool:
@@ -68,7 +75,7 @@ class ResourceAnswer(Protocol):
     def cut(self) -> None:
         """Take nothing more, and have the connection cut, so that nobody takes what is out for a whole answer."""
 
-    def upgrade(self, protocol: Any) -> Any:
+    def upgrade(self, protocol: IProtocol) -> ITransport:
         """Give the connection to `protocol`, which calls itself connected, and return the transport that it writes to.
 
         No answer of ours goes out any more, none of HTTP's deadlines holds, and the connection's end is `protocol`'s.
@@ -91,12 +98,12 @@ class WebChannel:
     def __init__(
         self,
         answer: ResourceAnswer,
-        site: Any,
-        peer: Any,
-        host: Any,
+        site: Site,
+        peer: IAddress,
+        host: IAddress,
         secure: bool,
-        below: Any,
-        call_later: Callable[..., Any],
+        below: object,
+        call_later: Callable[..., object],
         log: Callable[[str, BaseException], None],
     ) -> None:
         self.site = site
@@ -114,7 +121,7 @@ class WebChannel:
         self._secure = secure
         self._call_later = call_later
         self._log = log
-        self._producer: Any = None
+        self._producer: IPushProducer | None = None  # a pull producer is never told to pause
         self._pulls = False
         self._waits = False  # the producer was told to pause, or is not asked for more
         self._pulling = False
@@ -169,7 +176,7 @@ class WebChannel:
         """Put blocks of the body, as one."""
         self.write(b"".join(iovec))
 
-    def requestDone(self, request: Any) -> None:
+    def requestDone(self, request: object) -> None:
         """End the answer: all of it was written."""
         if self.over:
             return
@@ -216,11 +223,11 @@ class WebChannel:
 
     # ---- Both ends ---------------------------------------------------------------------------------------------
 
-    def getPeer(self) -> Any:
+    def getPeer(self) -> IAddress:
         """Return the client's address, as a trusted proxy tells it."""
         return self._peer
 
-    def getHost(self) -> Any:
+    def getHost(self) -> IAddress:
         """Return our address, as the client sees it."""
         return self._host
 
@@ -230,7 +237,7 @@ class WebChannel:
 
     # ---- Flow control ------------------------------------------------------------------------------------------
 
-    def registerProducer(self, producer: Any, streaming: bool) -> None:
+    def registerProducer(self, producer: IProducer, streaming: bool) -> None:
         """Have `producer` pause and resume as there is room; if it is not `streaming`, ask it for each block.
 
         Raises `RuntimeError` if there is one.
@@ -240,10 +247,10 @@ class WebChannel:
         if self.over:
             producer.stopProducing()
             return
-        self._producer = producer
+        self._producer = pushes = cast(IPushProducer, producer)
         self._pulls = not streaming
         if self._waits and streaming:
-            producer.pauseProducing()
+            pushes.pauseProducing()
         elif not streaming:
             self._pull()
 
@@ -287,7 +294,7 @@ class WebChannel:
 
     # ---- The end -----------------------------------------------------------------------------------------------
 
-    def connectionLost(self, reason: Any) -> None:
+    def connectionLost(self, reason: Failure) -> None:
         """Tell the request and its producer that the client is gone. Called by whoever has the connection."""
         if self.over:
             return
@@ -304,7 +311,7 @@ class WebChannel:
         self.upgrade(protocol)
         protocol.makeConnection(self.transport)
 
-    def upgrade(self, protocol: Any) -> None:
+    def upgrade(self, protocol: object) -> None:
         """Give the connection to `protocol`. Raises as `ResourceAnswer.upgrade`."""
         if self.over:
             raise RuntimeError("the connection can not be taken over: the request is answered")

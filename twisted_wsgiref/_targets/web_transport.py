@@ -10,6 +10,8 @@ from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import directlyProvides
 
 if TYPE_CHECKING:
+    from twisted.internet.interfaces import IAddress, IProducer
+
     from .web_channel import WebChannel
 
 
@@ -21,10 +23,10 @@ class WebTransport:
     done by autobahn, takes the connection over.
     """
 
-    def __init__(self, channel: WebChannel, below: Any, secure: bool) -> None:
+    def __init__(self, channel: WebChannel, below: object, secure: bool) -> None:
         self._channel = channel
         self._taken: Any = None
-        self._protocol: Any = None
+        self._protocol: object = None
         self._below = below
         directlyProvides(self, *_interfaces(below))
 
@@ -33,20 +35,20 @@ class WebTransport:
         self._taken = transport
 
     @property
-    def protocol(self) -> Any:
+    def protocol(self) -> object:
         """Who reads."""
         return self._protocol
 
     @protocol.setter
-    def protocol(self, protocol: Any) -> None:
+    def protocol(self, protocol: object) -> None:
         self._channel.upgrade(protocol)
         self._protocol = protocol
 
-    def getPeer(self) -> Any:
+    def getPeer(self) -> IAddress:
         """Return the client's address, as a trusted proxy tells it."""
         return self._channel.getPeer()
 
-    def getHost(self) -> Any:
+    def getHost(self) -> IAddress:
         """Return our address, as the client sees it."""
         return self._channel.getHost()
 
@@ -66,7 +68,7 @@ class WebTransport:
         """Send all of `iovec`. Raises as `write`."""
         self._must_be_taken().writeSequence(iovec)
 
-    def registerProducer(self, producer: Any, streaming: bool) -> None:
+    def registerProducer(self, producer: IProducer, streaming: bool) -> None:
         """Have `producer` pause and resume as the transport, or the answer, has room."""
         (self._taken or self._channel).registerProducer(producer, streaming)
 
@@ -111,22 +113,22 @@ class SecureWebTransport(WebTransport):
         return TLSMemoryBIOProtocol
 
     @property
-    def wrappedProtocol(self) -> Any:
+    def wrappedProtocol(self) -> object:
         """Who reads; setting it takes the connection over."""
         return self.protocol
 
     @wrappedProtocol.setter
-    def wrappedProtocol(self, protocol: Any) -> None:
+    def wrappedProtocol(self, protocol: object) -> None:
         self.protocol = protocol
 
 
-def web_transport(channel: WebChannel, below: Any, secure: bool) -> WebTransport:
+def web_transport(channel: WebChannel, below: object, secure: bool) -> WebTransport:
     """Return the transport of `channel`, whose connection has the transport `below`."""
     made = SecureWebTransport if isinstance(below, TLSMemoryBIOProtocol) else WebTransport
     return made(channel, below, secure)
 
 
-def _interfaces(below: Any) -> list[Any]:
+def _interfaces(below: object) -> list[Any]:
     """Return what a transport like `below` provides here."""
     found = [ITransport, IConsumer]
     for interface in (ITCPTransport, ISSLTransport):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from twisted_wsgiref._gateway.environ import enter
 from twisted_wsgiref._gateway.exchange import Exchange
@@ -14,7 +14,7 @@ from twisted_wsgiref._observe.log import logger
 from .workers import Workers
 
 if TYPE_CHECKING:
-    from twisted_wsgiref.types import WSGIApplication
+    from twisted_wsgiref.types import WSGIApplication, WSGIEnvironment
 
 _log = logger(__name__)
 
@@ -68,7 +68,7 @@ def _kind_of_exchange(gateway: Gateway) -> type[WSGIExchange]:
 
 
 def _prepare_below(
-    prefix: str, prepare: Callable[..., WSGIExchange], head: object, environ: dict[str, Any], *rest: object
+    prefix: str, prepare: Callable[..., WSGIExchange], head: object, environ: WSGIEnvironment, *rest: object
 ) -> WSGIExchange:
     enter(environ, prefix)
     return prepare(head, environ, *rest)

@@ -161,6 +161,9 @@ class Delayed(Protocol):
     def cancel(self) -> object:
         """Have it not made."""
 
+    def active(self) -> bool:
+        """Return whether it is still to come."""
+
 
 class Schedule:
     """Gives the jobs of each turn of reading to the workers of `pool`, and decides all that follows from it.
