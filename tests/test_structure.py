@@ -68,7 +68,7 @@ OF_PYTHON = {"_args_from_interpreter_flags", "_current_frames", "_exit", "_getfr
 
 # Rooms that say the type of every value, and that ignore nothing that mypy says; and the modules that may not, and why.
 TYPED = {"_http", "_wsgiref", "_twisted", "_threads", "_observe", "_gateway", "_connection", "settings"}
-TYPED |= {"_process", "main"}
+TYPED |= {"_targets", "service", "_process", "main", "_testing", "testing"}
 UNTYPED: dict[str, str] = {
     "_connection.factory": "Twisted's Factory makes protocols whose factory may be any",
     "_connection.handed_over": "its transport passes on whatever name that of Twisted has",
@@ -77,7 +77,10 @@ UNTYPED: dict[str, str] = {
     "_connection.web_head": "twisted.web's requests have no types",
     "_connection.web_request": "twisted.web's requests and channels have no types",
     "_gateway.handler": "its stdout is an answer, and a SimpleHandler's is a stream",
-    "_process.foreground": "a script's keywords may be anything until they are judged",
+    "_targets.late_resource": "twisted.web's resources have no types",
+    "_targets.resource": "twisted.web's sites and requests have no types",
+    "_targets.web_channel": "twisted.web's requests have no types",
+    "_targets.web_transport": "whoever takes a connection over gives it whatever transport there is",
 }
 
 NOT_IN_HTTP = {"twisted", "zope", "threading", "time", "socket", "select", "asyncio", "queue"}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Final, overload
+from typing import TYPE_CHECKING, ClassVar, Final, Protocol, cast, overload
 from weakref import WeakKeyDictionary
 
 from twisted.internet.defer import Deferred, succeed
@@ -27,12 +27,22 @@ from ._threads.pool import Pool
 from .service import WSGIService
 
 if TYPE_CHECKING:
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
     from ._observe.record import FactsObserver, Record
+    from ._threads.schedule import Schedule
     from .settings import Settings
     from .types import WSGIApplication
 
 # How often a stop looks whether the last answers have left, in seconds.
 _TURN: Final = 0.02
+
+
+class _Request(Protocol):
+    """A request of `twisted.web` on its way through a tree."""
+
+    prepath: list[bytes]
+    postpath: list[bytes]
 
 
 @implementer(IResource)
@@ -68,7 +78,7 @@ class WSGIResource:
         application: WSGIApplication,
         *,
         settings: Settings | None = None,
-        reactor: Any = None,
+        reactor: object = None,
         threadpool: Threads | None = None,
         handler_class: type[WSGIHandler] = WSGIHandler,
         observers: Sequence[Callable[[Record], object] | FactsObserver] = (),
@@ -80,7 +90,7 @@ class WSGIResource:
     @overload
     def __init__(
         self,
-        reactor: Any,
+        reactor: object,
         threadpool: Threads,
         application: WSGIApplication,
         *,
@@ -92,7 +102,7 @@ class WSGIResource:
         clock: Callable[[], float] = time.monotonic,
     ) -> None: ...
 
-    def __init__(self, *arguments: Any, **given: Any) -> None:
+    def __init__(self, *arguments: object, **given: object) -> None:
         if len(arguments) == 3:
             given["reactor"], given["threadpool"], given["application"] = arguments
         elif len(arguments) == 1:
@@ -102,13 +112,14 @@ class WSGIResource:
                 f"WSGIResource got {len(arguments)} arguments without names: it takes an application, or a reactor, a "
                 "threadpool and an application"
             )
-        application, threadpool = given.pop("application"), given.pop("threadpool", None)
-        settings: Settings | None = given.pop("settings", None)
+        application = cast("WSGIApplication", given.pop("application"))
+        threadpool = cast("Threads | None", given.pop("threadpool", None))
+        settings = cast("Settings | None", given.pop("settings", None))
         #: Whether no child was put: then all below is the application's.
         self.isLeaf = True
-        self._children: dict[bytes, Any] = {}
+        self._children: dict[bytes, object] = {}
         self._rest = _Rest(self)
-        self._channels: WeakKeyDictionary[Any, WebRequest] = WeakKeyDictionary()
+        self._channels: WeakKeyDictionary[object, WebRequest] = WeakKeyDictionary()
         self._service = _Unheard(application, settings, threadpool, given)
         self._server = self._service.settings.server_header.encode("latin-1")
 
@@ -117,7 +128,7 @@ class WSGIResource:
 
     # ---- IResource ---------------------------------------------------------------------------------------------
 
-    def render(self, request: Any) -> int:
+    def render(self, request: object) -> int:
         """Have the application answer `request`. Returns `NOT_DONE_YET`."""
         service = self._service
         service.begin()
@@ -132,7 +143,7 @@ class WSGIResource:
         known.begin(request)
         return NOT_DONE_YET
 
-    def putChild(self, path: bytes, child: Any) -> None:
+    def putChild(self, path: bytes, child: object) -> None:
         """Have `child` take all below the segment `path`, which is decoded; an empty one is for a slash at the end.
 
         Raises `TypeError` if `path` is not `bytes`, and `ValueError` if it has a slash.
@@ -144,7 +155,7 @@ class WSGIResource:
         self._children[path] = child
         self.isLeaf = False
 
-    def getChildWithDefault(self, path: bytes, request: Any) -> Any:
+    def getChildWithDefault(self, path: bytes, request: _Request) -> object:
         """Return the child for `path`, or the application, to which the segment then belongs."""
         child = self._children.get(path)
         if child is not None:
@@ -173,11 +184,11 @@ class _Rest:
     def __init__(self, resource: WSGIResource) -> None:
         self.render = resource.render
 
-    def getChildWithDefault(self, path: bytes, request: Any) -> Any:
+    def getChildWithDefault(self, path: bytes, request: object) -> object:
         """Return this: all below is the application's."""
         return self
 
-    def putChild(self, path: bytes, child: Any) -> None:
+    def putChild(self, path: bytes, child: object) -> None:
         """Raise `TypeError`: children are put to the resource itself."""
         raise TypeError("put the child to the WSGIResource itself")
 
@@ -191,18 +202,23 @@ class _Unheard(WSGIService):
     make_pool: ClassVar[Callable[..., Pool]]
 
     def __init__(
-        self, application: WSGIApplication, settings: Settings | None, threadpool: Threads | None, given: dict[str, Any]
+        self,
+        application: WSGIApplication,
+        settings: Settings | None,
+        threadpool: Threads | None,
+        given: dict[str, object],
     ) -> None:
         if threadpool is not None:
             self.make_pool = partial(_lend, threadpool, WSGIService.make_pool)  # type: ignore[method-assign, misc]
-        self._next_sweep: Any = None
-        self._trigger: Any = None
-        self._leaving: list[Any] = []  # transports that end with an answer, since we stop
-        super().__init__(application, [], settings, **given)
+        self._next_sweep: IDelayedCall | None = None
+        self._trigger: object = None
+        self._leaving: list[object] = []  # transports that end with an answer, since we stop
+        begin: Callable[..., None] = super().__init__
+        begin(application, [], settings, **given)
         self.settings = self._settings
         self.factory = self._factory
 
-    def _make_poller(self, schedule: Any) -> None:
+    def _make_poller(self, schedule: Schedule) -> None:
         return None  # what is read, twisted.web reads
 
     def begin(self) -> None:
@@ -229,10 +245,11 @@ class _Unheard(WSGIService):
         self._leaving = [each for each in self._leaving if getattr(each, "connected", False)]
         if not self._leaving or self._reactor.seconds() >= end:
             return None
-        again: Any = self._wait_until_sent
-        return deferLater(self._reactor, _TURN, again, None, end)
+        # A Deferred that it returns is waited for.
+        again = cast("Callable[..., None]", self._wait_until_sent)
+        return deferLater(cast("IReactorTime", self._reactor), _TURN, again, None, end)
 
-    def request_over(self, transport: Any) -> None:
+    def request_over(self, transport: object) -> None:
         """Leave nothing with the reactor after the last request."""
         if self.factory.draining and transport is not None:
             self._leaving.append(transport)
@@ -252,8 +269,9 @@ class _Unheard(WSGIService):
         pass  # while there are requests: `begin` sees to it
 
 
-def _lend(threadpool: Threads, make: Callable[..., Pool], name: str, **how: Any) -> Pool:
+def _lend(threadpool: Threads, make: Callable[..., Pool], name: str, **how: object) -> Pool:
     """Return a pool of the threads of `threadpool`; of our own, if it is for the disk."""
     if name.endswith("-disk"):
         return make(name, **how)
-    return BorrowedPool(threadpool, how["limit"], how["failed"])
+    borrow: Callable[..., Pool] = BorrowedPool
+    return borrow(threadpool, how["limit"], how["failed"])

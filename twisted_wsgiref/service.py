@@ -13,9 +13,9 @@ from dataclasses import replace
 from functools import partial
 from itertools import count
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final, cast
 
-from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, DeferredList, FirstError, maybeDeferred, succeed
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.python.failure import Failure
 
@@ -38,7 +38,7 @@ from ._gateway.error_stream import ErrorStream
 from ._gateway.exchange import Common
 from ._gateway.handler import WSGIHandler
 from ._gateway.reactor_caller import ReactorCaller
-from ._gateway.wsgi_exchange import Gateway
+from ._gateway.wsgi_exchange import Gateway, WSGIExchange
 from ._http.coder import HTTP1Coder
 from ._observe.failures import log_exception, log_text
 from ._observe.log import logger
@@ -53,12 +53,14 @@ from ._threads.forks import tell
 from ._threads.pool import Pool, WorkerPool
 from ._threads.reactor_wake import ReactorWake
 from ._threads.schedule import Schedule
-from ._twisted.reactor import repeating, the_reactor
+from ._twisted.reactor import Listening, Reactor, repeating, the_reactor
 from ._twisted.typed import Service
 from .settings import SettingError, Settings
 from .util import FileWrapper
 
 if TYPE_CHECKING:
+    from twisted.internet.interfaces import IDelayedCall
+
     from .types import WSGIApplication
 
 _log = logger(__name__)
@@ -117,7 +119,7 @@ class WSGIService(Service):
         endpoints: str | IStreamServerEndpoint | Sequence[str | IStreamServerEndpoint],
         settings: Settings | None = None,
         *,
-        reactor: Any = None,
+        reactor: object = None,
         handler_class: type[WSGIHandler] = WSGIHandler,
         observers: Sequence[Callable[[Record], object] | FactsObserver] = (),
         mounts: Mapping[str, object] = MappingProxyType({}),
@@ -131,23 +133,23 @@ class WSGIService(Service):
         self._settings = settings
         self._serves = application_name(application)
         application = accepted(application, settings.validate)
-        reactor = the_reactor() if reactor is None else reactor  # as late as this: a program may choose one until now
+        # As late as this: a program may choose one until now.
+        self._reactor = its = the_reactor() if reactor is None else cast(Reactor, reactor)
         self._endpoints = as_endpoints(endpoints)
         if settings.proxy_protocol and not all(isinstance(endpoint, str) for endpoint in self._endpoints):
             raise SettingError("proxy_protocol is on: it needs endpoints given as text, to be read before all else")
-        self._reactor: Any = reactor
-        self._ports: list[Any] = []
-        self._closed: Deferred[Any] = succeed(None)  # the ports of the life before
+        self._ports: list[IListeningPort] = []
+        self._closed: Deferred[object] = succeed(None)  # the ports of the life before
         self._end_stop: Callable[[], None] | None = None  # of the stop that is under way
         self.whenListening = Announcement()
-        wake = ReactorWake(reactor.callFromThread, _log_bug)
+        wake = ReactorWake(its.callFromThread, _log_bug)
         self._pool, self._disk = pools_of(settings, self.make_pool, name or f"wsgi-{next(_numbers)}", _log_bug)
-        self._caller = ReactorCaller(reactor, wake, self._pool.running)
+        self._caller = ReactorCaller(its, wake, self._pool.running)
         told = tuple(told_facts(observer) for observer in observers)
         self._common = common = Common(ErrorStream(log_text, log_exception), clock, told)
         self._rules = rules_of(settings)
         tally = Tally(_say, clock)
-        schedule = Schedule(self._pool, wake=wake, call_later=reactor.callLater, failed=_log_bug, clock=clock)
+        schedule = Schedule(self._pool, wake=wake, call_later=its.callLater, failed=_log_bug, clock=clock)
         poller = self._make_poller(schedule)
         if poller is not None:
             schedule.reading = poller
@@ -170,7 +172,7 @@ class WSGIService(Service):
             tally=tally,
         )
         self._factory.mount(self._mounted(mounts))
-        self._sweep = repeating(self._look_after, reactor)
+        self._sweep = repeating(self._look_after, its)
 
     def _make_poller(self, schedule: Schedule) -> Poller | None:
         return make_poller(self._reactor, schedule.flush, schedule.resumed)
@@ -205,7 +207,7 @@ class WSGIService(Service):
         ``whenListening`` has no errback. It raises only if a parent starts it, as twistd's does.
         """
         self._listen()
-        parent: Any = self.parent
+        parent = cast("Service | None", self.parent)
         if parent is not None and not parent.running and not self._reactor.running:
             line = self._say_untaken(self.whenListening)
             if line is not None:
@@ -232,10 +234,11 @@ class WSGIService(Service):
         """Accept no more, answer the requests in flight, and end: at the latest after the grace, or at a new start."""
         super().stopService()
         stopped: Deferred[None] = Deferred()
-        self._closed = closed = DeferredList([self._closed, *map(stop_accepting, self._ports)])
+        closing = map(stop_accepting, self._ports)
+        self._closed = closed = cast("Deferred[object]", DeferredList([self._closed, *closing]))
         self._ports, self._listens = [], False
         earlier = self._end_stop
-        late: Any = None  # the call at the end of the grace
+        late: IDelayedCall  # the call at the end of the grace
 
         def end() -> None:
             self._end_stop = None
@@ -281,7 +284,7 @@ class WSGIService(Service):
         """Return the work of each thread that runs a request at this moment. Any thread may call."""
         return [exchange.describe(thread) for thread, exchange in self.running_exchanges()]
 
-    def running_exchanges(self) -> list[tuple[threading.Thread, Any]]:
+    def running_exchanges(self) -> list[tuple[threading.Thread, WSGIExchange]]:
         """Return each thread that runs an exchange, with that, for our own processes. Any thread may call."""
         return self._workers.running()
 
@@ -332,7 +335,7 @@ class WSGIService(Service):
     def _bind(self) -> None:
         listening = DeferredList(map(self._listen_on, self._endpoints), fireOnOneErrback=True, consumeErrors=True)
 
-        def listens(results: Any) -> None:
+        def listens(results: list[tuple[bool, IListeningPort]]) -> None:
             ports = [port for _, port in results]
             warning = open_proxies(ports, self._settings.trusted_proxy)
             if warning and not self._gateway.multiprocess:  # else the parent says so
@@ -340,7 +343,7 @@ class WSGIService(Service):
             self._announce(lambda: self.whenListening.callback(ports))
 
         def fails(failure: Failure) -> None:
-            cause: Any = failure.value
+            cause = cast(FirstError, failure.value)
             announcement = self.whenListening
             self._announce(lambda: announcement.errback(cause.subFailure))
             # Whoever starts the service takes the failure afterwards, in the same turn.
@@ -375,7 +378,7 @@ class WSGIService(Service):
 
         return maybeDeferred(listen).addCallbacks(listens, partial(as_listen_error, endpoint))
 
-    def _listening_reactor(self) -> Any:
+    def _listening_reactor(self) -> Listening:
         trusted = self._rules.trusted
         if not self._settings.proxy_protocol or trusted is None:
             return self._reactor

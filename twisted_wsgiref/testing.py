@@ -11,7 +11,7 @@ Each function says which thread calls it.
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ._testing.serving import Serving, running
 from ._testing.stepped import SteppedPool
@@ -30,7 +30,7 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 0,
     reactor: Reactor | None = None,
-    **given: Any,
+    **given: object,
 ) -> AbstractContextManager[str]:
     """Serve `application` within a ``with`` block, which gets the URL, such as ``http://127.0.0.1:40123``.
 
@@ -52,7 +52,7 @@ def serve(
     return running(application, host=host, port=port, reactor=reactor, **given)
 
 
-def serving(application: WSGIApplication, *, host: str = "127.0.0.1", port: int = 0, **given: Any) -> Serving:
+def serving(application: WSGIApplication, *, host: str = "127.0.0.1", port: int = 0, **given: object) -> Serving:
     """Serve `application` for a coroutine: in ``async with serving(app) as url``, or from ``await serving(app)`` on.
 
     What is awaited has the URL as ``url``, and ends by ``await server.stop()``, which a test of trial's may give to
@@ -64,7 +64,7 @@ def serving(application: WSGIApplication, *, host: str = "127.0.0.1", port: int 
     return Serving(application, host, port, given)
 
 
-def client(application: WSGIApplication, **given: Any) -> Client:
+def client(application: WSGIApplication, **given: object) -> Client:
     """Return a client of `treq` whose requests go to `application`, in memory, in turns that the test takes.
 
     `given`: as of `serve`. Raises `ImportError`, saying how to install it, if there is no `treq`. Called in the thread
@@ -82,7 +82,7 @@ def client(application: WSGIApplication, **given: Any) -> Client:
     return Client(application, given)
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> type[Client]:
     if name != "Client":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     # Late: it needs treq.

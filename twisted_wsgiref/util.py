@@ -9,10 +9,12 @@ from __future__ import annotations
 import warnings
 from io import BytesIO, StringIO
 from posixpath import normpath
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, cast
 from urllib.parse import quote
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .types import WSGIEnvironment
 
 __all__ = [
@@ -65,10 +67,10 @@ class FileWrapper:
         if close is not None:
             self.close = close
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> Callable[..., object]:
         # Python calls this for a missing attribute only, so a wrapper that nobody seeks in costs no more to make.
         if name in ("seekable", "seek", "tell"):
-            return getattr(self.filelike, name)
+            return cast("Callable[..., object]", getattr(self.filelike, name))
         if name == "app_iter_range" and hasattr(self.filelike, "seek"):
             return self._range
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
@@ -102,7 +104,7 @@ class FileWrapper:
 
     def _range(self, start: int, stop: int | None) -> FileWrapper:
         """Return a wrapper of the bytes from `start` to before `stop`, counted from the file's position."""
-        self.seek(self.tell() + start)
+        self.seek(cast(int, self.tell()) + start)
         part = type(self)(self.filelike, self.blksize)
         if stop is not None:
             part.remaining = stop - start

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from twisted.logger import globalLogBeginner, textFileLogObserver
 
@@ -25,11 +25,11 @@ from twisted_wsgiref._twisted.private import has_logging_begun, has_run
 from twisted_wsgiref._twisted.reactor import Reactor, the_reactor
 from twisted_wsgiref.settings import SettingError, Settings, knobs
 
-from . import command_line, configuration
+from . import command_line
 from .asked import Objects
 from .configuration import CALL, EXTRAS, Configuration, settled_mounts
 from .hints import hint
-from .knobs import shown
+from .knobs import Value, shown
 from .process import CannotStart, CommandLineService
 from .pulse import disarm
 from .signals import Ending
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from twisted_wsgiref.types import WSGIApplication
 
 # The port of `DEFAULT_ENDPOINT`.
+_T = TypeVar("_T", bound=Value)
+
 _PORT: Final = 8000
 # Said to the process, and not where to listen or what to serve, which have parameters of their own.
 _EXTRAS: Final = tuple(name for name in EXTRAS if name not in ("app", "listen", "mount", "port"))
@@ -85,7 +87,7 @@ def serve(
     mounts: Mapping[str, object] = MappingProxyType({}),
     handler_class: type[WSGIHandler] = WSGIHandler,
     observers: Sequence[Callable[[Record], object] | FactsObserver] = (),
-    **settings: Any,
+    **settings: object,
 ) -> None:
     """Serve `application` until the process is asked to stop: what ``python -m twisted_wsgiref`` does, in one call.
 
@@ -150,7 +152,7 @@ def _serve(asked: _Asked) -> None:
 
 
 def _read(
-    application: Any, port: object, host: object, listen: object, settings: dict[str, Any], given: Objects
+    application: object, port: object, host: object, listen: object, settings: dict[str, object], given: Objects
 ) -> _Asked:
     """Return what is asked for. Raises as `serve` does."""
     for name in settings:
@@ -158,23 +160,27 @@ def _read(
             raise TypeError(
                 f"serve() has no setting {name}{hint(name, (*_EXTRAS, *knobs(), 'port', 'host', 'listen'))}"
             )
-    by_name = isinstance(application, str)
+    name_of = application if isinstance(application, str) else None
+    by_name = name_of is not None
     if not by_name and not callable(application):
         raise TypeError(f"the application is {application!r:.100}: it has to be callable, or text such as 'mod:app'")
-    extras = {name: _extra(name, settings.pop(name)) for name in _EXTRAS if name in settings}
+    user, group = _extra(settings, "user", ""), _extra(settings, "group", "")
+    reload = _extra(settings, "reload", False)
+    patterns: tuple[str, ...] = _extra(settings, "reload_include", ())
+    judged: Callable[..., Settings] = Settings
     mounts: Mapping[str, object] = given.pop("mounts")
     given["mounts"] = {prefix: each for prefix, each in mounts.items() if not isinstance(each, str)}
     found = Configuration(
-        settings=Settings(**settings),
-        app=application if by_name else application_name(application),
+        settings=judged(**settings),
+        app=application_name(application) if name_of is None else name_of,
         endpoints=_endpoints(port, host, listen),
         mounts=settled_mounts(
             (f"{prefix}={each}" for prefix, each in mounts.items() if isinstance(each, str)), "mounts"
         ),
-        user=extras.get("user", ""),
-        group=extras.get("group", ""),
-        reload=extras.get("reload", False),
-        reload_include=extras.get("reload_include", ()),
+        user=user,
+        group=group,
+        reload=reload,
+        reload_include=patterns,
         sources={},
         place=CALL,
     )
@@ -189,21 +195,24 @@ def _read(
             f"{next(iter(found.apart))} is set: handler_class, observers and mounts that are objects do not reach "
             "other processes"
         )
-    return _Asked(found, None if by_name else application, given)
+    return _Asked(found, None if by_name else cast("WSGIApplication", application), given)
 
 
-def _extra(name: str, value: Any) -> Any:
+def _extra(settings: dict[str, object], name: str, usual: _T) -> _T:
+    """Take the setting `name` out of `settings`, and return it; `usual`, its default, if it is not given."""
+    if name not in settings:
+        return usual
+    value = settings.pop(name)
     try:
-        return EXTRAS[name].judged(value, configuration.defaults()[name])
+        return EXTRAS[name].judged(value, usual)
     except ValueError as error:
         raise SettingError(f"{name} is {shown(value)}: {error}") from None
 
 
 def _endpoints(port: object, host: object, listen: object) -> list[str]:
-    given: list[Any] = (
-        [listen] if isinstance(listen, str) else list(listen) if isinstance(listen, Iterable) else [listen]
-    )
-    if not all(isinstance(each, str) and each for each in given):
+    listed = [listen] if isinstance(listen, str) or not isinstance(listen, Iterable) else list(listen)
+    given = [each for each in listed if isinstance(each, str) and each]
+    if len(given) < len(listed):
         raise SettingError(f"listen is {shown(listen)}: it has to be endpoints as text, as 'tcp:8000'")
     if port is None and given:
         return given

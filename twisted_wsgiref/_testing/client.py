@@ -6,9 +6,9 @@ its threads are a `SteppedPool`, and its clock stands. All is called in the thre
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Final, TypeVar
 
 from treq.client import HTTPClient
 from twisted.internet.defer import Deferred
@@ -61,9 +61,10 @@ class Client:
     reactor.
     """
 
-    def __init__(self, application: WSGIApplication, given: dict[str, Any]) -> None:
+    def __init__(self, application: WSGIApplication, given: dict[str, object]) -> None:
         service, words = parted(given)
-        settings = Settings(**words)
+        judged: Callable[..., Settings] = Settings
+        settings = judged(**words)
         if settings.stream_input:
             raise SettingError(
                 "stream_input is on: an application that waits for its input would wait in the test's own thread, for "
@@ -77,58 +78,59 @@ class Client:
         self._service.startService()
         # As the process's own, but by this clock.
         cooperator = Cooperator(scheduler=lambda call: self._reactor.callLater(0, call))
-        reactor: Any = self._reactor
+        reactor = self._reactor
         self._web = HTTPClient(
             Agent.usingEndpointFactory(reactor, _Endpoints(self._network), HTTPConnectionPool(reactor)),
             data_to_body_producer=lambda data: FileBodyProducer(BytesIO(data), cooperator=cooperator),
         )
 
-    def _make_service(self, application: WSGIApplication, settings: Settings, given: dict[str, Any]) -> WSGIService:
+    def _make_service(self, application: WSGIApplication, settings: Settings, given: dict[str, object]) -> WSGIService:
         pools = self._pools
 
-        def make(*names: str, **numbers: Any) -> Pool:
-            pools.append(SteppedPool(*names, **numbers))
+        new: Callable[..., SteppedPool] = SteppedPool
+
+        def make(*names: object, **how: object) -> Pool:
+            pools.append(new(*names, **how))
             return pools[-1]
 
         class SteppedService(WSGIService):
-            make_pool: ClassVar[Any] = staticmethod(make)
+            make_pool: ClassVar[Callable[..., Pool]] = staticmethod(make)
 
-        reactor: Any = self._reactor
-        return SteppedService(
-            application, [self._network], settings, reactor=reactor, clock=self._reactor.seconds, **given
-        )
+        made: Callable[..., WSGIService] = SteppedService
+        reactor = self._reactor
+        return made(application, [self._network], settings, reactor=reactor, clock=reactor.seconds, **given)
 
     # ---- What is asked -----------------------------------------------------------------------------------------
 
-    def request(self, method: str, url: str, **given: Any) -> Deferred[Response]:
+    def request(self, method: str, url: str, **given: object) -> Deferred[Response]:
         """Ask; the Deferred fires with the response, in some later turn. The arguments are those of `treq.request`."""
         if given.get("files") is not None:
             raise TypeError("a client in memory can not upload files: use twisted_wsgiref.testing.serve()")
         given.setdefault("reactor", self._reactor)  # whose time a timeout is measured by
-        asked: Deferred[Response] = self._web.request(method, HOST + url if url.startswith("/") else url, **given)
-        return asked
+        ask: Callable[..., Deferred[Response]] = self._web.request
+        return ask(method, HOST + url if url.startswith("/") else url, **given)
 
-    def get(self, url: str, **given: Any) -> Deferred[Response]:
+    def get(self, url: str, **given: object) -> Deferred[Response]:
         """Ask by GET."""
         return self.request("GET", url, **given)
 
-    def head(self, url: str, **given: Any) -> Deferred[Response]:
+    def head(self, url: str, **given: object) -> Deferred[Response]:
         """Ask by HEAD."""
         return self.request("HEAD", url, **given)
 
-    def post(self, url: str, data: Any = None, **given: Any) -> Deferred[Response]:
+    def post(self, url: str, data: object = None, **given: object) -> Deferred[Response]:
         """Ask by POST."""
         return self.request("POST", url, data=data, **given)
 
-    def put(self, url: str, data: Any = None, **given: Any) -> Deferred[Response]:
+    def put(self, url: str, data: object = None, **given: object) -> Deferred[Response]:
         """Ask by PUT."""
         return self.request("PUT", url, data=data, **given)
 
-    def patch(self, url: str, data: Any = None, **given: Any) -> Deferred[Response]:
+    def patch(self, url: str, data: object = None, **given: object) -> Deferred[Response]:
         """Ask by PATCH."""
         return self.request("PATCH", url, data=data, **given)
 
-    def delete(self, url: str, **given: Any) -> Deferred[Response]:
+    def delete(self, url: str, **given: object) -> Deferred[Response]:
         """Ask by DELETE."""
         return self.request("DELETE", url, **given)
 
@@ -183,9 +185,9 @@ class Client:
             left -= 0.25
             self._rest(work=work)
 
-    def result(self, awaited: Deferred[_T] | Coroutine[Any, Any, _T]) -> _T:
+    def result(self, awaited: Deferred[_T] | Coroutine[Deferred[object], object, _T]) -> _T:
         """Settle, and return what `awaited` gives; raise what it raises, and `RuntimeError` if it still waits then."""
-        results: list[Any] = []
+        results: list[_T | Failure] = []
         deferred = awaited if isinstance(awaited, Deferred) else Deferred.fromCoroutine(awaited)
         deferred.addBoth(results.append)
         self.settle()
@@ -194,8 +196,7 @@ class Client:
         result = results[0]
         if isinstance(result, Failure):
             result.raiseException()
-        value: _T = result
-        return value
+        return result
 
     # ---- The end -----------------------------------------------------------------------------------------------
 

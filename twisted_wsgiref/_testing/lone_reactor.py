@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.internet.threads import blockingCallFromThread
@@ -52,5 +52,4 @@ class LoneReactor:
 def call_in(reactor: Reactor, function: Callable[[], Deferred[_T]]) -> _T:
     """Return what `function` gives by its Deferred, called in the thread of `reactor`; raise what it raises."""
     threads = cast(IReactorFromThreads, reactor)
-    result: _T = blockingCallFromThread(threads, cast(Any, function))
-    return result
+    return cast("Callable[..., _T]", blockingCallFromThread)(threads, function)

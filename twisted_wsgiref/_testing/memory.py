@@ -7,7 +7,7 @@ thread of the test.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, succeed
@@ -27,7 +27,7 @@ from zope.interface import directlyProvides, implementer
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory
+    from twisted.internet.interfaces import IAddress, IHandshakeListener, IProducer, IProtocol, IProtocolFactory
 
 SERVER: Final = IPv4Address("TCP", "127.0.0.1", 80)
 CLIENT: Final = IPv4Address("TCP", "127.0.0.1", 50000)
@@ -76,15 +76,15 @@ class _NoCipher:
 class _End:
     """The transport of one end: what it writes waits in ``written`` until it is moved to the other end."""
 
-    def __init__(self, host: IAddress, peer: IAddress) -> None:
-        self.protocol: Any = None
+    def __init__(self, host: IAddress, peer: IAddress, protocol: IProtocol) -> None:
+        self.protocol = protocol
         self.written = b""
         self.disconnecting = False
         self.connected = True
         self.reading = True
         self._host = host
         self._peer = peer
-        self._producer: Any = None
+        self._producer: IPushProducer | None = None  # a pull producer is never told to pause
         self._streaming = False
         self._paused = False
         self._aborted = False
@@ -106,7 +106,7 @@ class _End:
     def write(self, data: bytes) -> None:
         if self.connected and not self._aborted and data:
             self.written += data
-            if self._streaming and not self._paused and len(self.written) > _FULL:
+            if self._producer is not None and self._streaming and not self._paused and len(self.written) > _FULL:
                 self._paused = True
                 self._producer.pauseProducing()
 
@@ -123,10 +123,10 @@ class _End:
         self.disconnecting = self._aborted = True
         self.written = b""
 
-    def registerProducer(self, producer: Any, streaming: bool) -> None:
+    def registerProducer(self, producer: IProducer, streaming: bool) -> None:
         if self._producer is not None:
             raise RuntimeError("a producer is registered already")
-        self._producer, self._streaming, self._paused = producer, streaming, False
+        self._producer, self._streaming, self._paused = cast(IPushProducer, producer), streaming, False
         if not self.connected:
             producer.stopProducing()
 
@@ -188,14 +188,13 @@ class _Connection:
 
     def __init__(self, server: IProtocol, client: IProtocol, secure: bool, port: int) -> None:
         here = IPv4Address("TCP", SERVER.host, port)
-        self.server, self.client = _End(here, CLIENT), _End(CLIENT, here)
-        for end, protocol in ((self.server, server), (self.client, client)):
-            end.protocol = protocol
+        self.server, self.client = _End(here, CLIENT, server), _End(CLIENT, here, client)
+        for end in (self.server, self.client):
             if secure:
                 directlyProvides(end, ISSLTransport)
         server.makeConnection(self.server)
         if secure:
-            self.server.protocol.handshakeCompleted()
+            cast("IHandshakeListener", self.server.protocol).handshakeCompleted()
         client.makeConnection(self.client)
 
     def move(self) -> bool:
@@ -242,7 +241,7 @@ class Network:
     def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
         """Have connections made with `protocolFactory`."""
         self._factory = protocolFactory
-        port: Any = _Port()
+        port: IListeningPort = _Port()
         return succeed(port)
 
     def connect(self, factory: IProtocolFactory, secure: bool, port: int) -> Deferred[IProtocol]:

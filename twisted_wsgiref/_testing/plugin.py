@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
+from typing import TYPE_CHECKING
 
 import pytest
 
+if TYPE_CHECKING:
+    from twisted_wsgiref.types import WSGIApplication
+
 
 @pytest.fixture
-def wsgi_server() -> Iterator[Any]:
+def wsgi_server() -> Iterator[Callable[..., str]]:
     """A function that serves an application on a port until the test is over, and returns the URL.
 
     ``wsgi_server(app, **settings)`` takes what `twisted_wsgiref.testing.serve` does; it may be called more than once.
@@ -20,7 +23,8 @@ def wsgi_server() -> Iterator[Any]:
 
     with ExitStack() as servers:
 
-        def start(application: Any, **given: Any) -> str:
-            return servers.enter_context(running(application, **given))
+        def start(application: WSGIApplication, **given: object) -> str:
+            begun: Callable[..., AbstractContextManager[str]] = running
+            return servers.enter_context(begun(application, **given))
 
         yield start

@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint
@@ -26,7 +26,9 @@ from twisted_wsgiref.settings import Settings
 from .lone_reactor import LoneReactor, call_in
 
 if TYPE_CHECKING:
+    from twisted.internet.address import IPv4Address, IPv6Address
     from twisted.internet.interfaces import IListeningPort
+    from twisted.python.failure import Failure
 
     from twisted_wsgiref.types import WSGIApplication
 
@@ -39,7 +41,7 @@ _OF_SERVICE: Final[tuple[str, ...]] = ("mounts", "handler_class", "observers", "
 _HURRY: Final = 0.002
 
 
-def parted(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def parted(given: dict[str, object]) -> tuple[dict[str, object], dict[str, object]]:
     """Return of the keywords `given` to a test's server what is its service's, and what are settings."""
     of_service = {name: given[name] for name in _OF_SERVICE if name in given}
     return of_service, {name: value for name, value in given.items() if name not in of_service}
@@ -49,7 +51,7 @@ class Running:
     """A service on one port of `host`, in the thread of `reactor`, where all of this is called."""
 
     def __init__(
-        self, application: WSGIApplication, host: str, port: int, given: dict[str, Any], reactor: Reactor
+        self, application: WSGIApplication, host: str, port: int, given: dict[str, object], reactor: Reactor
     ) -> None:
         service, settings = parted(given)
         # An object and no text, for which Twisted would look for plugins: that takes time, and may install a reactor.
@@ -57,9 +59,11 @@ class Running:
         endpoint = kind(reactor, port, interface=host)
         self._host = host
         self._reactor = reactor
-        self._service = WSGIService(
-            application, endpoint, Settings(**{"grace": GRACE, **settings}), reactor=reactor, **service
-        )
+        # They judge what a test gives.
+        made: Callable[..., WSGIService] = WSGIService
+        judged: Callable[..., Settings] = Settings
+        words = {"grace": GRACE, **settings}
+        self._service = made(application, endpoint, judged(**words), reactor=reactor, **service)
 
     def start(self) -> Deferred[str]:
         """Listen; fires with the URL, without a slash at its end, or fails with `ListenError`."""
@@ -68,9 +72,9 @@ class Running:
 
     def _url(self, ports: list[IListeningPort]) -> str:
         host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"http://{host}:{cast(Any, ports[0].getHost()).port}"
+        return f"http://{host}:{cast('IPv4Address | IPv6Address', ports[0].getHost()).port}"
 
-    def _fail(self, failure: Any) -> Deferred[Any]:
+    def _fail(self, failure: Failure) -> Deferred[str]:
         return self.stop().addCallback(lambda _: failure)
 
     def stop(self) -> Deferred[None]:
@@ -99,7 +103,7 @@ def running(
     host: str = "127.0.0.1",
     port: int = 0,
     reactor: Reactor | None = None,
-    **given: Any,
+    **given: object,
 ) -> Iterator[str]:
     """Serve within the block, as `twisted_wsgiref.testing.serve` says. Called in any thread but the reactor's."""
     lone = None
@@ -151,12 +155,12 @@ class Serving:
 
     url: str = ""
 
-    def __init__(self, application: WSGIApplication, host: str, port: int, given: dict[str, Any]) -> None:
+    def __init__(self, application: WSGIApplication, host: str, port: int, given: dict[str, object]) -> None:
         self._told = (application, host, port, given)
         self._here: Running | None = None
         self._elsewhere: AbstractContextManager[str] | None = None
 
-    def __await__(self) -> Generator[Any, Any, Serving]:
+    def __await__(self) -> Generator[object, None, Serving]:
         return self._start().__await__()
 
     async def _start(self) -> Serving:
@@ -166,7 +170,8 @@ class Serving:
             self.url = await _result_of(self._here.start(), loop)
         else:
             application, host, port, given = self._told
-            self._elsewhere = running(application, host=host, port=port, **given)
+            begun: Callable[..., AbstractContextManager[str]] = running
+            self._elsewhere = begun(application, host=host, port=port, **given)
             self.url = await asyncio.to_thread(self._elsewhere.__enter__)
         return self
 

@@ -8,7 +8,10 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from twisted_wsgiref._threads.jobs import Job
 
 
 class SteppedPool:
@@ -35,10 +38,10 @@ class SteppedPool:
         self.limit = limit
         self.threads = 0
         self.may_start = True  # whether the system has threads to give
-        self.jobs: deque[Any] = deque()
+        self.jobs: deque[Job] = deque()
         self.done = 0
         self.failures: list[BaseException] = []
-        self.now: Any = None
+        self.now: Job | None = None
         self.sparing = False
         self.sweeps = 0
         self._failed = failed
@@ -59,15 +62,15 @@ class SteppedPool:
         self._stopped = False
         self.threads = max(self.threads, self.minimum)
 
-    def put(self, jobs: Sequence[Any]) -> Sequence[Any]:
+    def put(self, jobs: Sequence[Job]) -> Sequence[Job]:
         refused = self.queue(jobs)
         self.wake()
         return refused
 
-    def queue(self, jobs: Sequence[Any], sparing: bool = False) -> Sequence[Any]:
+    def queue(self, jobs: Sequence[Job], sparing: bool = False) -> Sequence[Job]:
         if self._stopped:
             return jobs
-        refused: Sequence[Any] = ()
+        refused: Sequence[Job] = ()
         waiting = len(self.jobs)
         if waiting + len(jobs) > self.limit:
             room = max(0, self.limit + self._idle - waiting)
@@ -110,7 +113,7 @@ class SteppedPool:
     def stop(self) -> None:
         self._stopped = True
 
-    def running(self) -> list[Any]:
+    def running(self) -> list[tuple[threading.Thread, Job]]:
         return [] if self.now is None else [(threading.current_thread(), self.now)]
 
     def forked(self, heir: bool) -> None:
