@@ -182,6 +182,24 @@ def test_a_client_that_takes_nothing_is_cut_off_in_time() -> None:
 
 
 @kinds
+def test_a_client_sees_that_the_application_has_closed_its_socket_while_that_goes_on(kind: str) -> None:
+    seen = threading.Event()
+
+    def talk(sock: Any) -> None:
+        sock.sendall(SWITCHED + b"bye")
+        sock.close()
+        if not seen.wait(PATIENCE):
+            raise RuntimeError("the client saw no end")
+
+    with serving(talking(talk)) as server:
+        client, thread = ask(server, kind)
+        server.wait_until(lambda: client.ended)
+        assert client.received == SWITCHED + b"bye"
+        seen.set()
+        server.settle_while(thread)
+
+
+@kinds
 def test_no_deadline_of_http_ends_a_quiet_socket(kind: str) -> None:
     with serving(talking(upper), keep_alive=5, request_timeout=5, send_timeout=5) as server:
         client, thread = ask(server, kind)

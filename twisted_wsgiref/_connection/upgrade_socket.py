@@ -6,6 +6,7 @@ So it works over TLS as over anything else, and the connection stays the reactor
 
 from __future__ import annotations
 
+import select
 import socket
 import threading
 from collections.abc import Callable
@@ -177,8 +178,12 @@ class SocketPump(Protocol):
         """Tell the client, if it can be told, that the application writes no more."""
         self.near.unregisterProducer()
         self.held = False
-        if self._halves and self._far is not None:
+        if self._far is None:
+            return
+        if self._halves:
             self.near.loseWriteConnection()
+        elif _is_closed(self._far.getHandle()):
+            self.near.loseConnection()  # TLS has no half of an end; but nobody reads any more
 
     def far_lost(self) -> None:
         """Drop what comes from now on."""
@@ -222,6 +227,15 @@ class _Brake:
 
     def stopProducing(self) -> None:
         """Do nothing: the end of the pair is not that of the connection."""
+
+
+def _is_closed(sock: socket.socket) -> bool:
+    """Return whether the other end of the pair is closed, and not only the half that it writes to."""
+    if not hasattr(select, "poll"):
+        return False
+    poll = select.poll()
+    poll.register(sock, 0)
+    return any(event & select.POLLHUP for _, event in poll.poll(0))
 
 
 class _OneEnd(Factory):
