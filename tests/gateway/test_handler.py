@@ -328,6 +328,20 @@ def test_start_response_twice_without_exc_info_is_refused() -> None:
     assert "twice" in run.logged
 
 
+def test_start_response_after_the_head_says_that_its_exc_info_has_no_exception() -> None:
+    def app(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", [*TEXT])
+        yield b"begun"
+        start_response("500 Oh", [*TEXT], (None, None, None))
+        yield b"never"
+
+    run = Run(app, validated=False)
+    assert run.exchange.cut
+    assert b"never" not in run.octets
+    assert "exc_info without an exception" in run.logged
+    assert "AttributeError" not in run.logged
+
+
 @pytest.mark.parametrize("result", [[], [b"x"], iter([b"x"]), iter([]), (), None, 5, "text", [b"x", "text"], [None]])
 def test_an_answer_without_start_response_or_of_a_wrong_kind_is_500(result: Any) -> None:
     run = Run(lambda environ, start_response: result, validated=False)
