@@ -7,13 +7,17 @@ from __future__ import annotations
 
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeGuard
 
 from twisted_wsgiref._gateway.file_span import FileSpan
 from twisted_wsgiref._http.head import RequestHead
 from twisted_wsgiref._http.response import Fields, Framing, Piece, UncodedHead, decide_framing, forbids_length
 
 from .answer_queue import BLOCK_COST, AnswerQueue
+
+if TYPE_CHECKING:
+    from twisted.web.http import HTTPChannel
+    from twisted.web.server import Request
 
 #: What is given to a request: bytes, or a head for it to write. Files are read before.
 Given: TypeAlias = bytes | memoryview | UncodedHead
@@ -110,12 +114,12 @@ def _pairs(lines: str, without_length: bool) -> tuple[tuple[bytes, bytes], ...]:
     return tuple(pairs)
 
 
-def is_http1(channel: object) -> bool:
+def is_http1(channel: object) -> TypeGuard[HTTPChannel]:
     """Return whether `channel` has a connection that is one request's alone; in HTTP/2 it has no transport."""
     return getattr(channel, "transport", None) is not None
 
 
-def write_head(request: Any, channel: Any, head: UncodedHead, server: bytes, close: bool) -> None:
+def write_head(request: Request, channel: object, head: UncodedHead, server: bytes, close: bool) -> None:
     """Set `head` in `request`, for it to write with the first block, or at its end; or write an interim answer.
 
     `server` is our Server field, empty for none. With `close` the connection ends after the answer. Called in the

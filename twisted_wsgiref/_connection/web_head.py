@@ -7,7 +7,7 @@ again, and judged by our own grammar. Called in the reactor's thread.
 from __future__ import annotations
 
 from io import BytesIO
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Final
 
 from twisted_wsgiref._gateway.environ import ConnectionEnviron, believe
 from twisted_wsgiref._http.errors import ProtocolError
@@ -21,6 +21,8 @@ from .rules import Rules
 from .transports import host_and_port
 
 if TYPE_CHECKING:
+    from twisted.web.server import Request
+
     from twisted_wsgiref._gateway.environ import WSGIEnvironment
 
 # The versions that `twisted.web` speaks; the line of a request of HTTP/2 is judged as one of HTTP/1.1.
@@ -50,7 +52,7 @@ class WebBody:
             pass
 
 
-def take_body(request: Any) -> WebBody | None:
+def take_body(request: Request) -> WebBody | None:
     """Return the body of `request`, which from now on has an empty one: None for none.
 
     `twisted.web` closes a body with its request, in the reactor's thread, while a worker may be reading it.
@@ -82,7 +84,7 @@ class WebReader:
         self._ends: tuple[object, object, bool] | None = None  # what the environ of the connection was made of
         self._connection: ConnectionEnviron
 
-    def read_head(self, request: Any) -> RequestHead:
+    def read_head(self, request: Request) -> RequestHead:
         """Return the head of `request`, judged as our own parser judges one. Raises `ProtocolError`."""
         version = _VERSIONS.get(request.clientproto)
         if version is None:
@@ -99,7 +101,7 @@ class WebReader:
             head.request_line = f"{head.method} {head.target} {request.clientproto.decode('latin-1')}"
         return head
 
-    def make_environ(self, request: Any, head: RequestHead, body: WebBody | None) -> WSGIEnvironment:
+    def make_environ(self, request: Request, head: RequestHead, body: WebBody | None) -> WSGIEnvironment:
         """Return the environ of `request`. Raises `ProtocolError`."""
         ends = request.getHost(), request.getClientAddress(), is_made_secure(request)
         if ends != self._ends:
@@ -118,7 +120,7 @@ class WebReader:
             believe(environ, read_forwarded(head.fields, self._connection.peer, trusted))
         return environ
 
-    def _describe(self, request: Any, host: object, peer: object) -> ConnectionEnviron:
+    def _describe(self, request: Request, host: object, peer: object) -> ConnectionEnviron:
         secure = request.isSecure()
         facts = _facts(request) if secure else {}
         return ConnectionEnviron(
@@ -126,7 +128,7 @@ class WebReader:
         )
 
 
-def split_path(request: Any, head: RequestHead) -> tuple[str, str]:
+def split_path(request: Request, head: RequestHead) -> tuple[str, str]:
     """Return SCRIPT_NAME and PATH_INFO: the segments that the resources above have used, and the rest. PEP 3333.
 
     Together they are the decoded path. Empty segments at the end of the first belong to the second: a SCRIPT_NAME ends
@@ -134,8 +136,8 @@ def split_path(request: Any, head: RequestHead) -> tuple[str, str]:
     """
     if not head.target.startswith("/"):
         return "", head.path  # an absolute target: `twisted.web` takes scheme and authority for segments
-    used: list[bytes] = request.prepath
-    rest: list[bytes] = request.postpath
+    used = request.prepath or []
+    rest = request.postpath or []
     if used and not used[-1]:
         used, rest = list(used), list(rest)
         while used and not used[-1]:
@@ -147,7 +149,7 @@ def _path(segments: list[bytes]) -> str:
     return "/" + b"/".join(segments).decode("latin-1")
 
 
-def _facts(request: Any) -> dict[str, str]:
+def _facts(request: Request) -> dict[str, str]:
     """Return what TLS proves of the client; nothing in HTTP/2, where requests have no transport."""
     try:
         return tls_facts(request.transport) if request.transport is not None else {}

@@ -72,8 +72,8 @@ class WebRequest:
         self._over = over
         self._reader = WebReader(factory.environ, factory.rules)
         self._queue = WebQueue(_CODER, None, self._ask_to_pump, factory.rules.high_water, factory.batch)
-        self._request: Any = None
-        self._channel: Any = None
+        self._request: Any = None  # between two requests there is none
+        self._channel: object = None
         self._exchange: Exchange | None = None
         self._deadlines: Deadlines | None = None  # most requests are over before somebody looks
         self._registered = False  # we are told when to pause
