@@ -68,7 +68,7 @@ OF_PYTHON = {"_args_from_interpreter_flags", "_current_frames", "_exit", "_getfr
 
 # Rooms that say the type of every value, and that ignore nothing that mypy says; and the modules that may not, and why.
 TYPED = {"_http", "_wsgiref", "_twisted", "_threads", "_observe", "_gateway", "_connection", "settings"}
-TYPED |= {"_targets", "service", "_process", "main", "_testing", "testing"}
+TYPED |= {"_targets", "service", "resource", "_process", "main", "_testing", "testing"}
 UNTYPED: dict[str, str] = {
     "_connection.factory": "Twisted's Factory makes protocols whose factory may be any",
     "_connection.handed_over": "its transport passes on whatever name that of Twisted has",

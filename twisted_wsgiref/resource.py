@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar, Final, Protocol, cast, overload
+from typing import TYPE_CHECKING, Final, Protocol, cast, overload
 from weakref import WeakKeyDictionary
 
 from twisted.internet.defer import Deferred, succeed
@@ -199,8 +199,6 @@ class _Unheard(WSGIService):
     Between requests it has nothing left with the reactor.
     """
 
-    make_pool: ClassVar[Callable[..., Pool]]
-
     def __init__(
         self,
         application: WSGIApplication,
@@ -209,7 +207,7 @@ class _Unheard(WSGIService):
         given: dict[str, object],
     ) -> None:
         if threadpool is not None:
-            self.make_pool = partial(_lend, threadpool, WSGIService.make_pool)  # type: ignore[method-assign, misc]
+            self.make_pool = partial(_lend, threadpool, WSGIService.make_pool)
         self._next_sweep: IDelayedCall | None = None
         self._trigger: object = None
         self._leaving: list[object] = []  # transports that end with an answer, since we stop

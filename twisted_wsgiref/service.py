@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import count
 from types import MappingProxyType
-from typing import TYPE_CHECKING, ClassVar, Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from twisted.internet.defer import Deferred, DeferredList, FirstError, maybeDeferred, succeed
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
@@ -108,7 +108,7 @@ class WSGIService(Service):
     __module__ = "twisted_wsgiref"
 
     #: Makes the threads: of the application, and of the disk. What a subclass gives here has the interface of `Pool`.
-    make_pool: ClassVar[Callable[..., Pool]] = WorkerPool
+    make_pool: Callable[..., Pool] = WorkerPool
 
     cut_off = 0  # requests that were not answered to their end when a grace was over
     _listens = False

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from io import BytesIO
-from typing import TYPE_CHECKING, ClassVar, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from treq.client import HTTPClient
 from twisted.internet.defer import Deferred
@@ -94,7 +94,7 @@ class Client:
             return pools[-1]
 
         class SteppedService(WSGIService):
-            make_pool: ClassVar[Callable[..., Pool]] = staticmethod(make)
+            make_pool: Callable[..., Pool] = staticmethod(make)
 
         made: Callable[..., WSGIService] = SteppedService
         reactor = self._reactor
