@@ -38,8 +38,9 @@ def test_it_serves(wsgi_server):
     assert urlopen(other + "/other/").read() == b"/other"
 
 def test_it_shows_what_failed(wsgi_server, capsys):
-    with pytest.raises(HTTPError):
+    with pytest.raises(HTTPError) as caught:
         urlopen(wsgi_server(app) + "/fails")
+    caught.value.close()
     assert "ValueError: on purpose" in capsys.readouterr().err
 """
 UNUSED = """
