@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import chain, repeat
 from typing import Any
 
 import pytest
+from twisted.internet.error import ConnectionDone
+from twisted.python.failure import Failure
 
-from tests.support import GET, KINDS, TEXT, echo, request, serving
+from tests.support import GET, KINDS, TEXT, echo, hello, request, serving
+from twisted_wsgiref._connection.protocol import WSGIProtocol
 
 kinds = pytest.mark.parametrize("kind", KINDS)
 MOMENTS = {
@@ -318,3 +322,35 @@ def test_an_answer_whose_client_leaves_within_its_first_block_is_recorded_as_beg
         server.settle_while(worker)
         (record,) = server.records
         assert (record.status, record.size) == (200, 10_000_000)
+
+
+def ends(connection: WSGIProtocol) -> None:
+    connection.transport.connectionLost(Failure(ConnectionDone()))
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        ends,
+        WSGIProtocol.retire,
+        WSGIProtocol.resume,
+        lambda connection: connection.sweep(connection.factory.clock()),
+    ],
+    ids=["lost", "retired", "resumed", "swept"],
+)
+def test_a_worker_may_end_its_exchange_between_two_looks_of_the_reactor(
+    act: Callable[[WSGIProtocol], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for looks in range(1, 6):
+        with serving(hello) as server:
+            client = server.connect().send(GET)
+            server.settle(work=False)
+            connection = client.protocol
+            connection._half_closed = True
+            seen = chain(repeat(connection._exchange, looks), repeat(None))
+            with monkeypatch.context() as patched:
+                patched.setattr(WSGIProtocol, "_exchange", property(lambda _, seen=seen: next(seen)), raising=False)
+                act(connection)
+            client.leave()
+            server.settle()
+            assert not server.factory.connections

@@ -295,12 +295,13 @@ class WSGIProtocol(WatchedConnection):
             self._incoming.close()
         if NO_GIL:
             fence()
-        if self._exchange is None:
+        exchange = self._exchange  # once: a worker may end it, and take it away, at any moment
+        if exchange is None:
             self._let_go()
         else:
             if self._exit is not None:
                 self._exit.sever()
-            self._exchange.give_up()
+            exchange.give_up()
             self._sender.pump()
 
     def _let_go(self) -> None:

@@ -109,17 +109,20 @@ class WatchedConnection(Protocol):
         self._deadlines.change(self.factory.last_limits)
         if self._handed_over is not None:
             self._handed_over.ask_to_close()
-        if self._exchange is not None:
-            self._exchange.last = True
+        exchange = self._exchange  # once: a worker may take it away at any moment
+        if exchange is not None:
+            exchange.last = True
 
     def resume(self) -> None:
         """Take further requests after all, where no answer has said that none will be."""
         self._deadlines.change(self.factory.limits)
-        if self._exchange is not None:
-            self._exchange.last = False
+        exchange = self._exchange
+        if exchange is not None:
+            exchange.last = False
 
     def sweep(self, now: float) -> None:
         """Keep the deadlines; `now` is by the factory's clock. Called about once a second."""
+        exchange = self._exchange
         phase, progress = self._look()
         if self._is_forgotten(phase, progress):
             self._suspect = not self._suspect or self._suspected != self._deadlines.request
@@ -133,7 +136,7 @@ class WatchedConnection(Protocol):
             self._handed_over.ask_to_close()  # it has changed hands during the stop, or could not be asked before
         if phase is Phase.BODY and self._reading.waits:
             self._deadlines.reset()  # it is us who hold it up
-        elif self._half_closed and self._exchange is not None and self._exchange.is_abandoned():
+        elif self._half_closed and exchange is not None and exchange.is_abandoned():
             self.cut_off()
         elif self._deadlines.is_late(phase, now, progress):
             self._give_up(phase)
