@@ -7,7 +7,6 @@ reactor's thread.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol, cast, overload
@@ -21,18 +20,32 @@ from zope.interface import implementer
 
 from ._connection.factory import SWEEP
 from ._connection.web_request import WebRequest
-from ._gateway.handler import WSGIHandler
 from ._threads.borrowed_pool import BorrowedPool, Threads
 from ._threads.pool import Pool
 from .service import WSGIService
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+    from typing import TypedDict
 
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+    from typing_extensions import Unpack
+
+    from ._gateway.handler import WSGIHandler
     from ._observe.record import FactsObserver, Record
     from ._threads.schedule import Schedule
     from .settings import Settings
     from .types import WSGIApplication
+
+    class _Options(TypedDict, total=False):
+        """What both ways to make a resource take, by name; the defaults are those of `WSGIService`."""
+
+        settings: Settings | None
+        handler_class: type[WSGIHandler]
+        observers: Sequence[Callable[[Record], object] | FactsObserver]
+        name: str | None
+        multiprocess: bool
+        clock: Callable[[], float]
+
 
 # How often a stop looks whether the last answers have left, in seconds.
 _TURN: Final = 0.02
@@ -77,29 +90,14 @@ class WSGIResource:
         self,
         application: WSGIApplication,
         *,
-        settings: Settings | None = None,
         reactor: object = None,
         threadpool: Threads | None = None,
-        handler_class: type[WSGIHandler] = WSGIHandler,
-        observers: Sequence[Callable[[Record], object] | FactsObserver] = (),
-        name: str | None = None,
-        multiprocess: bool = False,
-        clock: Callable[[], float] = time.monotonic,
+        **given: Unpack[_Options],
     ) -> None: ...
 
     @overload
     def __init__(
-        self,
-        reactor: object,
-        threadpool: Threads,
-        application: WSGIApplication,
-        *,
-        settings: Settings | None = None,
-        handler_class: type[WSGIHandler] = WSGIHandler,
-        observers: Sequence[Callable[[Record], object] | FactsObserver] = (),
-        name: str | None = None,
-        multiprocess: bool = False,
-        clock: Callable[[], float] = time.monotonic,
+        self, reactor: object, threadpool: Threads, application: WSGIApplication, **given: Unpack[_Options]
     ) -> None: ...
 
     def __init__(self, *arguments: object, **given: object) -> None:

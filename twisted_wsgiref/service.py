@@ -19,7 +19,7 @@ from twisted.internet.defer import Deferred, DeferredList, FirstError, maybeDefe
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.python.failure import Failure
 
-from ._connection.factory import LAST_SWEEP, SWEEP, WSGIFactory, log_failure
+from ._connection.factory import LAST_SWEEP, SWEEP, Means, WSGIFactory, log_failure
 from ._connection.listening import (
     Announcement,
     NotListening,
@@ -165,11 +165,7 @@ class WSGIService(Service):
             environ_of(settings, common.errors, multiprocess, FileWrapper, self._caller, self._workers.is_stopping),
             self._rules,
             HTTP1Coder(settings.server_header),
-            poller=poller,
-            batch=schedule.batch,
-            disk=self._disk,
-            wake=wake,
-            tally=tally,
+            Means(poller, schedule.batch, self._disk, wake, tally),
         )
         self._factory.mount(self._mounted(mounts))
         self._sweep = repeating(self._look_after, its)

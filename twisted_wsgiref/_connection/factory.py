@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from operator import itemgetter
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -115,12 +116,27 @@ class _Spill:
         self._done(self._error)
 
 
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What the connections of a service share with its threads and its log.
+
+    ``poller`` reads the plain sockets; None if they read for themselves. ``batch`` has answers leave together. ``disk``
+    is a pool of one thread for large bodies. ``wake`` has functions called in the reactor's thread. ``tally`` sums up
+    floods of log lines.
+    """
+
+    poller: Poller | None
+    batch: AnswerBatch
+    disk: Pool
+    wake: ReactorWake
+    tally: Tally
+
+
 @implementer(IProtocolNegotiationFactory)
 class WSGIFactory(Factory):
     """Makes the connections of one service, and knows them all.
 
-    `target` answers, unless `mounts` has another for the path. `poller` reads the plain sockets; it may be None.
-    `disk` is a pool of one thread for large bodies.
+    `target` answers, unless something else is mounted (`mount`) where the request goes.
     """
 
     noisy = False
@@ -132,23 +148,15 @@ class WSGIFactory(Factory):
         environ: WSGIEnvironment,
         rules: Rules,
         coder: HTTP1Coder,
-        *,
-        mounts: Mounts | None = None,
-        poller: Poller | None,
-        batch: AnswerBatch,
-        disk: Pool,
-        wake: ReactorWake,
-        tally: Tally,
+        means: Means,
     ) -> None:
         self.common = common
         #: Who answers, unless something else is mounted where the request goes.
         self.target = target
-        #: Every request goes to one target as it came: nothing is mounted, and no proxy is asked to be believed.
-        self.is_direct = True
         self.environ = environ
         self.rules = rules
         self.coder = coder
-        self.wake = wake
+        self.wake = means.wake
         self.clock = common.clock
         self.connections: set[Counted] = set()
         self.draining = False
@@ -162,17 +170,17 @@ class WSGIFactory(Factory):
         }
         #: How often the sweep has made up for a wake that was lost.
         self.forgotten = 0
-        self._disk = disk
-        self.poller = poller
+        self._disk = means.disk
+        self.poller = means.poller
         #: Where connections come from.
         self.places = Places()
         #: Makes a transport of a socket, as a reactor's ``adoptStreamConnection``; None if it can not.
         self.adopt: Callable[..., object] | None = None
-        self.batch = batch
+        self.batch = means.batch
         self._drained: Callable[[], None] | None = None
         self._oldest: deque[Counted] = deque()
-        self._tally = tally
-        self.mount(mounts)
+        self._tally = means.tally
+        self.mount(None)
 
     # ---- Connections -------------------------------------------------------------------------------------------
 
@@ -222,6 +230,7 @@ class WSGIFactory(Factory):
     def mount(self, mounts: Mounts | None) -> None:
         """Have `mounts` answer from now on, and the target what is at none of them."""
         self._mounts = mounts
+        #: Every request goes to one target as it came: nothing is mounted, and no proxy is asked to be believed.
         self.is_direct = mounts is None and self.rules.trusted is None
 
     def find_target(self, head: RequestHead) -> Target:
