@@ -72,7 +72,7 @@ TYPED |= {"_targets", "service", "resource", "_process", "main", "_testing", "te
 UNTYPED: dict[str, str] = {
     "_connection.factory": "Twisted's Factory makes protocols whose factory may be any",
     "_connection.handed_over": "its transport passes on whatever name that of Twisted has",
-    "_connection.watched": "Twisted's Protocol knows few names of its transport",
+    "_connection.ending": "Twisted's Protocol knows few names of its transport",
     "_connection.web_request": "it has a request of twisted.web but between two, and each step would ask",
     "_gateway.handler": "its stdout is an answer, and a SimpleHandler's is a stream",
     "_targets.late_resource": "twisted.web's resources have no types",

@@ -13,11 +13,10 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from errno import EIO, EPIPE
+from errno import EPIPE
 from functools import partial
 from socket import AF_INET, AF_INET6
-from time import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IHalfCloseableProtocol, IHandshakeListener, IProtocol
 from twisted.python.failure import Failure
@@ -31,8 +30,6 @@ from twisted_wsgiref._http.errors import ProtocolError
 from twisted_wsgiref._http.forwarded import apply as read_forwarded
 from twisted_wsgiref._http.head import RequestHead
 from twisted_wsgiref._http.request_framing import CHUNKED, asks_for_upgrade
-from twisted_wsgiref._http.response import NOT_TLS, error_size
-from twisted_wsgiref._observe.record import Record
 from twisted_wsgiref._threads.marks import NO_GIL, fence
 
 from .answer_queue import AnswerQueue
@@ -44,18 +41,14 @@ from .reading import PIPE_FULL, PIPELINED, SPILLING, TRANSPORT_READ, Reading
 from .request_reader import Request, RequestReader
 from .secure import handshake_failure
 from .sender import make_sender
-from .transports import abort, find_socket, host_and_port, is_secure, send_at_once
+from .transports import find_socket, host_and_port, is_secure, send_at_once
 from .upgrade_socket import SocketPump, UpgradeSocket
 from .watched import WatchedConnection
 
 if TYPE_CHECKING:
     from twisted_wsgiref._gateway.environ import WSGIEnvironment
-    from twisted_wsgiref._twisted.reactor import Transport
 
     from .factory import WSGIFactory
-
-# Tells a client whose request found the queue full when to come again, in seconds.
-_RETRY_AFTER: Final = "Retry-After: 1\r\n"
 
 
 @implementer(IHalfCloseableProtocol, IHandshakeListener)
@@ -354,16 +347,6 @@ class WSGIProtocol(WatchedConnection):
             # The name that werkzeug's server has given it, and by which extensions look for it.
             environ["werkzeug.socket"] = UpgradeSocket(partial(self._lend_socket, environ, adopt))
 
-    def refuse_exchange(self, status: int) -> None:
-        """Answer `status` instead of the application, which has not begun, and close."""
-        exchange = self._exchange
-        if exchange is not None:
-            if exchange.body is not None:
-                exchange.body.close()
-            self._report_refused(exchange, status)
-            self._exchange = None
-            self._answer_and_close(status, exchange.head.method)
-
     def hand_over(self, exchange: Exchange, protocol: IProtocol) -> HandedOverTransport:
         """Give the connection to `protocol`, which calls itself connected; return the transport for it.
 
@@ -395,26 +378,6 @@ class WSGIProtocol(WatchedConnection):
         exchange.watched = True  # nobody wonders that it takes long
         self._pump = pump
         pump.begin(transport, sock, adopt, self._exit is not None)
-
-    def _lose_exchange(self, status: int) -> None:
-        """Give up the answer that is being made, for `status` if none has begun: its worker meets `ClientGone` next.
-
-        To be called before the body is closed, whose reader has to find the answer given up.
-        """
-        exchange = self._exchange
-        if exchange is not None:
-            exchange.cut = True
-            if exchange.seize():
-                self._report_refused(exchange, status)
-                self._answer_and_close(status, exchange.head.method)
-            else:
-                self.cut_off()
-            exchange.give_up()
-
-    def _report_refused(self, exchange: Exchange, status: int) -> None:
-        exchange.status = status
-        exchange.size = error_size(status, exchange.head.method)
-        exchange.report()
 
     # ---- WORKER ------------------------------------------------------------------------------------------------
 
@@ -512,48 +475,3 @@ class WSGIProtocol(WatchedConnection):
             self._reading.resume(self._reading.waits)  # as `_linger` does
         if self._half_closed and self._exchange is None:
             self.transport.loseConnection()
-
-    def _refuse(self, status: int, reason: str) -> None:
-        """Answer what the client did wrong; look at nothing more that it sends."""
-        self._incoming.close()
-        self.factory.note_refusal(status, reason)
-        peer = host_and_port(self.transport.getPeer())
-        self.factory.common.tell(Record.refused(peer and peer[0], status, error_size(status), time()))
-        self._answer_and_close(status)
-
-    def refuse_plain(self, reason: str, below: Transport, method: str) -> None:
-        """Answer whoever does not speak TLS, on `below`, the transport under it; look at nothing more that comes."""
-        self.transport = below
-        self._closing = True
-        self.factory.note_refusal(400, reason)
-        head = method == "HEAD"
-        peer = host_and_port(below.getPeer())
-        self.factory.common.tell(Record.refused(peer and peer[0], 400, 0 if head else len(NOT_TLS), time()))
-        below.write(self.factory.coder.error(400, time(), head=head, body=NOT_TLS))
-        below.loseWriteConnection()
-
-    def _answer_and_close(self, status: int, method: str = "") -> None:
-        extra = _RETRY_AFTER if status == 503 else ""
-        self.transport.write(self.factory.coder.error(status, time(), extra, head=method == "HEAD"))
-        self._linger()
-
-    def _linger(self) -> None:
-        """Close our half, and read on until the client has closed its own, or the deadline: RFC 9112, section 9.6."""
-        self._closing = True
-        if self._exit is None or self._half_closed:
-            self.transport.loseConnection()
-        else:
-            self._reading.resume(self._reading.waits)
-            self.transport.loseWriteConnection()
-
-    def cut_off(self) -> None:
-        """Reset the connection, so that nobody takes an answer that is cut short for a whole one."""
-        self._closing = True
-        self._reading.end()  # the transport loses its connection a turn later, and only once
-        abort(self.transport)
-
-    def _stop_short(self, error: OSError) -> None:
-        """Cut the connection: the rest of an answer can not be sent."""
-        if error.errno == EIO:  # not the client's doing, nor the network's
-            self.factory.log_trouble("the file of an answer could not be read", error)
-        self.cut_off()

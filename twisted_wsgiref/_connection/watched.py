@@ -9,20 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from twisted.internet.protocol import Protocol
-
 from .deadlines import Deadlines, Phase
-from .reading import PIPE_FULL, PIPELINED, Reading
+from .ending import EndingConnection
+from .reading import PIPE_FULL, PIPELINED
 from .transports import close, peer_name
 
 if TYPE_CHECKING:
-    from twisted_wsgiref._gateway.exchange import Exchange
-    from twisted_wsgiref._twisted.reactor import Transport
-
     from .answer_queue import AnswerQueue
-    from .factory import WSGIFactory
     from .handed_over import HandedOver
-    from .request_reader import RequestReader
     from .sender import Sender
     from .upgrade_socket import SocketPump
 
@@ -31,19 +25,14 @@ _EXPENDABLE: Final = (Phase.FRESH, Phase.IDLE, Phase.HEAD)
 _UNANSWERED: Final = (Phase.BODY, Phase.QUEUED, Phase.RUNNING, Phase.STREAMING, Phase.SENDING)
 
 
-class WatchedConnection(Protocol):
+class WatchedConnection(EndingConnection):
     """A connection of `factory` as its sweep sees it. A subclass reads and answers."""
 
-    factory: WSGIFactory
-    transport: Transport  # type: ignore[assignment]  # Twisted's type has few of its names
     _suspect = False  # the last sweep found something to do, and nobody about to do it
     _suspected: float | None = None  # the request that was the last then
 
     # What the connection is at, as the subclass leaves it.
-    _exchange: Exchange | None
-    _incoming: RequestReader
     _deadlines: Deadlines
-    _reading: Reading
     _queue: AnswerQueue
     _sender: Sender
     _handed_over: HandedOver | None
@@ -51,9 +40,7 @@ class WatchedConnection(Protocol):
     _secured: bool
     _shaking: bool
     _served: bool
-    _closing: bool
     _closed: bool
-    _half_closed: bool
     _lost: bool
 
     def __repr__(self) -> str:
@@ -69,20 +56,6 @@ class WatchedConnection(Protocol):
         return f"<{name} {peer} {phase.name}{since}>"
 
     # ---- What the subclass does ----------------------------------------------------------------------------------
-
-    def refuse_exchange(self, status: int) -> None:
-        """Answer `status` instead of a target, which has not begun, and close."""
-        raise NotImplementedError
-
-    def cut_off(self) -> None:
-        """Reset the connection."""
-        raise NotImplementedError
-
-    def _refuse(self, status: int, reason: str) -> None:
-        raise NotImplementedError
-
-    def _lose_exchange(self, status: int) -> None:
-        raise NotImplementedError
 
     def _go_on(self) -> None:
         raise NotImplementedError
