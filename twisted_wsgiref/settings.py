@@ -288,6 +288,10 @@ class Settings:
     )
     # Never: only the operator knows the memory of the application and of the machine.
     max_rss: int = _knob(0, "bytes of memory above which a worker process is replaced; 0: never", parse_size, "bytes")
+    # Never: as max_requests.
+    max_worker_age: float = _knob(
+        0.0, "seconds, give or take a tenth, after which a worker process is replaced; 0: never", parse_seconds
+    )
     # The largest Django sites import for 20 seconds on a loaded machine; systemd waits for 90.
     start_timeout: float = _knob(
         60.0,

@@ -35,6 +35,16 @@ def test_memory_is_looked_at() -> None:
     assert wear.reason() == "it has 250 MiB of memory"
 
 
+@pytest.mark.parametrize(("part", "limit"), [(0.9, 3240.0), (1.1, 3960.0)])
+def test_age_has_a_limit_that_is_spread(part: float, limit: float) -> None:
+    now = [1000.0]
+    wear = Recycling(0, 0, 3600.0, spread=lambda low, high: part, clock=lambda: now[0])
+    now[0] += limit - 1
+    assert wear.reason() == ""
+    now[0] += 1.5
+    assert wear.reason() == f"it is {limit:.0f} s old"
+
+
 def test_without_limits_nothing_wears_out() -> None:
     wear = Recycling(0, 0)
     for _ in range(1000):

@@ -48,7 +48,7 @@ LISTS: Final = ("listen", "mount")
 # Variables that other servers and platforms have made a habit, and what they set here.
 _HABITS: Final = {"workers": "WEB_CONCURRENCY", "port": "PORT", "trusted_proxy": "FORWARDED_ALLOW_IPS"}
 _COLUMN: Final = 48
-_APART: Final = ("workers", "max_requests", "max_rss", "user", "group", "reload")
+_APART: Final = ("workers", "max_requests", "max_rss", "max_worker_age", "user", "group", "reload")
 
 
 class Place(NamedTuple):

@@ -185,8 +185,12 @@ _TABLE: Final[dict[str, list[tuple[str, str]]]] = {
             "uWSGI --reload-on-rss --evil-reload-on-rss --reload-on-as --limit-as, granian --workers-max-rss",
         ),
         (
-            "there is no such thing: --max-requests and --max-rss replace a worker, SIGHUP all of them",
-            "uWSGI --max-worker-lifetime --min-worker-lifetime, granian --workers-lifetime",
+            "it is --max-worker-age SECONDS",
+            "uWSGI --max-worker-lifetime, granian --workers-lifetime",
+        ),
+        (
+            "there is no such thing: --max-requests and --max-rss replace a worker, however old it is",
+            "uWSGI --min-worker-lifetime",
         ),
         (
             "there is no such thing: nothing here needs it",

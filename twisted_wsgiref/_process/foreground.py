@@ -106,7 +106,8 @@ def serve(
 
     `settings`: fields of `Settings`, such as ``threads=8``; also ``user``, ``group``, ``reload`` and
     ``reload_include``. Environment and files are not looked at. What needs other processes (``workers``,
-    ``max_requests``, ``max_rss``, ``reload``, ``user``, ``group``) needs the application as text: those import it.
+    ``max_requests``, ``max_rss``, ``max_worker_age``, ``reload``, ``user``, ``group``) needs the application as text:
+    those import it.
 
     The log goes to standard error, unless the program has begun logging, the access log to standard output. SIGINT and
     SIGTERM answer what is in flight and then end the call; a second Ctrl-C ends the process. Handlers of signals are

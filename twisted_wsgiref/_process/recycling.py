@@ -1,6 +1,6 @@
-"""The limits after which a worker process is replaced: requests, and memory.
+"""The limits after which a worker process is replaced: requests, memory, and age.
 
-Here live the two limits and the counting. The replacing is the parent's business.
+Here live the three limits and the counting. The replacing is the parent's business.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import random
 import resource
+import time
 from collections.abc import Callable
 from itertools import count
 from typing import Final
@@ -26,13 +27,18 @@ class Recycling:
         self,
         max_requests: int,
         max_rss: int,
+        max_age: float = 0.0,
         *,
         spread: Callable[[float, float], float] = random.uniform,
         rss: Callable[[], int] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._most = max(1, round(max_requests * spread(1 - JITTER, 1 + JITTER))) if max_requests else 0
         self._max_rss = max_rss
         self._rss = rss or resident
+        self._clock = clock
+        self._born = clock()
+        self._max_age = max_age * spread(1 - JITTER, 1 + JITTER) if max_age else 0.0
         self._next = count(1).__next__
         self._served = 0
 
@@ -44,6 +50,8 @@ class Recycling:
         """Return why this process should be replaced; "" if it should not. Called in the reactor's thread."""
         if self._most and self._served >= self._most:
             return f"it has served {self._served} requests"
+        if self._max_age and self._clock() - self._born >= self._max_age:
+            return f"it is {self._clock() - self._born:.0f} s old"
         if self._max_rss:
             now = self._rss()
             if now > self._max_rss:

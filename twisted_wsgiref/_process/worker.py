@@ -261,7 +261,7 @@ def _make_service(
     bound: Sequence[Bound],
 ) -> WorkerService:
     settings, reactor = process.settings, process.reactor
-    recycling = Recycling(settings.max_requests, settings.max_rss)
+    recycling = Recycling(settings.max_requests, settings.max_rss, settings.max_worker_age)
     observers: list[FactsObserver] = [recycling] if settings.max_requests else []
     if access_log is not None:
         observers.append(access_log)
