@@ -42,7 +42,7 @@ from ._gateway.wsgi_exchange import Gateway, WSGIExchange
 from ._http.coder import HTTP1Coder
 from ._observe.failures import log_exception, log_text
 from ._observe.log import logger
-from ._observe.record import FactsObserver, Record, told_facts
+from ._observe.record import FactsObserver, Record, find_extract, told_facts
 from ._observe.tally import Tally
 from ._observe.work import Work, application_name
 from ._targets.mounted import MountedTargets
@@ -146,7 +146,8 @@ class WSGIService(Service):
         self._pool, self._disk = pools_of(settings, self.make_pool, name or f"wsgi-{next(_numbers)}", _log_bug)
         self._caller = ReactorCaller(its, wake, self._pool.running)
         told = tuple(told_facts(observer) for observer in observers)
-        self._common = common = Common(ErrorStream(log_text, log_exception), clock, told)
+        errors = ErrorStream(log_text, log_exception)
+        self._common = common = Common(errors, clock, told, extract=find_extract(observers))
         self._rules = rules_of(settings)
         tally = Tally(_say, clock)
         schedule = Schedule(self._pool, wake=wake, call_later=its.callLater, failed=_log_bug, clock=clock)
@@ -158,6 +159,7 @@ class WSGIService(Service):
         self._gateway = Gateway(
             *(common.errors, clock, told, application, handler_class, multiprocess, self._workers, guard),
             *(settings.suspend_streams or settings.context == "request", settings.suspend_streams),
+            extract=common.extract,
         )
         self._factory = WSGIFactory(
             common,

@@ -17,6 +17,7 @@ from twisted_wsgiref._gateway.client_gone import ClientGone
 from twisted_wsgiref._gateway.input_pipe import InputPipe
 from twisted_wsgiref._http.coder import HTTP1Coder
 from twisted_wsgiref._observe.access_log import AccessLog
+from twisted_wsgiref._observe.record import Record
 from twisted_wsgiref._threads import forks
 from twisted_wsgiref._threads.answer_batch import AnswerBatch
 from twisted_wsgiref._threads.pool import WorkerPool
@@ -168,7 +169,7 @@ def test_a_body_is_lost_in_the_child_whoever_held_its_lock() -> None:
 
 
 def test_an_access_log_has_another_writer_in_an_heir_and_none_in_a_stranger(tmp_path: Path) -> None:
-    facts = ("127.0.0.1", "GET / HTTP/1.1", 200, 2, 1.0, 0.1, "", "", "")
+    facts = Record("127.0.0.1", "GET / HTTP/1.1", 200, 2, 1.0, 0.1, "", "", "")
     for heir in (True, False):
         path = tmp_path / str(heir)
         log = AccessLog(str(path))

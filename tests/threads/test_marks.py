@@ -15,6 +15,7 @@ import pytest
 import twisted_wsgiref
 from tests.support import GET, PATIENCE, hello, serving
 from twisted_wsgiref._observe.access_log import AccessLog
+from twisted_wsgiref._observe.record import Record
 from twisted_wsgiref._threads import marks
 from twisted_wsgiref._threads.marks import fence
 from twisted_wsgiref._threads.pool import WorkerPool
@@ -103,7 +104,7 @@ def test_a_pool_and_a_log_work_without_a_gil(no_gil: list[None]) -> None:
 
     class Job:
         def run(self) -> None:
-            log.observe_facts(("127.0.0.1", "GET / HTTP/1.1", 200, 5, 1.0, 0.1, "", "", ""))
+            log.observe_facts(Record("127.0.0.1", "GET / HTTP/1.1", 200, 5, 1.0, 0.1, "", "", ""))
             done.release()
 
     lines: Any = Lines()

@@ -31,7 +31,8 @@ class Answer:
     ``persistent`` says whether the connection may live on; it is final once the answer has ``begun``. ``last`` says, to
     a head that is still to be made, that no other request will be served. ``cut`` says that the answer can not be
     completed, and that the client has to see it; ``ends_by_close`` that only the connection's end would end it.
-    ``status`` is 0 while there is none, ``size`` counts the bytes of the body. Once ``ended``, nothing more is taken.
+    ``status`` is 0 while there is none, ``size`` counts the bytes of the body, ``fields`` are those that were given.
+    Once ``ended``, nothing more is taken.
     """
 
     __slots__ = (
@@ -43,6 +44,7 @@ class Answer:
         "cut",
         "ended",
         "ends_by_close",
+        "fields",
         "head",
         "last",
         "outlet",
@@ -64,6 +66,7 @@ class Answer:
         self.last = False
         self.status = 0
         self.size = 0
+        self.fields: Fields | None = None
         self._head: Piece = b""  # what goes before the first block
         self._chunked = False
         self._bodyless = False  # the answer ends with its head
@@ -87,6 +90,7 @@ class Answer:
         with self.outlet.lock:
             if not self.begun and not self.ended and not self.outlet.gone:
                 self._head = head
+                self.fields = fields
                 self._settle(framing)
 
     def block(self, data: bytes, *, wait: bool = True) -> None:
@@ -164,6 +168,7 @@ class Answer:
             else:
                 # Of the framing, only what others ask for: nothing of this answer is framed after this.
                 self.status = framing.code
+                self.fields = fields
                 self.persistent = framing.persistent
                 go_on = outlet.admit(block, True, True)
                 self.begun = self.ended = True
@@ -200,6 +205,7 @@ class Answer:
                     go_on = outlet.admit_file(head, span)
                     self.size = span.remaining
                 self.begun = self.ended = True
+                self.fields = fields
                 self._settle(framing)
         except BaseException:
             span.close()

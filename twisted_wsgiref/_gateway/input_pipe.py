@@ -37,6 +37,8 @@ class InputPipe(RawIOBase):
         self._reactor = get_ident()  # pipes are made there
         #: How long the body is: nobody knows before its end.
         self.size: int | None = None
+        #: The bytes that came so far. Any thread may ask.
+        self.received = 0
         #: No more should be put now.
         self.full = False
         #: All of the body has come.
@@ -49,6 +51,7 @@ class InputPipe(RawIOBase):
         with self._changed:
             self._blocks.append(memoryview(data))
             self._held += len(data)
+            self.received += len(data)
             if self._held >= self._capacity:
                 # Only `readinto` takes it back: TLS may still bring bytes after the pause.
                 self.full = True

@@ -68,6 +68,8 @@ class SuspendedExchange(WSGIExchange):
         """
         if not self._left_off and not claim(self._claimed):
             return
+        if not self.started:
+            self.started = self.gateway.clock()
         while True:
             try:
                 self._run_part()

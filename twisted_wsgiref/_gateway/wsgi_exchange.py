@@ -152,6 +152,9 @@ class WSGIExchange(Exchange):
             return
         environ = self.environ  # taken first: who lets go of it has noted before that the client is gone
         try:
+            gateway = self.gateway
+            if gateway.observers:
+                self.started = gateway.clock()
             if self.outlet.gone or (self.left and not self.is_waited_for()):
                 self.cut = True
             else:
@@ -163,7 +166,7 @@ class WSGIExchange(Exchange):
         finally:
             try:
                 self._let_go()
-                errors = self.gateway.errors
+                errors = gateway.errors
                 if errors.begun.line:
                     errors.flush()
                 if self.body is not None:

@@ -22,7 +22,8 @@ class RequestHead:
     ``request_line`` is the line as it was sent. ``method``, ``target``, ``path``, ``query`` and ``minor`` are those of
     the `RequestLine`, ``fields``, ``length``, ``persistent`` and ``expects_continue`` those of the `FieldSection`. But
     if the target has an authority, HTTP_HOST is that authority (RFC 9112, section 3.2.2). ``recurs`` says that the
-    connection sent the same fields before: then ``fields`` is the same object.
+    connection sent the same fields before: then ``fields`` is the same object. ``request_id`` is "" until whoever
+    identifies requests sets it, once.
     """
 
     __slots__ = (
@@ -35,6 +36,7 @@ class RequestHead:
         "persistent",
         "query",
         "recurs",
+        "request_id",
         "request_line",
         "target",
     )
@@ -55,6 +57,7 @@ class RequestHead:
         self.persistent = section.persistent
         self.expects_continue = section.expects_continue
         self.recurs = recurs
+        self.request_id = ""
 
     def __repr__(self) -> str:
         return f"<RequestHead {self.request_line}>"

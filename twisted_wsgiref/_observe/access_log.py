@@ -92,7 +92,7 @@ def format_line(facts: Facts, when: str) -> str:
     Format: ``%h - %u [%t] "%r" %>s %b "%{Referer}i" "%{User-Agent}i"`` of Apache's mod_log_config. A client that
     left before its answer began has status 499, nginx's number for it, because tools expect three digits.
     """
-    peer, line, status, size, _, _, referer, agent, user = facts
+    peer, line, status, size, _, _, referer, agent, user, *_ = facts
     # A call of `_quoted` less for most lines.
     if not (line and line.isascii() and line.isprintable() and '"' not in line and "\\" not in line):
         line = _quoted(line)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, NamedTuple, Protocol, TypeAlias, cast
 
+#: Values that one observer asks for beyond the fields of every record.
+Extra: TypeAlias = "tuple[str | None, ...]"
 #: The fields of a `Record`, in their order. Python makes and unpacks nothing as fast as a plain tuple.
-Facts: TypeAlias = "tuple[str | None, str, int, int, float, float, str, str, str]"
+Facts: TypeAlias = "tuple[str | None, str, int, int, float, float, str, str, str, str, float, int, str, Extra]"
+#: Makes an `Extra` of an environ, the fields of a request by their CGI names, and the field lines of its answer.
+Extract: TypeAlias = Callable[[Mapping[str, object], Mapping[str, str], str], Extra]
 
 
 class Record(NamedTuple):
@@ -14,8 +18,11 @@ class Record(NamedTuple):
 
     ``peer`` is the client's address or None (UNIX sockets). ``finished`` is in seconds since the epoch, ``seconds`` the
     time from the head's arrival to the moment when the kernel took the last byte. ``size`` is the number of bytes of
-    the answer's body. ``status`` is 0 if the client left before an answer began. Text fields are as the client sent
-    them, latin-1.
+    the answer's body. ``status`` is 0 if the client left before an answer began. ``method`` is that of the request, ""
+    for input that never became one. ``waited`` is the time from the head's arrival, or that of a collected body, until
+    a thread took the request, in seconds: 0.0 if it needs no thread, and ``seconds`` if no thread took it. ``received``
+    is the number of bytes of the request's body that came. ``request_id`` is "" if the server identifies no requests.
+    ``extra`` is for the server's own access log. Text fields are as the client sent them, latin-1.
     """
 
     peer: str | None
@@ -27,6 +34,11 @@ class Record(NamedTuple):
     referer: str
     user_agent: str
     user: str
+    method: str = ""
+    waited: float = 0.0
+    received: int = 0
+    request_id: str = ""
+    extra: tuple[str | None, ...] = ()
 
     @classmethod
     def refused(cls, peer: str | None, status: int, size: int, now: float) -> Record:
@@ -44,6 +56,19 @@ class FactsObserver(Protocol):
 Record.__module__ = FactsObserver.__module__ = "twisted_wsgiref"
 # As a named tuple's own constructor, with a call less.
 _make_record: Final[Callable[[type[Record], Facts], Record]] = tuple.__new__
+
+
+def find_extract(observers: Iterable[object]) -> Extract | None:
+    """Return the ``extract`` of the first of `observers` whose class has one; it may be None, too.
+
+    What it returns for an exchange is ``extra`` of the record. It is called where the exchange ends, in any thread, and
+    must not raise.
+    """
+    for observer in observers:
+        if hasattr(type(observer), "extract"):
+            found: Extract | None = getattr(observer, "extract")  # noqa: B009 - no name that its type knows
+            return found
+    return None
 
 
 def told_facts(observer: Callable[[Record], object] | FactsObserver) -> Callable[[Facts], object]:

@@ -174,6 +174,7 @@ class ReactorTarget:
         """Have it answered."""
         exchange = cast("ReactorExchange", exchange)  # it is given what `prepare` has made, and nothing else
         exchange.claim()
+        exchange.started = exchange.received  # it waits for no thread
         exchange.answer = way_out = ReactorAnswer(exchange)
         try:
             self._answer(exchange, way_out)
