@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ast
 import contextlib
+import dataclasses
 import importlib.util
 import random
 import re
@@ -17,6 +18,11 @@ from typing import Any
 
 import pytest
 
+from benchmarks.harness import handshakes
+from benchmarks.harness.peers import OURS, SERVERS
+from benchmarks.harness.peers import Variant as Wanted
+from benchmarks.harness.serving import ServerFailed
+from benchmarks.harness.workloads import WORKLOADS
 from benchmarks.speed import calls, variants
 from benchmarks.stress import cross_talk, cross_talk_app, cross_talk_clients, slow_readers
 
@@ -49,6 +55,74 @@ def test_what_can_not_be_compared_has_no_ratio() -> None:
     starts = {label: [variants.Start([rate], round(rate), 0.0)] for label, rate in (("first", 0.0), ("second", 5.0))}
     rows = variants._table(workload, starts).splitlines()[-2:]
     assert rows == ["| first | 0 | nan | nan | nan | 0 |", "| second | 5 | 0.00 | nan | nan | 0 |"]
+
+
+# ---- Peers, and clients that are not wrk ----------------------------------------------------------------------------
+
+PLACES = {name: Path("/there", name) for name in ("bin", "cert", "key", "path")}
+
+
+@pytest.mark.parametrize("workload", [each.name for each in WORKLOADS])
+def test_no_command_has_a_place_that_nobody_fills(workload: str) -> None:
+    (wanted,) = variants.named(WORKLOADS, workload)
+    able = [server for server in SERVERS if server.can(wanted.variant)]
+    assert OURS in [server.name for server in able]
+    for server in able:
+        words = server.words(wanted.variant, "app:app", 8000, PLACES)
+        assert not [word for word in words if "{" in word]
+        place = "/there/path" if wanted.variant.unix else "8000"
+        assert any(place in word for word in words), words
+
+
+def test_a_server_listens_as_its_workload_wants_it() -> None:
+    (uwsgi,) = variants.named(SERVERS, "uwsgi")
+    kinds = {"plain": Wanted(), "closing": Wanted(closing=True), "unix": Wanted(closing=True, unix=True)}
+    said = {kind: uwsgi.words(wanted, "app:app", 8000, PLACES)[1:3] for kind, wanted in kinds.items()}
+    assert said == {
+        "plain": ["--http11-socket", "127.0.0.1:8000"],
+        "closing": ["--http-socket", "127.0.0.1:8000"],
+        "unix": ["--http-socket", "/there/path"],
+    }
+    assert not uwsgi.can(Wanted(tls=True))
+
+
+def shaken(monkeypatch: pytest.MonkeyPatch, folder: Path, kind: str, said: str, status: int = 0) -> float:
+    """Return the requests that `shake` counts if each of two clients says this, and ends with this status."""
+
+    class Client:
+        returncode = status
+
+        def wait(self, seconds: float) -> int:
+            return status
+
+    def client(words: list[str], output: Path) -> Client:
+        assert words[-1] == f"-{kind}"
+        output.write_text(said)
+        return Client()
+
+    monkeypatch.setattr(handshakes, "_client", client)
+    monkeypatch.setattr(handshakes.shutil, "which", lambda _: "/there/openssl")
+    (workload,) = variants.named(WORKLOADS, "tls-resumed" if kind == "reuse" else "tls-full")
+    workload = dataclasses.replace(workload, connections=2)
+    return handshakes.shake(workload, 8000, 1, None, folder).requests
+
+
+NEW = "Collecting\n***\n\n3 connections in 0.09s\n3 connections in 2 real seconds, 3"
+
+
+def test_full_handshakes_are_counted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert shaken(monkeypatch, tmp_path, "new", NEW) == 6
+
+
+def test_a_session_that_does_not_go_on_is_no_figure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert shaken(monkeypatch, tmp_path, "reuse", NEW.replace("***", "rrr")) == 6
+    with pytest.raises(ServerFailed, match="6 handshakes were not as asked for"):
+        shaken(monkeypatch, tmp_path, "reuse", NEW)
+
+
+def test_a_client_that_fails_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with pytest.raises(ServerFailed, match="s_time said: connect: refused"):
+        shaken(monkeypatch, tmp_path, "new", "connect: refused", status=1)
 
 
 # ---- The package ---------------------------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
 """The servers that are compared: what to install, and how each is started with one process and four threads.
 
 Data only. A command is one line with {placeholders}: {bin} is the environment's directory of commands,
-{port}, {app} (module:name), {dotted} (module.name), {cert}, {key}, and {listen}, {log}, {processes}, which the
-variant decides. All other settings are the server's defaults, unless its note says otherwise.
+{port}, {path} (of a UNIX socket), {app} (module:name), {dotted} (module.name), {cert}, {key}, and {listen}, {log},
+{processes}, which the variant decides. All other settings are the server's defaults, unless its note says otherwise.
 """
 
 from __future__ import annotations
@@ -16,11 +16,18 @@ OURS = "twisted_wsgiref"
 
 @dataclass(frozen=True)
 class Variant:
-    """How a workload wants its server."""
+    """How a workload wants its server.
+
+    `closing` says that each connection is for one request, `front` that an nginx with its default upstream passes the
+    requests on, and `unix` that it does so by a UNIX socket.
+    """
 
     tls: bool = False
     access_log: bool = False
     processes: int = 1
+    closing: bool = False
+    front: bool = False
+    unix: bool = False
 
 
 PLAIN = Variant()
@@ -35,6 +42,8 @@ class Server:
     command: str
     listen: str = ""
     listen_tls: str | None = None
+    listen_unix: str | None = None
+    listen_closing: str = ""  # empty: as `listen`
     log_off: str = ""
     log_on: str | None = None
     processes: str | None = None
@@ -50,16 +59,17 @@ class Server:
         """Return whether the server can be started so."""
         return not (
             (variant.tls and self.listen_tls is None)
+            or (variant.unix and self.listen_unix is None)
             or (variant.access_log and self.log_on is None)
             or (variant.processes > 1 and self.processes is None)
         )
 
     def words(self, variant: Variant, application: str, port: int, places: dict[str, Path]) -> list[str]:
-        """Return the command's words; `places` holds bin, cert and key."""
+        """Return the command's words; `places` holds bin, cert and key, and path if the variant asks for it."""
         given = {name: shlex.quote(str(path)) for name, path in places.items()}
         given |= {"port": str(port), "app": application, "dotted": application.replace(":", "."), "threads": "4"}
         parts = {
-            "listen": (self.listen_tls or "") if variant.tls else self.listen,
+            "listen": self._listen(variant),
             "log": (self.log_on or "") if variant.access_log else self.log_off,
             "processes": (self.processes or "").replace("{n}", str(variant.processes)) if variant.processes > 1 else "",
         }
@@ -67,6 +77,13 @@ class Server:
         for name, part in parts.items():
             line = line.replace(f"{{{name}}}", part)
         return shlex.split(line.format_map(given))
+
+    def _listen(self, variant: Variant) -> str:
+        if variant.unix:
+            return self.listen_unix or ""
+        if variant.tls:
+            return self.listen_tls or ""
+        return (self.listen_closing if variant.closing else "") or self.listen
 
 
 def _gunicorn(name: str, parser: str) -> Server:
@@ -79,6 +96,7 @@ def _gunicorn(name: str, parser: str) -> Server:
         ),
         listen="--bind 127.0.0.1:{port}",
         listen_tls="--bind 127.0.0.1:{port} --certfile {cert} --keyfile {key}",
+        listen_unix="--bind unix:{path}",
         log_on="--access-logfile -",
         processes="--workers {n}",
         note=f"gthread, --http-parser {parser}",
@@ -92,6 +110,7 @@ SERVERS: tuple[Server, ...] = (
         command="{bin}/python -m twisted_wsgiref {listen} --threads {threads} {log} {processes} {app}",
         listen="--listen tcp:{port}:interface=127.0.0.1",
         listen_tls="--listen ssl:{port}:interface=127.0.0.1:privateKey={key}:certKey={cert}",
+        listen_unix="--listen unix:{path}",
         log_off="--access-log off",
         log_on="--access-log -",
         processes="--workers {n}",
@@ -102,10 +121,12 @@ SERVERS: tuple[Server, ...] = (
         name="granian",
         requirement="granian",
         command=(
-            "{bin}/granian --interface wsgi --host 127.0.0.1 --port {port} --blocking-threads {threads} "
-            "--log-level warning {listen} {log} {processes} {app}"
+            "{bin}/granian --interface wsgi --blocking-threads {threads} --log-level warning {listen} {log} "
+            "{processes} {app}"
         ),
-        listen_tls="--ssl-certificate {cert} --ssl-keyfile {key}",
+        listen="--host 127.0.0.1 --port {port}",
+        listen_tls="--host 127.0.0.1 --port {port} --ssl-certificate {cert} --ssl-keyfile {key}",
+        listen_unix="--uds {path}",
         # The access log is written at level info.
         log_on="--access-log --log-level info",
         processes="--workers {n}",
@@ -113,29 +134,45 @@ SERVERS: tuple[Server, ...] = (
     Server(
         name="uwsgi",
         requirement="pyuwsgi",
-        command=(
-            "{bin}/uwsgi --http11-socket 127.0.0.1:{port} --wsgi {app} --threads {threads} --need-app --die-on-term "
-            "{log} {processes}"
-        ),
+        command=("{bin}/uwsgi {listen} --wsgi {app} --threads {threads} --need-app --die-on-term {log} {processes}"),
+        listen="--http11-socket 127.0.0.1:{port}",
+        listen_closing="--http-socket 127.0.0.1:{port}",
+        listen_unix="--http-socket {path}",
         log_off="--disable-logging",
         log_on="",
         processes="--master --processes {n}",
-        note="--http11-socket; a thread belongs to its connection while that is open",
+        note="a thread belongs to its connection while that is open; new connections: --http-socket, since "
+        "--http11-socket ignores Connection: close",
     ),
     _gunicorn("gunicorn", "python"),
     _gunicorn("gunicorn[fast]", "fast"),
     Server(
         name="waitress",
         requirement="waitress",
-        command=(
-            "{bin}/waitress-serve --listen=127.0.0.1:{port} --threads={threads} --connection-limit=1000 {listen} {app}"
-        ),
+        command=("{bin}/waitress-serve {listen} --threads={threads} --connection-limit=1000 {app}"),
+        listen="--listen=127.0.0.1:{port}",
+        listen_unix="--unix-socket={path}",
         note="connection limit raised from 100, for the 256 connections",
     ),
     Server(
         name="cheroot",
         requirement="cheroot",
-        command="{bin}/cheroot --bind 127.0.0.1:{port} --threads {threads} --max-threads {threads} {app}",
+        command="{bin}/cheroot {listen} --threads {threads} --max-threads {threads} {app}",
+        listen="--bind 127.0.0.1:{port}",
+    ),
+    Server(
+        name="bjoern",
+        requirement="bjoern-binary",
+        command="{bin}/python -m benchmarks.harness.bjoern_server {listen} {app}",
+        listen="127.0.0.1:{port}",
+        listen_unix="unix:{path}",
+        note="C; one thread, which runs the application too",
+    ),
+    Server(
+        name="fastwsgi",
+        requirement="fastwsgi",
+        command="{bin}/fastwsgi --host 127.0.0.1 --port {port} --loglevel 0 {app}",
+        note="C; one thread, which runs the application too",
     ),
     Server(
         name="twisted.web",

@@ -1,7 +1,7 @@
 """What is asked of the servers: each workload by its name. Data only.
 
 The order is the table's. `connections` are wrk's; a workload's answer is read once before it is measured, and has to
-have `length` octets.
+have `length` bytes.
 """
 
 from __future__ import annotations
@@ -41,11 +41,12 @@ class Workload:
     length: int
     connections: int = 32
     fields: dict[str, str] = field(default_factory=dict)
-    body: int = 0  # octets of a POST; 0: a GET
+    body: int = 0  # bytes of a POST; 0: a GET
     busy: int = 0  # CPU-bound requests that always run beside
     variant: Variant = PLAIN
     pinned: bool = True  # two processes can not show much on one core
     figure: str = "rate"  # what the ratio is of: rate, p50 or p99
+    handshakes: str = ""  # a TLS connection for each request: new (full handshakes) or reuse (sessions go on); else wrk
 
 
 _HELLO = 14
@@ -55,7 +56,24 @@ WORKLOADS: tuple[Workload, ...] = (
     Workload("browser", "hello, a browser's 13 fields, 32 connections", "hello", _HELLO, fields=BROWSER),
     Workload("one", "hello, one field, 1 connection", "hello", _HELLO, connections=1, figure="p50"),
     Workload("many", "hello, one field, 256 connections", "hello", _HELLO, connections=256),
-    Workload("new", "hello, a new connection per request", "hello", _HELLO, fields={"Connection": "close"}),
+    Workload(
+        "new",
+        "hello, a new connection per request",
+        "hello",
+        _HELLO,
+        fields={"Connection": "close"},
+        variant=Variant(closing=True),
+    ),
+    Workload(
+        "front", "behind nginx, its default upstream (TCP)", "hello", _HELLO, variant=Variant(closing=True, front=True)
+    ),
+    Workload(
+        "front-unix",
+        "behind nginx, its default upstream (UNIX socket)",
+        "hello",
+        _HELLO,
+        variant=Variant(closing=True, front=True, unix=True),
+    ),
     Workload("block", "64 KiB in one block", "block", 65536),
     Workload("generator", "64 blocks of 1 KiB from a generator", "generator", 65536),
     Workload("file", "10 MiB file by wsgi.file_wrapper, 8 connections", "file", 10 * 1024 * 1024, connections=8),
@@ -66,6 +84,24 @@ WORKLOADS: tuple[Workload, ...] = (
     Workload("flask", "Flask hello, 13 fields", "flask_hello", _HELLO, fields=BROWSER),
     Workload("django", "Django hello, 13 fields", "django_hello", _HELLO, fields=BROWSER),
     Workload("tls", "hello over TLS, 13 fields", "hello", _HELLO, fields=BROWSER, variant=Variant(tls=True)),
+    Workload(
+        "tls-full",
+        "a new TLS connection per request, full handshake, 8 at a time",
+        "hello",
+        _HELLO,
+        connections=8,
+        variant=Variant(tls=True),
+        handshakes="new",
+    ),
+    Workload(
+        "tls-resumed",
+        "a new TLS connection per request, session resumed, 8 at a time",
+        "hello",
+        _HELLO,
+        connections=8,
+        variant=Variant(tls=True),
+        handshakes="reuse",
+    ),
     Workload("log", "hello, access log on", "hello", _HELLO, fields=BROWSER, variant=Variant(access_log=True)),
     Workload(
         "processes", "hello, two processes on both cores", "hello", _HELLO, variant=Variant(processes=2), pinned=False

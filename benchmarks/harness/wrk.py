@@ -58,13 +58,13 @@ def drive(workload: Workload, port: int, seconds: int, core: int | None, folder:
         *("wrk", "--threads", "1", "--connections", str(workload.connections), "--duration", f"{seconds}s"),
         *("--timeout", f"{_TIMEOUT}s", "--script", str(script), f"{scheme}://127.0.0.1:{port}/"),
     ]
-    before = _children_cpu()
+    before = children_cpu()
     with _Busy(port, workload.busy):
         try:
             done = subprocess.run(words, capture_output=True, text=True, timeout=seconds + 30, check=False)
         except subprocess.TimeoutExpired:
             raise ServerFailed("wrk did not end: the server hangs") from None
-    return _figures(done, seconds, _children_cpu() - before)
+    return _figures(done, seconds, children_cpu() - before)
 
 
 def _script(workload: Workload) -> str:
@@ -95,7 +95,8 @@ def _figures(done: subprocess.CompletedProcess[str], seconds: int, cpu: float) -
     )
 
 
-def _children_cpu() -> float:
+def children_cpu() -> float:
+    """Return the seconds of CPU time of the children that have ended."""
     # Servers are still running, so wrk is the only child that ends, and is counted, while a run lasts.
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime

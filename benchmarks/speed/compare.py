@@ -21,13 +21,12 @@ from typing import TypeVar
 from benchmarks.harness.environment import CHECKOUT, Environment, interpreter, prepare, versions
 from benchmarks.harness.peers import SERVERS, Server
 from benchmarks.harness.serving import Running, ServerFailed, pinned
-from benchmarks.harness.workloads import APPLICATIONS, SHORT, WORKLOADS, Workload
-from benchmarks.harness.wrk import drive, require_wrk
+from benchmarks.harness.start import SERVER_CORE, client_core, drive, start
+from benchmarks.harness.workloads import SHORT, WORKLOADS, Workload
+from benchmarks.harness.wrk import require_wrk
 from benchmarks.speed import report
 from benchmarks.speed.plot import draw
-from tests.real.children import free_port
 
-SERVER_CORE = 0
 Named = TypeVar("Named", Server, Workload)
 
 
@@ -121,20 +120,6 @@ def _measure_one(plan: Plan, workload: Workload, folder: Path) -> report.Workloa
                     by_name[name].failure = str(error)
                     running.pop(name).stop()
     return result
-
-
-def start(environment: Environment, server: Server, workload: Workload, folder: Path) -> Running:
-    """Start `server` with the application of `workload`, without waiting for it."""
-    port = free_port()
-    words = server.words(workload.variant, f"{APPLICATIONS}:{workload.application}", port, environment.places)
-    variables = {"PYTHONPATH": str(CHECKOUT), "BENCH_FILE": str(environment.file)}
-    output = folder / f"{server.name}.log"
-    return Running([*pinned(SERVER_CORE if workload.pinned else None), *words], port, output, variables)
-
-
-def client_core() -> int:
-    """Return the core that the traffic comes from: the last one."""
-    return (os.cpu_count() or 1) - 1
 
 
 def _run(process: Running, workload: Workload, seconds: int, core: int | None, folder: Path) -> report.Run:

@@ -15,9 +15,8 @@ from pathlib import Path
 from benchmarks.harness.environment import Environment
 from benchmarks.harness.peers import Server
 from benchmarks.harness.serving import Running
+from benchmarks.harness.start import client_core, drive, start
 from benchmarks.harness.workloads import Workload
-from benchmarks.harness.wrk import drive
-from benchmarks.speed.compare import client_core, start
 
 # The first connections fill memory that the start has left free; what the others add is counted.
 _FIRST = 500

@@ -19,10 +19,11 @@ from typing import Any
 from benchmarks.harness.environment import CHECKOUT, Environment, interpreter, prepare
 from benchmarks.harness.peers import OURS, SERVERS, Server
 from benchmarks.harness.serving import ServerFailed, pinned
+from benchmarks.harness.start import SERVER_CORE
 from benchmarks.harness.workloads import WORKLOADS, Workload
 from benchmarks.harness.wrk import require_wrk
 from benchmarks.speed import live
-from benchmarks.speed.compare import SERVER_CORE, named, positive
+from benchmarks.speed.compare import named, positive
 
 
 def main(words: Sequence[str] | None = None) -> int:

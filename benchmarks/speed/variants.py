@@ -16,6 +16,7 @@ import tarfile
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from math import nan
 from pathlib import Path
@@ -23,12 +24,12 @@ from statistics import median, quantiles
 
 from benchmarks.harness.environment import CHECKOUT, Environment, prepare
 from benchmarks.harness.peers import OURS, SERVERS
-from benchmarks.harness.serving import Running, ServerFailed, pinned
+from benchmarks.harness.serving import Running, ServerFailed
+from benchmarks.harness.start import client_core, drive, start
 from benchmarks.harness.trees import package_alone
-from benchmarks.harness.workloads import APPLICATIONS, WORKLOADS, Workload
-from benchmarks.harness.wrk import drive, require_wrk
-from benchmarks.speed.compare import SERVER_CORE, client_core, named, positive
-from tests.real.children import free_port
+from benchmarks.harness.workloads import WORKLOADS, Workload
+from benchmarks.harness.wrk import require_wrk
+from benchmarks.speed.compare import named, positive
 
 _SERVER = next(server for server in SERVERS if server.name == OURS)
 
@@ -126,15 +127,11 @@ def _named(label: str) -> Iterator[None]:
         raise SystemExit(f"{label}: {error}") from None
 
 
-def _start(environment: Environment, variant: Variant, workload: Workload, folder: Path) -> Running:
-    port = free_port()
-    given = _SERVER.words(workload.variant, f"{APPLICATIONS}:{workload.application}", port, environment.places)
-    return Running(
-        [*pinned(SERVER_CORE if workload.pinned else None), *given, *variant.options.split()],
-        port,
-        folder / f"{variant.label}.log",
-        {"PYTHONPATH": f"{variant.tree}:{CHECKOUT}", "BENCH_FILE": str(environment.file)},
-    )
+def _start(
+    environment: Environment, variant: Variant, workload: Workload, folder: Path
+) -> AbstractContextManager[Running]:
+    options = variant.options.split()
+    return start(environment, _SERVER, workload, folder, label=variant.label, tree=variant.tree, options=options)
 
 
 def _check_labels(words: Sequence[str]) -> None:
