@@ -254,6 +254,7 @@ def test_settings_of_files_reach_them(folder: Path) -> None:
         ({"static": "static:/srv"}, "mounts: the prefix 'static': it has to start with a slash"),
         ({"/a": hello, "/a/": hello}, "mounts: /a is mounted twice"),
         ({"/a": "wsgi:mod:app"}, "mounts: what is mounted at /a, 'wsgi:mod:app': import it, and give the object"),
+        ({"/a": "static:/no/such"}, "mounts: what is mounted at /a, 'static:/no/such': there is no directory /no/such"),
         ({"/a": 5}, "mounts: what is mounted at /a is 5: it has to be a WSGI application"),
         ({"/a": "redirect:example.com"}, "mounts: what is mounted at /a, 'redirect:example.com': after redirect:"),
     ],

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
-from twisted_wsgiref._targets.directory import can_open_below
+from twisted_wsgiref._targets.directory import check_directory
 from twisted_wsgiref._targets.late_resource import LateResource
 from twisted_wsgiref._targets.specs import InternalSpec, ResourceSpec, Spec, StaticSpec, WSGISpec, read_mount
 from twisted_wsgiref.settings import SettingError
@@ -44,10 +44,10 @@ def check_mounts(mounts: Sequence[str]) -> None:
         _, spec = read_mount(mount)
         inner = spec.spec if isinstance(spec, InternalSpec) else spec
         if isinstance(inner, StaticSpec):
-            if not can_open_below():
-                raise SettingError.of("{mount} is {!r}: this system can not open files below a directory alone", mount)
-            if not os.path.isdir(inner.directory):
-                raise SettingError.of("{mount} is {!r}: there is no directory {}", mount, inner.directory)
+            try:
+                check_directory(inner.directory)
+            except ValueError as error:
+                raise SettingError.of("{mount} is {!r}: {}", mount, error) from None
         if isinstance(spec, InternalSpec):
             raise SettingError.of("{mount} is {!r}: internal: can not be mounted so far", mount)
 

@@ -31,6 +31,14 @@ def can_open_below() -> bool:
     return os.open in os.supports_dir_fd and bool(_NO_LINK)
 
 
+def check_directory(path: str) -> None:
+    """Raise `ValueError` if there is no directory at `path`, or this system can not open files below it alone."""
+    if not can_open_below():
+        raise ValueError("this system can not open files below a directory alone")
+    if not os.path.isdir(path):
+        raise ValueError(f"there is no directory {path}")
+
+
 class Directory:
     """The directory at `path`, which is looked up each time: it may be replaced, and be a link itself.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from twisted_wsgiref._http.freshness import read_age_rule
 from twisted_wsgiref._http.mounts import MountTable, check_alone, read_prefix
 
+from .directory import check_directory
 from .immediate import FileAnswers, Redirections
 from .mounted import MountedTargets
 from .reactor_exchange import ReactorTarget
@@ -100,6 +101,7 @@ class TargetMaker:
     def _by_spec(self, text: str, prefix: str) -> Target:
         spec = read_spec(text)
         if isinstance(spec, StaticSpec):
+            check_directory(spec.directory)
             rules = [read_age_rule(word) for word in self._files.max_age]
             files = StaticFiles(spec.directory, rules, links=self._files.links)
             return ReactorTarget(self._common, FileAnswers(files, prefix, self._files.note, self._workers.hold_turn))
