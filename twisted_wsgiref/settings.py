@@ -20,11 +20,14 @@ from ._process.knobs import (
     MIB,
     Knob,
     Value,
+    check_variables,
     one_of,
+    parse_lines,
     parse_number,
     parse_seconds,
     parse_size,
     parse_truth,
+    parse_umask,
     parse_words,
     parse_workers,
     shown,
@@ -314,6 +317,21 @@ class Settings:
         "seconds",
     )
 
+    # None: whoever starts the server is in the right directory; systemd and containers can say so, too.
+    chdir: str = _knob("", "directory to change to, before the application and every other file are looked for", str)
+    # None: variables stay as they are; systemd and containers set them, too.
+    env: tuple[str, ...] = _knob(
+        (),
+        "variables to set before the application is imported, as NAME=VALUE; in a variable blanks separate them",
+        parse_lines,
+    )
+    # None: whoever starts the server has said which files others may read.
+    umask: str = _knob(
+        "",
+        "rights that new files do not get, as three octal digits; a UNIX socket without a mode loses them, too",
+        parse_umask,
+    )
+
     def __post_init__(self) -> None:
         for name, default, knob in _FIELDS:
             value = getattr(self, name)
@@ -336,6 +354,7 @@ class Settings:
                 "{script_name} is {!r}: it starts with a slash and does not end with one", self.script_name
             )
         self._check_age_rules()
+        self._check_variables()
         if self.trusted_proxy:
             self._check_networks()
         elif self.proxy_protocol:
@@ -355,6 +374,12 @@ class Settings:
                 "{watchdog} is {:g}: it has to be 0 or at least {:g}, since a worker says twice a second that it lives",
                 *(self.watchdog, SHORTEST_WATCHDOG),
             )
+
+    def _check_variables(self) -> None:
+        try:
+            check_variables(self.env)
+        except ValueError as error:
+            raise SettingError.of("{env} is {}: {}", shown(self.env), error) from None
 
     def _check_age_rules(self) -> None:
         for word in self.static_max_age:

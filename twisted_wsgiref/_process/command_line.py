@@ -29,6 +29,8 @@ from twisted_wsgiref.settings import SettingError
 from . import configuration
 from .asked import Asked, Objects, refuse, tell
 from .beginning import Beginning, Terminal
+from .below_twistd import refusal
+from .config_file import read_table
 from .identity import identity_of
 from .link import Orders
 from .listeners import Listeners, activated, has_descriptors
@@ -40,6 +42,7 @@ from .process import CommandLineService, ParentProcess, ServingService, ThisProc
 from .runner import Runner, reactor_name
 from .signals import Ending
 from .supervisor import Patience
+from .surroundings import enter, take_variables
 from .terminal import Modes, can_prompt, pass_over_breakpoints
 from .watching import Watch, check_installed
 from .words import FLAGS, PARAMETERS, Row, joined, mistake, option
@@ -214,20 +217,25 @@ class Options(UsageOptions):
 
     def postOptions(self) -> None:
         """Make the settings of what was said here, in the environment, and in a file."""
+        found: configuration.Configuration | None = None
         try:
-            found = self._configured()
+            table = read_table(self["config"], self.environ)
+            found = self._configured(table)
+            if found.settings.chdir:
+                enter(found.settings)
+                found = self._configured(table)  # paths are relative to that directory
+            refused = refusal(found.settings, daemonises=self.daemonises)
+            if refused is not None:
+                raise refused
         except SettingError as error:
-            raise UsageError(str(error)) from None
+            raise UsageError(found.explain(error) if found is not None else str(error)) from None
         self["configuration"] = found
         self["app"], self["endpoints"], self["settings"] = found.app, found.endpoints, found.settings
         self["mounts"] = found.mounts
-        if self.daemonises and found.settings.access_log == "-":
-            refused = SettingError.of("{access_log} is '-': a daemon has no standard output; give a path, or twistd -n")
-            raise UsageError(found.explain(refused))
         if self["check-config"]:
             self._check()
 
-    def _configured(self) -> configuration.Configuration:
+    def _configured(self, table: configuration.Layer) -> configuration.Configuration:
         words: dict[str, str] = {}
         for name, usual in configuration.defaults().items():
             said = self.get(option(name))
@@ -236,12 +244,11 @@ class Options(UsageOptions):
                     words[name] = "yes" if said else "no"
             elif said is not None:
                 words[name] = said
-        path = self["config"] or self.environ.get(configuration.CONFIG)
         off = configuration.Given("off", "default of a daemon", "--access-log")
         return configuration.configure(
             configuration.from_line(words, self["endpoints"], self["mounts"]),
             self.environ,
-            _table(path, "--config" if self["config"] else configuration.CONFIG) if path else {},
+            table,
             {"access_log": off} if self.daemonises else {},
             endpoint=DEFAULT_ENDPOINT,
         )
@@ -252,7 +259,7 @@ class Options(UsageOptions):
         reactor = the_reactor()
         found: configuration.Configuration = self["configuration"]
         try:
-            for endpoint in self["endpoints"]:
+            for endpoint in found.places:
                 parse_endpoint(reactor, endpoint)
             identity_of(found.user, found.group, root=True)  # a check needs no root, but the start does
             check_mounts(found.mounts)
@@ -261,15 +268,6 @@ class Options(UsageOptions):
         except SettingError as error:
             raise UsageError(found.explain(error)) from None
         tell(found.text())
-
-
-def _table(path: str, named: str) -> dict[str, configuration.Given]:
-    try:
-        with open(path, "rb") as file:
-            content = file.read()
-    except OSError as error:
-        raise SettingError(f"{named} is {path!r}: {error.strerror or error}") from None
-    return configuration.from_file(path, content)
 
 
 def makeService(options: Asked, ending: Ending | None = None) -> CommandLineService:
@@ -292,8 +290,9 @@ def makeService(options: Asked, ending: Ending | None = None) -> CommandLineServ
         takes_refusal=options.takes_refusal,
     )
     try:
+        take_variables(found.settings)
         check_mounts(found.mounts)
-        for endpoint in found.endpoints:
+        for endpoint in found.places:
             parse_endpoint(reactor, endpoint)
     except SettingError as error:
         refuse(options, found.explain(error))
@@ -313,7 +312,7 @@ def makeService(options: Asked, ending: Ending | None = None) -> CommandLineServ
     observers = options.given.get("observers", ())
     service = WSGIService(
         served.application,
-        found.endpoints,
+        found.places,
         found.settings,
         reactor=reactor,
         handler_class=options.given.get("handler_class", WSGIHandler),
@@ -351,7 +350,7 @@ def _make_parent(options: Asked, process: ThisProcess) -> CommandLineService:
         number=0,
         slot=0,
         app=found.app,
-        endpoints=list(found.endpoints),
+        endpoints=found.places,
         mounts=list(found.mounts),
         settings=settings,
         reactor=reactor_name(reactor),
@@ -362,7 +361,7 @@ def _make_parent(options: Asked, process: ThisProcess) -> CommandLineService:
     )
     service = ParentService(
         reactor,
-        Listeners(reactor, found.endpoints, parse_endpoint, settings.backlog),
+        Listeners(reactor, found.places, parse_endpoint, settings.backlog),
         orders,
         workers=settings.workers,
         patience=patience,

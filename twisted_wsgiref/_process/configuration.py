@@ -19,6 +19,7 @@ from twisted_wsgiref.settings import SettingError, Settings, from_words, knobs
 
 from .hints import hint
 from .knobs import KIB, Knob, Value, parse_truth, parse_words
+from .surroundings import with_modes
 
 PREFIX: Final = "TWISTED_WSGIREF_"
 # Names the file, so it can not stand in it.
@@ -43,8 +44,9 @@ EXTRAS: Final[dict[str, Knob]] = {
     "reload": Knob("start the application anew whenever one of its files changes; needs watchfiles", parse_truth),
     "reload_include": Knob("patterns of names of files to watch besides *.py, such as *.html", parse_words),
 }
-# Of these, those that are texts with blanks and commas in them: they are parted by lines.
+# Of these, those that are texts with blanks and commas in them: they are parted by lines. So are a few others.
 LISTS: Final = ("listen", "mount")
+LINED: Final = (*LISTS, "env")
 # Variables that other servers and platforms have made a habit, and what they set here.
 _HABITS: Final = {"workers": "WEB_CONCURRENCY", "port": "PORT", "trusted_proxy": "FORWARDED_ALLOW_IPS"}
 _COLUMN: Final = 48
@@ -98,6 +100,11 @@ class Configuration:
     def explain(self, error: SettingError) -> str:
         """Return the line of `error`, with each setting named as this user knows it."""
         return _named_as_given(error, self.given, self.place)
+
+    @property
+    def places(self) -> list[str]:
+        """The endpoints, with all that settings say of them."""
+        return with_modes(self.endpoints, self.settings.umask)
 
     @property
     def apart(self) -> dict[str, object]:
@@ -332,7 +339,7 @@ def _word(name: str, value: object, named: str) -> str:
     """Return a value of TOML as it would be typed. Raises `SettingError` if it has the wrong type."""
     default = defaults()[name]
     if isinstance(value, str):
-        return f"{value}\n" if name in LISTS else value
+        return f"{value}\n" if name in LINED else value
     if isinstance(value, bool):
         if isinstance(default, bool):
             return "yes" if value else "no"
@@ -342,7 +349,7 @@ def _word(name: str, value: object, named: str) -> str:
             return str(value)
     elif isinstance(value, list) and all(isinstance(each, str) for each in value):
         if isinstance(default, tuple):
-            return "\n".join([*value, ""]) if name in LISTS else ",".join(value)
+            return "\n".join([*value, ""]) if name in LINED else ",".join(value)
     elif isinstance(value, list) and name == "port" and all(type(each) is int for each in value):
         return " ".join(str(each) for each in value)
     raise SettingError(f"{named} is {_toml(value)}: {_wanted(name, default)} is wanted")

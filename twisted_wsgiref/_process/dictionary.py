@@ -38,8 +38,8 @@ _TABLE: Final[dict[str, list[tuple[str, str]]]] = {
             "gunicorn --paste --paster --paste-global, uWSGI --paste --ini-paste --ini-paste-logged --paste-logger",
         ),
         (
-            "instead, start it in that directory (systemd's WorkingDirectory=, a container's WORKDIR)",
-            "gunicorn --chdir, uWSGI --chdir --chdir2, granian --working-dir",
+            "it is --chdir DIR",
+            "uWSGI --chdir2, granian --working-dir",
         ),
         (
             "instead, set PYTHONPATH; modules of the directory that it is started in are found without",
@@ -47,8 +47,12 @@ _TABLE: Final[dict[str, list[tuple[str, str]]]] = {
         ),
         ("instead, start it by the python of that environment", "uWSGI --home -H --virtualenv --venv --pyhome"),
         (
-            "instead, set variables where it is started: shell, systemd's Environment=, container",
-            "gunicorn --env -e, uWSGI --env, granian --env-files, uvicorn --env-file, develop --env-file -e",
+            "instead, --env NAME=VALUE, or set variables where it is started: shell, systemd's EnvironmentFile=",
+            "granian --env-files, uvicorn --env-file, develop --env-file -e",
+        ),
+        (
+            "it is --env NAME=VALUE",
+            "gunicorn -e",
         ),
         ("instead, set DJANGO_SETTINGS_MODULE", "develop --settings"),
         ("it is --config FILE, in TOML", "uWSGI --ini --yaml --yml --xml --json -y -x -j"),
@@ -73,9 +77,9 @@ _TABLE: Final[dict[str, list[tuple[str, str]]]] = {
         ("it is --listen unix:PATH:mode=660", "waitress --unix-socket, granian --uds, uvicorn --uds"),
         (
             "it is in the endpoint: --listen unix:PATH:mode=660",
-            "gunicorn --umask -m, uWSGI --chmod-socket -C --umask, waitress --unix-socket-perms, granian "
-            "--uds-permissions, hypercorn --umask -m",
+            "uWSGI --chmod-socket -C, waitress --unix-socket-perms, granian --uds-permissions",
         ),
+        ("it is --umask", "gunicorn -m, hypercorn -m"),
         (
             "instead, systemd's .socket unit has SocketUser= and SocketGroup= (--listen systemd:domain=UNIX:index=0)",
             "uWSGI --chown-socket",

@@ -33,6 +33,7 @@ from .knobs import Value, shown
 from .process import CannotStart, CommandLineService
 from .pulse import disarm
 from .signals import Ending
+from .surroundings import enter
 
 if TYPE_CHECKING:
     from twisted_wsgiref._observe.record import FactsObserver, Record
@@ -170,9 +171,11 @@ def _read(
     patterns: tuple[str, ...] = _extra(settings, "reload_include", ())
     judged: Callable[..., Settings] = Settings
     mounts: Mapping[str, object] = given.pop("mounts")
+    chosen = judged(**settings)
+    enter(chosen)
     given["mounts"] = {prefix: each for prefix, each in mounts.items() if not isinstance(each, str)}
     found = Configuration(
-        settings=judged(**settings),
+        settings=chosen,
         app=application_name(application) if name_of is None else name_of,
         endpoints=_endpoints(port, host, listen),
         mounts=settled_mounts(

@@ -7,7 +7,7 @@ live here, which are `settings`'s. Any thread may call.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar, cast
 
@@ -49,7 +49,8 @@ class Knob:
         elif isinstance(default, float):
             self._check_number(value, "it has to be a number of seconds", whole=False)
         elif isinstance(default, tuple):
-            return _words_of(value)
+            # A lone text would fall into its letters.
+            return _words_of(self.parse(value) if isinstance(value, str) else value)
         else:
             return self.parse(_checked_text(value))
         return value
@@ -71,10 +72,7 @@ def _plain(number: float) -> str:
 
 
 def _words_of(value: object) -> tuple[str, ...]:
-    # A lone text would fall into its letters.
-    if isinstance(value, str):
-        value = parse_words(value)
-    elif isinstance(value, list):
+    if isinstance(value, list):
         value = tuple(value)
     if not isinstance(value, tuple) or not all(isinstance(each, str) for each in value):
         raise ValueError("it has to be a tuple of str")
@@ -125,6 +123,27 @@ def parse_size(word: str) -> int:
 def parse_words(text: str) -> tuple[str, ...]:
     """Return the words of `text`, which commas or white space part."""
     return tuple(text.replace(",", " ").split())
+
+
+def parse_lines(text: str) -> tuple[str, ...]:
+    """Return the lines of `text`; without an end of a line in it, the words that white space parts."""
+    return tuple(each for each in text.split("\n" if "\n" in text else None) if each)
+
+
+def check_variables(words: Iterable[str]) -> None:
+    """Raise `ValueError` unless each of `words` is NAME=VALUE, as a process's environment may have it."""
+    for word in words:
+        name, equals, _ = _checked_text(word).partition("=")
+        if not name or not equals:
+            raise ValueError(f"{word!r:.100} has to be NAME=VALUE")
+
+
+def parse_umask(word: str) -> str:
+    """Return a file mode as three octal digits, "" for none. Raises `ValueError`."""
+    digits = word.removeprefix("0o")
+    if word and not (digits and set(digits) <= set("01234567") and int(digits, 8) <= 0o777):
+        raise ValueError("it has to be an octal number from 0 to 777, such as 027")
+    return f"{int(digits, 8):03o}" if word else ""
 
 
 def parse_workers(word: str) -> int:

@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 
 from twisted_wsgiref.settings import knobs
 
-from .configuration import LISTS, defaults, place
+from .configuration import LINED, LISTS, defaults, place
 from .hints import hint
 from .knobs import KIB, Knob
 
@@ -87,7 +87,10 @@ def joined(found: list[tuple[str, str]]) -> list[tuple[str, str]]:
         if name in lists:
             words.setdefault(name, []).append(value)
     rest = [(name, value) for name, value in found if name not in lists]
-    return rest + [(name, ",".join(values)) for name, values in words.items()]
+    lined = {f"--{option(name)}" for name in LINED}
+    return rest + [
+        (name, "\n".join([*values, ""]) if name in lined else ",".join(values)) for name, values in words.items()
+    ]
 
 
 def mistake(error: getopt.GetoptError, options: Iterable[str]) -> str:
