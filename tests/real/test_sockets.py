@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect, unix_connect
 
 from .children import COMMANDS, PATIENCE, environment
+from .tls_socket import locked_context
 from .wires import MIB, WIRES, Served, client, served
 
 pytestmark = pytest.mark.slow
@@ -43,8 +43,7 @@ def open_at(server: Served, wire: str) -> Open:
         if wire == "unix":
             return unix_connect(there.where, f"ws://localhost{path}", **how)
         if wire == "tls":
-            context = ssl.create_default_context(cafile=there.certificate)
-            return connect(f"wss://localhost:{there.where}{path}", ssl=context, **how)
+            return connect(f"wss://localhost:{there.where}{path}", ssl=locked_context(there.certificate), **how)
         return connect(f"ws://localhost:{there.where}{path}", **how)
 
     return open_there

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import ssl
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 
 from .children import COMMANDS, PATIENCE, SERVING, ended, environment, get, started
+from .tls_socket import locked_context
 from .wires import WIRES, Served, Wire, client, served
 
 pytestmark = pytest.mark.slow
@@ -50,7 +50,7 @@ def websocket(wire: Wire, path: str) -> Iterator[Any]:
     if wire.name == "unix":
         made = connect.unix_connect(wire.where, f"ws://localhost{path}", open_timeout=PATIENCE, max_size=None)
     else:
-        context = ssl.create_default_context(cafile=wire.certificate) if wire.name == "tls" else None
+        context = locked_context(wire.certificate) if wire.name == "tls" else None
         made = connect.connect(
             wire.origin.replace("http", "ws", 1) + path, ssl=context, open_timeout=PATIENCE, max_size=None
         )
