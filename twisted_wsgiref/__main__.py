@@ -8,6 +8,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from ._twisted.late_tls import import_without_tls
+
+import_without_tls()  # before all that imports a reactor
+
+# ruff: noqa: E402
 from twisted.application.reactors import NoSuchReactor, getReactorTypes, installReactor
 from twisted.python.usage import UsageError
 

@@ -29,10 +29,10 @@ from ._connection.listening import (
     open_proxies,
     parse_endpoint,
 )
+from ._connection.perhaps_secure import answer_plain
 from ._connection.poller import Poller, make_poller
 from ._connection.proxied import ProxiedReactor
 from ._connection.rules import environ_of, pools_of, rules_of
-from ._connection.secure import answer_plain
 from ._connection.transports import stop_accepting, widen
 from ._gateway.error_stream import ErrorStream
 from ._gateway.exchange import Common

@@ -18,7 +18,7 @@ from tests.answers import read_answers
 from tests.authorities import family
 from tests.support import PATIENCE, Server, serving
 from twisted_wsgiref._connection.certificates import read_secure
-from twisted_wsgiref._connection.secure import tls_factory
+from twisted_wsgiref._connection.perhaps_secure import tls_factory
 from twisted_wsgiref._http.opening import plain_opening
 
 # Twisted's own TLS uses what pyOpenSSL deprecates.

@@ -37,9 +37,9 @@ from .deadlines import Deadlines, Phase
 from .exits import Exit, SocketExit
 from .handed_over import HandedOver, HandedOverTransport
 from .peer import local_facts, tls_facts
+from .perhaps_secure import handshake_failure
 from .reading import PIPE_FULL, PIPELINED, SPILLING, TRANSPORT_READ, Reading
 from .request_reader import Request, RequestReader
-from .secure import handshake_failure
 from .sender import make_sender
 from .transports import find_socket, host_and_port, is_secure, send_at_once
 from .upgrade_socket import SocketPump, UpgradeSocket

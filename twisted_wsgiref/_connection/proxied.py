@@ -12,7 +12,6 @@ from typing import cast
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol, IProtocolFactory, ITransport
-from twisted.protocols.tls import TLSMemoryBIOFactory
 from zope.interface import directlyProvides, providedBy
 
 from twisted_wsgiref._http.errors import ProtocolError
@@ -137,5 +136,8 @@ class ProxiedReactor:
         interface: str = "",
     ) -> Port:
         """Listen on a TCP port for TLS, which starts after the header."""
+        # Late, as everywhere: a third of the memory of a process that speaks no TLS.
+        from twisted.protocols.tls import TLSMemoryBIOFactory
+
         secure = TLSMemoryBIOFactory(contextFactory, False, factory)
         return self._reactor.listenTCP(port, self._wrap(secure), backlog, interface)

@@ -1,7 +1,7 @@
 """TLS under a connection, as Twisted speaks it: plain text gets an answer that can be read, a failed handshake a line.
 
-Here lives Twisted's TLS, seen from below. Files and words may not live here, which are `certificates`'. All is called
-in the reactor's thread.
+Here lives Twisted's TLS, seen from below: this is imported only where somebody speaks TLS (`perhaps_secure`). Files and
+words may not live here, which are `certificates`'. All is called in the reactor's thread.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, cast
 
-from OpenSSL import SSL
 from twisted.internet.interfaces import ITransport
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
@@ -80,23 +79,7 @@ def _drop(data: bytes) -> None:
     """Leave `data` unread: the answer is on its way, and is lost if the connection is closed too early."""
 
 
-def handshake_failure(error: object) -> str:
-    """Return why a handshake ended with `error`, in OpenSSL's own words if it is OpenSSL's."""
-    if isinstance(error, SSL.Error) and error.args and isinstance(error.args[0], list):
-        return ", ".join(str(each[-1]) for each in error.args[0])
-    return "the client left in the middle of it"
-
-
-def tls_factory(port: object) -> TLSMemoryBIOFactory | None:
-    """Return what puts TLS on the connections of the listening `port`, below wrappers too; None if nothing does."""
-    factory = getattr(port, "factory", None)
-    while factory is not None and not isinstance(factory, TLSMemoryBIOFactory):
-        factory = getattr(factory, "wrappedFactory", None)
-    return factory
-
-
-def answer_plain(port: object) -> None:
-    """Answer clients that come to `port` without TLS, if it speaks TLS, whoever made it."""
-    factory = tls_factory(port)
-    if factory is not None and factory.protocol is _Made:
+def take_over(factory: TLSMemoryBIOFactory) -> None:
+    """Make the connections of `factory` ours, unless somebody has other ones in their place."""
+    if factory.protocol is _Made:
         factory.protocol = SecureTransport

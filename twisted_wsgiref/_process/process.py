@@ -23,7 +23,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twisted_wsgiref._connection.listening import open_proxies
-from twisted_wsgiref._connection.secure import tls_factory
+from twisted_wsgiref._connection.perhaps_secure import tls_factory
 from twisted_wsgiref._observe.access_log import AccessLog
 from twisted_wsgiref._observe.stacks import describe_threads, requests_of
 from twisted_wsgiref._twisted.reactor import Reactor

@@ -15,6 +15,11 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final, NoReturn, TypeVar
 
+from twisted_wsgiref._twisted.late_tls import import_without_tls
+
+import_without_tls()  # before all that imports a reactor
+
+# ruff: noqa: E402
 from twisted.application.reactors import installReactor
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IConsumer, ISSLTransport, ITCPTransport, ITransport
-from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import directlyProvides
 
 if TYPE_CHECKING:
@@ -110,6 +110,8 @@ class SecureWebTransport(WebTransport):
 
     @property  # type: ignore[misc]
     def __class__(self) -> Any:
+        from twisted.protocols.tls import TLSMemoryBIOProtocol
+
         return TLSMemoryBIOProtocol
 
     @property
@@ -124,8 +126,16 @@ class SecureWebTransport(WebTransport):
 
 def web_transport(channel: WebChannel, below: object, secure: bool) -> WebTransport:
     """Return the transport of `channel`, whose connection has the transport `below`."""
-    made = SecureWebTransport if isinstance(below, TLSMemoryBIOProtocol) else WebTransport
+    made = SecureWebTransport if _is_of_tls(below) else WebTransport
     return made(channel, below, secure)
+
+
+def _is_of_tls(below: object) -> bool:
+    if "twisted.protocols.tls" not in sys.modules:  # nobody speaks TLS, and it costs memory
+        return False
+    from twisted.protocols.tls import TLSMemoryBIOProtocol
+
+    return isinstance(below, TLSMemoryBIOProtocol)
 
 
 def _interfaces(below: object) -> list[Any]:

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import inspect
 import select
+import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -235,10 +236,10 @@ def transport_below_tls(transport: object) -> ITransport | None:
     To be checked: ``TLSMemoryBIOProtocol.transport`` is that transport until it is lost. When it closes, it sends the
     bytes that TLS has written to it, and waits for no close_notify.
     """
-    try:
-        from twisted.protocols.tls import TLSMemoryBIOProtocol
-    except ImportError:  # without pyOpenSSL there is no TLS
+    if "twisted.protocols.tls" not in sys.modules:  # nobody speaks TLS
         return None
+    from twisted.protocols.tls import TLSMemoryBIOProtocol
+
     while transport is not None and not isinstance(transport, TLSMemoryBIOProtocol):
         transport = getattr(transport, "transport", None)
     return None if transport is None else transport.transport
