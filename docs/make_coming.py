@@ -23,7 +23,7 @@ The options of gunicorn, uWSGI, waitress, granian, uvicorn, hypercorn, Django's 
 the option or the way that replaces each of them here. If you type one of theirs, the server gives the same answer.
 
 This page leaves out options that are the same here: `--bind`, `--workers` and `--config` of gunicorn, `--threads`,
-`--port`, `--reload`, `--backlog`, `--chdir`, `--env`, `--umask`, `--help`. If you come from wsgiref's
+`--port`, `--reload`, `--backlog`, `--chdir`, `--env`, `--umask`, `--pid`, `--help`. If you come from wsgiref's
 `make_server(host, port, app)`, use `python -m twisted_wsgiref --bind HOST:PORT MOD:APP`. Or keep all names, and write
 `from twisted_wsgiref.simple_server import make_server`. [settings.md](settings.md) has every setting.
 """

@@ -140,7 +140,7 @@ sys.exit(0 if endpoints.SSLError is Error else "it is still another one")
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize("module", ["twisted_wsgiref.__main__", "twisted_wsgiref._process.worker"])
+@pytest.mark.parametrize("module", ["twisted_wsgiref._process.standalone", "twisted_wsgiref._process.worker"])
 def test_a_process_of_ours_imports_no_tls(module: str) -> None:
     code = f"import sys, {module}\nfrom twisted.internet import reactor\nprint({_TLS})"
     done = run(code)

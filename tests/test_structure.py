@@ -44,7 +44,7 @@ ROOMS: dict[str, set[str]] = {
     "resource": {"names", "settings", "_threads", "_observe", "_gateway", "_connection", "service"},
     "_process": {"names", "_wsgiref", "settings", "_threads", "_twisted", "_observe", "_gateway", "_targets"}
     | {"_connection", "service"},
-    "main": {"_process", "settings", "_twisted"},
+    "main": {"_process"},
     "_testing": {"names", "settings", "_threads", "_twisted", "_connection", "service"},
     "testing": {"names", "_twisted", "_testing"},
     "front door": {"settings", "_observe", "_gateway", "_connection", "service", "_process"},

@@ -1,56 +1,28 @@
-"""``python -m twisted_wsgiref MOD:APP``: what ``twistd wsgiref`` serves, in the foreground and without its files.
+"""``python -m twisted_wsgiref``, and the command ``twisted-wsgiref``: serve, or ask a server that runs already.
 
-What lives here: the choice of the reactor. All else is `command_line`'s and `foreground`'s.
+What lives here: which of the two, by the first word. What serves needs Twisted, what asks must not wait for it.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
-from ._twisted.late_tls import import_without_tls
-
-import_without_tls()  # before all that imports a reactor
-
-# ruff: noqa: E402
-from twisted.application.reactors import NoSuchReactor, getReactorTypes, installReactor
-from twisted.python.usage import UsageError
-
-from ._process import command_line
-from ._process.asked import refuse
-from ._process.command_line import SCRIPT
-from ._process.foreground import run
-from ._twisted.reactor import the_reactor
+from ._process import control
 
 
-class Options(command_line.Options):
-    """The same options, and the choice of the reactor, which elsewhere is twistd's."""
+def main(words: Sequence[str] | None = None) -> NoReturn:
+    """Do what the `words` say, None: those of the command line; ends with `SystemExit`. Called in the main thread.
 
-    def getSynopsis(self) -> str:
-        """Return the first line of the help."""
-        typed = self.command if self.command == SCRIPT else "python -m twisted_wsgiref"
-        return f"Usage: {typed} {self.synopsis}"
+    Without a command, which is ``serve`` or one of `control.COMMANDS`, they are options and an application: serve that.
+    """
+    words = sys.argv[1:] if words is None else words
+    if words[:1] and words[0] in control.COMMANDS:
+        control.main(words)
+    from ._process.standalone import serve_words
 
-    def opt_reactor(self, name: str) -> None:
-        """Reactor of Twisted's to run on, such as epoll, poll, select or asyncio (default: the best one here)"""
-        try:
-            installReactor(name)
-        except NoSuchReactor:
-            names = ", ".join(sorted(each.shortName for each in getReactorTypes()))
-            raise UsageError(f"--reactor is {name!r}: it has to be one of {names}") from None
-        except Exception as error:  # Whatever the import of a reactor that is not for this machine raises.
-            raise UsageError(f"--reactor is {name!r}: {' '.join(str(error).split())}") from None
-
-
-def main(words: Sequence[str] | None = None) -> None:
-    """Serve until a signal comes; ends with `SystemExit`. Called in the main thread."""
-    options = Options()
-    try:
-        options.parseOptions(words)
-    except UsageError as error:
-        refuse(options, str(error))
-    service = command_line.makeService(options)
-    sys.exit(run(service, the_reactor()))
+    serve_words(words[1:] if list(words[:1]) == ["serve"] else words)
 
 
 if __name__ == "__main__":

@@ -319,6 +319,10 @@ class Settings:
 
     # None: whoever starts the server is in the right directory; systemd and containers can say so, too.
     chdir: str = _knob("", "directory to change to, before the application and every other file are looked for", str)
+    # None: a service manager knows the process that it has started. twistd has a file of its own for it.
+    pidfile: str = _knob(
+        "", "file for the number of the process, or of the parent of workers, from when it serves to its end", str
+    )
     # None: variables stay as they are; systemd and containers set them, too.
     env: tuple[str, ...] = _knob(
         (),

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from twisted_wsgiref.__main__ import Options
 from twisted_wsgiref._process.dictionary import SERVERS, meanings, translated
 from twisted_wsgiref._process.hints import hint
+from twisted_wsgiref._process.standalone import Options
 
 from .peers_words import WORDS
 
@@ -27,7 +27,8 @@ def test_every_word_of_another_server_is_ours_or_has_its_meaning(server: str) ->
     words = WORDS[server].split()
     assert len(words) > 30
     unknown = [each for each in words if each not in LONG + SHORT and not translated(each.replace("_", "-"))]
-    assert unknown == []
+    # getopt takes the beginning of a word for the whole.
+    assert [each for each in unknown if len([ours for ours in LONG if ours.startswith(each)]) != 1] == []
 
 
 @pytest.mark.parametrize("meaning", TABLE, ids=lambda meaning: meaning.say[:40])

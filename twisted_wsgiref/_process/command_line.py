@@ -38,6 +38,7 @@ from .loading import LoadError
 from .mounting import check_mounts, import_served
 from .notify import Notifier
 from .parent import ParentService
+from .pidfile import keep
 from .process import CommandLineService, ParentProcess, ServingService, ThisProcess
 from .runner import Runner, reactor_name
 from .signals import Ending
@@ -294,6 +295,7 @@ def makeService(options: Asked, ending: Ending | None = None) -> CommandLineServ
         check_mounts(found.mounts)
         for endpoint in found.places:
             parse_endpoint(reactor, endpoint)
+        keep(process, found.explain, leaves=bool(options.told_another or found.user or found.group))
     except SettingError as error:
         refuse(options, found.explain(error))
     except ListenError as error:

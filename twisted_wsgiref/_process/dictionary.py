@@ -213,8 +213,8 @@ _TABLE: Final[dict[str, list[tuple[str, str]]]] = {
             "gunicorn --daemon -D, uWSGI --daemonize -d --daemonize2, hypercorn --daemon -D",
         ),
         (
-            "instead, twistd has it: twistd --pidfile FILE wsgiref",
-            "gunicorn --pid, uWSGI --pidfile --pidfile2 --safe-pidfile, granian --pid-file, hypercorn --pid",
+            "it is --pidfile FILE",
+            "uWSGI --pidfile2 --safe-pidfile, granian --pid-file",
         ),
         (
             "there is no such thing: this serves one application; other programs are for the service manager, or a "

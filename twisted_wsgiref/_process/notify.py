@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 
 from twisted.logger import Logger
 
@@ -42,6 +42,7 @@ class Notifier:
         self._watchdog = watchdog
         self._pid = pid
         self._complained = False
+        self._when_ready: list[Callable[[], object]] = []
 
     @classmethod
     def taken_from(cls, environ: MutableMapping[str, str]) -> Notifier:
@@ -53,8 +54,14 @@ class Notifier:
         except ValueError:
             return cls(address)
 
+    def call_when_ready(self, call: Callable[[], object]) -> None:
+        """Call `call` before each time that the manager is told, and also if there is none."""
+        self._when_ready.append(call)
+
     def ready(self, status: str) -> None:
         """Say that we serve: the first time, or again after `reloading`."""
+        for call in self._when_ready:
+            call()
         self._send(message("READY=1", status=status))
 
     def reloading(self) -> None:

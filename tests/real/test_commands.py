@@ -1,0 +1,73 @@
+"""Do the commands of the shell reach a server that was started by another one?"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from .children import COMMANDS, Child, ended, get
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="processes are looked up in /proc"),
+]
+
+APP = """
+import os
+
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [f"{os.environ['SHOP']} {os.getcwd()}".encode()]
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "shop.py").write_text(APP)
+    return tmp_path
+
+
+def command(folder: Path, *words: str) -> str:
+    done = ended([sys.executable, "-m", "twisted_wsgiref", *words], folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def test_a_server_with_workers_is_reloaded_grows_and_ends_by_its_file(folder: Path) -> None:
+    pidfile = folder / "site" / "shop.pid"
+    words = [*COMMANDS["python -m"], "serve", "--chdir", "site", "--pidfile", "shop.pid", "--env", "SHOP=a, b"]
+    with Child([*words, "--workers", "2", "--port", "0", "shop:app"], folder) as server:
+        port = server.port()
+        assert pidfile.read_text() == f"{server.pid}\n"
+        assert get(port)[1].decode() == f"a, b {folder}/site"
+        second = ended([*words, "--port", "0", "shop:app"], folder)
+        assert second.returncode == 1
+        assert f"--pidfile is 'shop.pid': the process {server.pid} lives and has it" in second.stderr
+        assert command(folder, "reload", "--pidfile", f"{pidfile}").startswith(f"process {server.pid} reloads")
+        server.wait_for(re.compile(r"reloaded: 2 workers"))
+        command(folder, "workers", "+1", "--pid", f"{server.pid}")
+        server.wait_for(re.compile(r"3 workers from now on"))
+        refused = ended([sys.executable, "-m", "twisted_wsgiref", "reload", "--pid", f"{os.getpid()}"], folder)
+        assert "and no server of twisted_wsgiref" in refused.stderr
+        assert command(folder, "stop", "--pidfile", f"{pidfile}") == f"process {server.pid} has ended\n"
+        assert server.wait() == 0
+    assert not pidfile.exists()
+
+
+def test_a_single_process_removes_its_file_and_is_not_ended_by_a_reload(folder: Path) -> None:
+    pidfile = folder / "shop.pid"
+    words = [*COMMANDS["twistd"], "--chdir", "site", "--pidfile", f"{pidfile}", "--env", "SHOP=a", "--port", "0"]
+    with Child([*words, "shop:app"], folder) as server:
+        port = server.port()
+        assert get(port)[0].status == 200  # the line of the log comes a moment before it serves
+        assert pidfile.read_text() == f"{server.pid}\n"
+        refused = ended([sys.executable, "-m", "twisted_wsgiref", "reload", "--pidfile", f"{pidfile}"], folder)
+        assert "can not reload" in refused.stderr
+        assert get(port)[0].status == 200
+        assert server.end() == 0
+    assert not pidfile.exists()

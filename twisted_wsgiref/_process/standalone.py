@@ -1,0 +1,61 @@
+"""``python -m twisted_wsgiref MOD:APP``: what ``twistd wsgiref`` serves, in the foreground and without its files.
+
+What lives here: the choice of the reactor. All else is `command_line`'s and `foreground`'s. Called in the main thread.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from twisted_wsgiref._twisted.late_tls import import_without_tls
+
+import_without_tls()  # before all that imports a reactor
+
+# ruff: noqa: E402
+from twisted.application.reactors import NoSuchReactor, getReactorTypes, installReactor
+from twisted.python.usage import UsageError
+
+from twisted_wsgiref._twisted.reactor import the_reactor
+
+from . import command_line
+from .asked import refuse
+from .command_line import SCRIPT
+from .control import COMMANDS
+from .foreground import run
+
+
+class Options(command_line.Options):
+    """The same options, and the choice of the reactor, which elsewhere is twistd's."""
+
+    longdesc = (
+        f"{command_line.Options.longdesc} Instead of options, a first word may ask a server that runs already: "
+        f"{', '.join(COMMANDS)}; each has a --help of its own."
+    )
+
+    def getSynopsis(self) -> str:
+        """Return the first line of the help."""
+        typed = self.command if self.command == SCRIPT else "python -m twisted_wsgiref"
+        return f"Usage: {typed} {self.synopsis}"
+
+    def opt_reactor(self, name: str) -> None:
+        """Reactor of Twisted's to run on, such as epoll, poll, select or asyncio (default: the best one here)"""
+        try:
+            installReactor(name)
+        except NoSuchReactor:
+            names = ", ".join(sorted(each.shortName for each in getReactorTypes()))
+            raise UsageError(f"--reactor is {name!r}: it has to be one of {names}") from None
+        except Exception as error:  # Whatever the import of a reactor that is not for this machine raises.
+            raise UsageError(f"--reactor is {name!r}: {' '.join(str(error).split())}") from None
+
+
+def serve_words(words: Sequence[str]) -> NoReturn:
+    """Serve until a signal comes; ends with `SystemExit`. Called in the main thread."""
+    options = Options()
+    try:
+        options.parseOptions(words)
+    except UsageError as error:
+        refuse(options, str(error))
+    service = command_line.makeService(options)
+    sys.exit(run(service, the_reactor()))
