@@ -24,6 +24,7 @@ from ._process.knobs import (
     one_of,
     parse_lines,
     parse_number,
+    parse_pattern,
     parse_seconds,
     parse_size,
     parse_truth,
@@ -207,7 +208,26 @@ class Settings:
     # The name has no version: that would help only attackers.
     server_header: str = _knob("twisted_wsgiref", "value of the Server header field; empty: no such field", str)
     # In the foreground and in a container, logs belong on standard output; a daemon has none.
-    access_log: str = _knob("-", "file for the access log; -: standard output; off: none", str)
+    access_log: str = _knob(
+        "-",
+        "file for the access log; -: standard output; syslog:, syslog:PATH, syslog:HOST:PORT: messages of syslog, as "
+        "syslog:,facility=local0,tag=shop; off: none",
+        str,
+    )
+    # What tools have read for thirty years.
+    access_log_format: str = _knob(
+        "combined",
+        "lines of the access log: combined, json (OpenTelemetry's names), or a format in gunicorn's atoms, as "
+        "'%(h)s %(r)s %(s)s'",
+        str,
+    )
+    # None: a probe every second is a tenth of the log of a quiet site, and nothing to a busy one.
+    access_log_skip: str = _knob(
+        "",
+        "requests that the access log leaves out: those in whose path this regular expression finds something, as "
+        "'^/health$'",
+        parse_pattern,
+    )
 
     # ---- Files of a mount --------------------------------------------------------------------------------------
     # None: a client asks each time, and a 304 tells it that it has the file. Nobody can call back a file that clients

@@ -10,14 +10,16 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
 
 import pytest
 from twisted.logger import LogEvent, globalLogPublisher
 
-from twisted_wsgiref._observe import access_log
-from twisted_wsgiref._observe.access_log import AccessLog, format_line, format_time
+from twisted_wsgiref._observe import access_log, sink
+from twisted_wsgiref._observe.access_log import AccessLog
+from twisted_wsgiref._observe.lines import Combined, format_time
 from twisted_wsgiref._observe.record import Record
 
 RECORD = Record(
@@ -95,7 +97,7 @@ def logged_one(log: AccessLog, disk: Disk, record: Record = RECORD) -> None:
 
 
 def test_the_line_is_the_combined_format(zone: pytest.MonkeyPatch) -> None:
-    assert format_line(RECORD, format_time(971211336)) == (
+    assert Combined().line(RECORD, format_time(971211336)) == (
         '127.0.0.1 - frank [10/Oct/2000:13:55:36 -0700] "GET /apache_pb.gif HTTP/1.0" 200 2326 '
         '"http://www.example.com/start.html" "Mozilla/4.08 [en] (Win98; I ;Nav)"\n'
     )
@@ -111,9 +113,9 @@ def test_the_zone_is_written_with_its_sign_and_minutes(zone: pytest.MonkeyPatch,
 
 
 def test_what_is_not_there_is_a_dash() -> None:
-    line = format_line(RECORD._replace(peer=None, user="", referer="", user_agent="", size=0, status=0), "t")
+    line = Combined().line(RECORD._replace(peer=None, user="", referer="", user_agent="", size=0, status=0), "t")
     assert line == '- - - [t] "GET /apache_pb.gif HTTP/1.0" 499 - "-" "-"\n'
-    assert format_line(RECORD._replace(request_line=""), "t").startswith('127.0.0.1 - frank [t] "-" 200 ')
+    assert Combined().line(RECORD._replace(request_line=""), "t").startswith('127.0.0.1 - frank [t] "-" 200 ')
 
 
 @pytest.mark.parametrize(
@@ -129,7 +131,7 @@ def test_what_is_not_there_is_a_dash() -> None:
     ],
 )
 def test_no_text_breaks_or_forges_a_line(text: str, written: str) -> None:
-    line = format_line(RECORD._replace(request_line=text, referer=text, user_agent=text, user=text), "t")
+    line = Combined().line(RECORD._replace(request_line=text, referer=text, user_agent=text, user=text), "t")
     found = COMBINED.fullmatch(line)
     assert found is not None
     assert found[5] == found[8] == found[9] == written
@@ -289,7 +291,7 @@ def test_a_line_broken_off_by_a_full_disk_does_not_run_into_the_next(quick: None
     disk.error = disk.room = None
     logged_one(log, disk)
     assert log.close()
-    line = format_line(RECORD, format_time(int(RECORD.finished)))
+    line = Combined().line(RECORD, format_time(int(RECORD.finished)))
     assert b"".join(disk.writes).decode() == line[:10] + "\n" + line
     assert said[-1] == "the access log is written again; 1 line of it was lost"
 
@@ -343,7 +345,7 @@ def test_who_brings_a_record_makes_no_more_lines_than_its_share(monkeypatch: pyt
         log._records.append(RECORD)  # as other threads do meanwhile
         return "line\n"
 
-    monkeypatch.setattr(access_log, "format_line", format_slowly)
+    monkeypatch.setattr(Combined, "line", lambda _, facts, when: format_slowly(facts, when))
     monkeypatch.setattr(log, "_wake", lambda: None)
     for _ in range(access_log.TOGETHER):
         log.observe_facts(RECORD)
@@ -359,7 +361,7 @@ def test_lines_that_another_thread_is_making_are_waited_for(quick: None, monkeyp
             assert go_on.wait(10)
         return "line\n"
 
-    monkeypatch.setattr(access_log, "format_line", format_slowly)
+    monkeypatch.setattr(Combined, "line", lambda _, facts, when: format_slowly(facts, when))
     disk = Disk()
     log = AccessLog(disk)
     log._asleep = False  # the writer does not come for the first
@@ -526,3 +528,72 @@ def test_what_waits_for_a_stalled_disk_is_bounded_however_long_its_lines_are(
     assert 1 << 20 <= sum(map(len, log._waiting)) < (1 << 20) + access_log.TOGETHER * 21_000
     disk.gate.set()
     assert log.close(timeout=10)
+
+
+def fill(pipe: int) -> int:
+    """Put into `pipe`, whose end never blocks, until it takes nothing more; return how much that was."""
+    put = 0
+    for size in (4096, 1):
+        with suppress(BlockingIOError):
+            while True:
+                put += os.write(pipe, b"x" * size)
+    return put
+
+
+@pytest.mark.parametrize("blocking", [False, True])
+def test_a_pipe_that_is_full_holds_up_nobody_and_its_losses_are_counted(
+    quick: None, monkeypatch: pytest.MonkeyPatch, blocking: bool
+) -> None:
+    monkeypatch.setattr(access_log, "MOST_WAITING", 1 << 20)
+    monkeypatch.setattr(sink, "PATIENCE", 0.001)
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    filled = fill(writer)
+    os.set_blocking(writer, blocking)
+    told = threading.Event()
+    said: list[str] = []
+
+    def say(line: str) -> None:
+        said.append(line)
+        told.set()
+
+    log = AccessLog(FileIO(writer, "wb"), say=say)
+    asked = 40_000
+    took = []
+    for _ in range(asked):
+        start = time.perf_counter()
+        log.observe_facts(RECORD)
+        took.append(time.perf_counter() - start)
+    took.sort()
+    assert took[len(took) * 99 // 100] < 0.05
+    # While the pipe is full: memory is bounded, what is lost is counted, and somebody is told.
+    assert told.wait(10)
+    assert said == ["the access log can not be written, lines are lost: they are not taken fast enough"]
+    lost = log.lost
+    assert 0 < lost < asked
+    assert sum(map(len, log._waiting)) < (1 << 20) + access_log.BLOCK + access_log.PIECE
+    closing = threading.Thread(target=log.close, args=(20,))
+    closing.start()
+    data = b""
+    with open(reader, "rb", buffering=0) as end:
+        while more := end.read(65536):
+            data += more
+    closing.join(20)
+    lines = data[filled:].decode().splitlines(keepends=True)
+    assert all(COMBINED.fullmatch(line) for line in lines)
+    assert len(lines) + log.lost == asked
+    assert f"{log.lost} lines of it were lost" in said[-1]
+
+
+def test_a_pipe_that_stays_full_does_not_keep_the_log_for_ever(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sink, "PATIENCE", 0.001)
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    fill(writer)
+    said: list[str] = []
+    log = AccessLog(FileIO(writer, "wb"), say=said.append)
+    log.observe_facts(RECORD)
+    assert log.close(20)
+    os.close(reader)
+    assert log.lost == 1
+    assert said[-1] == "the access log is closed; 1 line of it was lost"

@@ -1,30 +1,31 @@
-"""One line a request in the combined format, written in batches by a thread of its own.
+"""One line a request, written in batches by a thread of its own.
 
-Here live the line, the file, and the thread between them. Nothing that could make a request wait may live here. Under
-load the caller that brings the last of a few records makes their lines together: then their parts, and the code, are in
-the processor's cache. A line by itself costs twice as much, and so does a record that waits for the writer. The writer
-does everything else, so a stalled disk stalls nobody.
+Here live the file, and the thread between it and the requests; how a line is made is in `lines`. Nothing that could
+make a request wait may live here. Under load the caller that brings the last of a few records makes their lines
+together: then their parts, and the code, are in the processor's cache. A line by itself costs twice as much, and so
+does a record that waits for the writer. The writer does everything else, so a stalled disk stalls nobody.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from functools import lru_cache
 from math import floor
+from typing import Final
 
 from twisted.logger import Logger
 
 from twisted_wsgiref._threads.forks import drop, tell
 from twisted_wsgiref._threads.marks import NO_GIL, fence
 
-from .record import Facts
+from .lines import COMBINED, LineFormat, path_and_query
+from .record import Extract, Facts
 from .sink import Sink, descriptor_of, open_file, standard_output, write_all
+from .syslog import SCHEME, open_syslog
 
 # Long enough to join the lines of a busy moment into one write, too short to notice for a person who watches the file.
 GATHER_SECONDS = 0.05
@@ -41,77 +42,38 @@ MOST_WAITING = 32 * 1024 * 1024
 QUIET_SECONDS = 10.0
 # `close` waits so long for a disk that takes nothing.
 CLOSE_SECONDS = 2.0
+# Then the writer asks so often whether a pipe has room again, twice a second: within that time.
+LAST_TRIES = 3
 # At the end, the writer looks so often whether a thread still makes lines.
 MOMENT = 0.001
-
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_UNSAFE = re.compile(r"[^ !#-\[\]-~]")
-_UNSAFE_WORD = re.compile(r"[^!#-\[\]-~]")  # Outside of quotes a space would begin the next field.
-
-
-def _escaped(found: re.Match[str]) -> str:
-    character = found.group()
-    data = character.encode("latin-1" if character <= "\xff" else "utf-8", "surrogatepass")
-    return "".join(f"\\x{byte:02x}" for byte in data)
-
-
-def _quoted(text: str) -> str:
-    if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
-        return text or "-"
-    return _UNSAFE.sub(_escaped, text)
-
-
-def _word(text: str | None) -> str:
-    return _UNSAFE_WORD.sub(_escaped, text or "-")
-
-
-# Few clients make most lines, and many of them in the same second.
-@lru_cache(maxsize=256)
-def _start_of_line(peer: str | None, user: str, when: str) -> str:
-    return f'{_word(peer)} - {_word(user)} [{when}] "'
-
-
-@lru_cache(maxsize=256)
-def _end_of_line(referer: str, agent: str) -> str:
-    return f' "{_quoted(referer)}" "{_quoted(agent)}"\n'
-
-
-def format_time(seconds: int) -> str:
-    """Return a time as Apache writes it, in the local zone: ``10/Oct/2000:13:55:36 -0700``."""
-    local = time.localtime(seconds)
-    sign, minutes = ("-" if local.tm_gmtoff < 0 else "+"), abs(local.tm_gmtoff) // 60
-    return (
-        f"{local.tm_mday:02}/{_MONTHS[local.tm_mon - 1]}/{local.tm_year}:{local.tm_hour:02}:{local.tm_min:02}:"
-        f"{local.tm_sec:02} {sign}{minutes // 60:02}{minutes % 60:02}"
-    )
-
-
-def format_line(facts: Facts, when: str) -> str:
-    """Return `facts` as a line of the combined format: printable ASCII, all else and ``"`` and ``\\`` as ``\\xNN``.
-
-    Format: ``%h - %u [%t] "%r" %>s %b "%{Referer}i" "%{User-Agent}i"`` of Apache's mod_log_config. A client that
-    left before its answer began has status 499, nginx's number for it, because tools expect three digits.
-    """
-    peer, line, status, size, _, _, referer, agent, user, *_ = facts
-    # A call of `_quoted` less for most lines.
-    if not (line and line.isascii() and line.isprintable() and '"' not in line and "\\" not in line):
-        line = _quoted(line)
-    return f'{_start_of_line(peer, user, when)}{line}" {status or 499} {size or "-"}{_end_of_line(referer, agent)}'
 
 
 class AccessLog:
     """An observer that writes the facts of each exchange as a line into a file.
 
-    `target` is a path, ``-`` for standard output, or a `Sink`. Raises `OSError` if it can not open a path. It counts
-    lines that it can not write, and calls `say` once when that begins and once when it is over. If several threads
-    finish requests at the same moment, their lines may come in any order.
+    `target` is a path, ``-`` for standard output, ``syslog:`` and what `open_syslog` takes, or a `Sink`. Raises
+    `OSError` if it can not open that. A request gets no line if `skip`, such as a pattern's ``search``, finds something
+    in its path. The log counts lines that it can not write (``lost``), and calls `say` once when that begins and once
+    when it is over. If several threads finish requests at the same moment, their lines may come in any order.
 
     Any thread may call it, but no signal handler; nobody waits. `reopen` and `close` are for the main thread.
     """
 
-    def __init__(self, target: str | Sink, *, say: Callable[[str], None] | None = None) -> None:
-        self._path = None if not isinstance(target, str) or target == "-" else os.path.abspath(target)
+    def __init__(
+        self,
+        target: str | Sink,
+        *,
+        say: Callable[[str], None] | None = None,
+        line_format: LineFormat = COMBINED,
+        skip: Callable[[str], object] | None = None,
+    ) -> None:
+        is_syslog = isinstance(target, str) and target.startswith(SCHEME)
+        self._path = None if not isinstance(target, str) or target == "-" or is_syslog else os.path.abspath(target)
         self._say = say or _say
+        self._format = line_format
+        self._skip = skip
+        #: The lines that could not be written, so far. Any thread may read it.
+        self.lost = 0
         # The records that have come. Any thread adds; a thread that makes lines takes.
         self._records: deque[Facts] = deque()
         # One entry for each thread that has taken records and not yet added their lines.
@@ -132,18 +94,27 @@ class AccessLog:
         self._overflowed = 0
         if self._path is not None:
             self._sink: Sink = open_file(self._path)
-        elif isinstance(target, str):
-            self._sink = open(standard_output(), "wb", buffering=0, closefd=False)  # noqa: SIM115
-        else:
+        elif not isinstance(target, str):
             self._sink = target
+        elif is_syslog:
+            self._sink = open_syslog(target)
+        else:
+            self._sink = open(standard_output(), "wb", buffering=0, closefd=False)  # noqa: SIM115
+        self._is_ours = self._path is not None or is_syslog  # in a fork, its descriptor is to be dropped
         tell(self)
         # For the writer alone.
         self._lost = 0
         self._ailing = False
         self._torn = False
         self._quiet_until = 0.0
+        self._last_tries = LAST_TRIES
 
     # ---- Any thread ----------------------------------------------------------------------------------------------
+
+    @property
+    def extract(self) -> Extract | None:
+        """What is to be collected for each record, as of `find_extract`."""
+        return self._format.extract
 
     def observe_facts(self, facts: Facts) -> None:
         """Write `facts` soon. Called by any thread; never waits."""
@@ -166,6 +137,7 @@ class AccessLog:
         no more lines than `TOGETHER`, however many others come meanwhile.
         """
         records, lines = self._records, []
+        line_of, skip = self._format.line, self._skip
         self._making.append(None)
         try:
             start, end, when = self._second
@@ -177,7 +149,8 @@ class AccessLog:
                 finished = facts[4]
                 if not start <= finished < end:
                     start, end, when = self._begin_second(finished)
-                lines.append(format_line(facts, when))
+                if skip is None or not skip(_path(facts)):
+                    lines.append(line_of(facts, when))
         finally:
             self._add(lines)
             self._making.pop()
@@ -186,6 +159,7 @@ class AccessLog:
         if len(self._waiting) >= self._most_waiting:
             with self._lock:
                 self._overflowed += len(lines)
+                self.lost += len(lines)
             return
         data = "".join(lines).encode("ascii")
         if len(data) > BLOCK:
@@ -195,7 +169,7 @@ class AccessLog:
 
     def _begin_second(self, now: float) -> tuple[float, float, str]:
         start = floor(now)
-        self._second = float(start), start + 1.0, format_time(start)
+        self._second = float(start), start + 1.0, self._format.when(start)
         return self._second
 
     def _wake(self) -> None:
@@ -250,7 +224,7 @@ class AccessLog:
             self._waiting.clear()
             self._most_waiting = 0
             descriptor = descriptor_of(self._sink)
-            if self._path is not None and descriptor is not None:
+            if self._is_ours and descriptor is not None:
                 drop([descriptor])
 
     # ---- The writer's thread -------------------------------------------------------------------------------------
@@ -316,18 +290,28 @@ class AccessLog:
             self._open_anew(self._path)
         # The start of a line that a full disk broke off must not run into the next line.
         data = b"\n" * self._torn + lines
-        rest, error = write_all(self._sink, data)
+        rest, error = write_all(self._sink, data, self._wait_longer)
         written = len(data) - len(rest)
         if written:
             self._torn = data[written - 1 : written] != b"\n"
+        unwritten = rest[-len(lines) :].count(b"\n")
         with self._lock:
             overflowed, self._overflowed = self._overflowed, 0
-        self._lost += rest[-len(lines) :].count(b"\n") + overflowed
+            self.lost += unwritten
+        self._lost += unwritten + overflowed
         if error is not None or overflowed:
             self._say_ill(str(error.strerror or error) if error is not None else "they are not taken fast enough")
         elif self._ailing and not self._waiting:
             self._ailing = False
             self._say_lost("the access log is written again; ")
+
+    def _wait_longer(self) -> bool:
+        """Say so if lines are lost, since the sink takes nothing. Return whether to try again."""
+        if self._overflowed:
+            self._say_ill("they are not taken fast enough")
+        if self._stop.is_set():
+            self._last_tries -= 1
+        return self._last_tries > 0
 
     def _say_ill(self, reason: str) -> None:
         now = time.monotonic()
@@ -350,8 +334,13 @@ class AccessLog:
             old.close()
 
 
-_log = Logger()
+_log: Final = Logger()
 
 
 def _say(line: str) -> None:
     _log.warn("{line}", line=line)
+
+
+def _path(facts: Facts) -> str:
+    """Return the path that was asked for, as it was sent; "" for what was no request."""
+    return path_and_query(facts[1].partition(" ")[2].rpartition(" ")[0])[0] if facts[9] else ""

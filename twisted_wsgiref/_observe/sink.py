@@ -8,7 +8,12 @@ import select
 import stat
 import sys
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
+
+#: A sink that takes nothing is asked about this often, in seconds.
+PATIENCE: Final = 0.5
+# So often in a row a sink may be ready and yet take nothing, since another writer was there first.
+_MOST_MISSED: Final = 10
 
 
 class Sink(Protocol):
@@ -49,15 +54,44 @@ def standard_output() -> int:
     return sys.__stdout__.fileno() if sys.__stdout__ is not None else 1
 
 
-def write_all(sink: Sink, data: bytes) -> tuple[bytes, OSError | None]:
-    """Write `data`, in one call unless the sink takes only a part; return the rest, and the error that stopped it."""
-    most, start = _most_at_once(sink), 0
+def _may_stall(sink: Sink) -> int | None:
+    """Return the descriptor of a pipe, a socket or a terminal, whose other end may take nothing for a while."""
+    descriptor = descriptor_of(sink)
+    try:
+        return None if descriptor is None or stat.S_ISREG(os.fstat(descriptor).st_mode) else descriptor
+    except OSError:
+        return None
+
+
+def _wait_for_room(descriptor: int, wait_longer: Callable[[], bool]) -> bool:
+    """Wait until `descriptor` takes something; return False if `wait_longer`, asked twice a second, does."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLOUT)
+    while not poll.poll(PATIENCE * 1000):
+        if not wait_longer():
+            return False
+    return True
+
+
+def write_all(sink: Sink, data: bytes, wait_longer: Callable[[], bool] = lambda: False) -> tuple[bytes, OSError | None]:
+    """Write `data`, in one call unless the sink takes only a part; return the rest, and the error that stopped it.
+
+    If its other end takes nothing, `wait_longer` is called twice a second: False gives up.
+    """
+    most, start, missed = _most_at_once(sink), 0, 0
+    descriptor = _may_stall(sink) if hasattr(select, "poll") else None
     try:
         while start < len(data):
+            if descriptor is not None and not _wait_for_room(descriptor, wait_longer):
+                return data[start:], BlockingIOError(errno.EAGAIN, "nothing is taken now")
             end = len(data)
             if end - start > most:
                 end = data.rfind(b"\n", start, start + most) + 1 or data.find(b"\n", start) + 1 or end
             taken = sink.write(data[start:end])
+            if not taken and descriptor is not None and missed < _MOST_MISSED:
+                missed += 1
+                continue
+            missed = 0
             if not taken:
                 return data[start:], BlockingIOError(errno.EAGAIN, "nothing is taken now")
             start += taken

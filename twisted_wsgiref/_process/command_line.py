@@ -19,7 +19,6 @@ from twisted.python.usage import UsageError
 from twisted_wsgiref import __version__
 from twisted_wsgiref._connection.listening import ListenError, endpoint_of_address, parse_endpoint
 from twisted_wsgiref._gateway.handler import WSGIHandler
-from twisted_wsgiref._observe.access_log import AccessLog
 from twisted_wsgiref._twisted.private import asks_for_completion
 from twisted_wsgiref._twisted.reactor import the_reactor
 from twisted_wsgiref._twisted.typed import Options as UsageOptions
@@ -27,6 +26,7 @@ from twisted_wsgiref.service import WSGIService
 from twisted_wsgiref.settings import SettingError
 
 from . import configuration
+from .access import check_access_log, open_access_log
 from .asked import Asked, Objects, refuse, tell
 from .beginning import Beginning, Terminal
 from .below_twistd import refusal
@@ -49,6 +49,7 @@ from .watching import Watch, check_installed
 from .words import FLAGS, PARAMETERS, Row, joined, mistake, option
 
 if TYPE_CHECKING:
+    from twisted_wsgiref._observe.access_log import AccessLog
     from twisted_wsgiref.types import WSGIApplication
 
 # gunicorn's default, and the port of Django's and most tutorials. Only this machine's programs reach it by default.
@@ -264,6 +265,7 @@ class Options(UsageOptions):
                 parse_endpoint(reactor, endpoint)
             identity_of(found.user, found.group, root=True)  # a check needs no root, but the start does
             check_mounts(found.mounts)
+            check_access_log(found.settings)
         except ListenError as error:
             raise UsageError(str(error)) from None
         except SettingError as error:
@@ -293,6 +295,7 @@ def makeService(options: Asked, ending: Ending | None = None) -> CommandLineServ
     try:
         take_variables(found.settings)
         check_mounts(found.mounts)
+        check_access_log(found.settings)
         for endpoint in found.places:
             parse_endpoint(reactor, endpoint)
         keep(process, found.explain, leaves=bool(options.told_another or found.user or found.group))
@@ -310,7 +313,7 @@ def makeService(options: Asked, ending: Ending | None = None) -> CommandLineServ
         served, beginning = import_served(options, DEMO, runner)
     except LoadError as error:
         refuse(options, str(error), error.traceback)
-    access_log = _open_access_log(options, found.settings.access_log)
+    access_log = _open_access_log(options)
     observers = options.given.get("observers", ())
     service = WSGIService(
         served.application,
@@ -338,7 +341,7 @@ def _make_parent(options: Asked, process: ThisProcess) -> CommandLineService:
     except SettingError as error:
         refuse(options, found.explain(error))
     if identity is None and not options.told_another:
-        access_log = _open_access_log(options, settings.access_log)
+        access_log = _open_access_log(options)
         if access_log is not None:
             access_log.close()  # Each worker opens its own; this one was to find a mistake before it is a daemon.
     patience = Patience(settings.start_timeout, settings.watchdog, settings.grace, until_reload=found.reload)
@@ -386,11 +389,8 @@ def _modes_of_terminal(options: Asked, found: configuration.Configuration) -> Mo
     return Modes() if attended else None
 
 
-def _open_access_log(options: Asked, target: str) -> AccessLog | None:
-    if target in ("off", ""):
-        return None
+def _open_access_log(options: Asked) -> AccessLog | None:
     try:
-        return AccessLog(target)
-    except OSError as error:
-        refused = SettingError.of("{access_log} is {!r}: {}", target, error.strerror or error)
-        refuse(options, options.found.explain(refused))
+        return open_access_log(options.found.settings)
+    except SettingError as error:
+        refuse(options, options.found.explain(error))

@@ -305,7 +305,7 @@ _TABLE: Final[dict[str, list[tuple[str, str]]]] = {
         ),
         ("it is --access-log off", "uWSGI --disable-logging -L, granian --no-access-log, uvicorn --no-access-log"),
         (
-            "there is no such thing: the access log has the combined format",
+            "it is --access-log-format: combined, json, or a format in gunicorn's atoms",
             "gunicorn --access-logformat, uWSGI --log-format --logformat, granian --access-log-fmt, hypercorn "
             "--access-logformat",
         ),
@@ -320,7 +320,8 @@ _TABLE: Final[dict[str, list[tuple[str, str]]]] = {
             "uvicorn --log-level --log-config --use-colors --no-use-colors, hypercorn --log-level --log-config",
         ),
         (
-            "instead, twistd has it: twistd --syslog wsgiref",
+            "it is --access-log syslog:HOST:PORT,facility=NAME,tag=NAME, or syslog: for /dev/log; for the other log "
+            "twistd has it: twistd --syslog wsgiref",
             "gunicorn --log-syslog --log-syslog-to --log-syslog-prefix --log-syslog-facility "
             "--disable-redirect-access-to-syslog, uWSGI --log-syslog",
         ),

@@ -7,6 +7,7 @@ live here, which are `settings`'s. Any thread may call.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar, cast
@@ -144,6 +145,15 @@ def parse_umask(word: str) -> str:
     if word and not (digits and set(digits) <= set("01234567") and int(digits, 8) <= 0o777):
         raise ValueError("it has to be an octal number from 0 to 777, such as 027")
     return f"{int(digits, 8):03o}" if word else ""
+
+
+def parse_pattern(text: str) -> str:
+    """Return `text`, if it is a regular expression. Raises `ValueError`."""
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"no regular expression: {error}") from None
+    return text
 
 
 def parse_workers(word: str) -> int:

@@ -13,7 +13,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
 
 from twisted_wsgiref._twisted.late_tls import import_without_tls
 
@@ -26,13 +26,14 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.logger import FileLogObserver, LogEvent, Logger, formatEventAsClassicLogText, globalLogBeginner
 from twisted.python.failure import Failure
 
-from twisted_wsgiref._observe.access_log import AccessLog
 from twisted_wsgiref._observe.record import FactsObserver
 from twisted_wsgiref._threads import forks
 from twisted_wsgiref._twisted.private import inherit_sockets
 from twisted_wsgiref._twisted.reactor import Port, Reactor, the_reactor
 from twisted_wsgiref.service import WSGIService
+from twisted_wsgiref.settings import SettingError
 
+from .access import open_access_log
 from .adoption import adopting
 from .beginning import Beginning
 from .fairness import Table, Turn, pace
@@ -48,6 +49,9 @@ from .runner import Runner
 from .signals import Ending, heed_not
 from .supervisor import FAILED
 from .terminal import pass_over_breakpoints
+
+if TYPE_CHECKING:
+    from twisted_wsgiref._observe.access_log import AccessLog
 
 _log = Logger()
 _T = TypeVar("_T")
@@ -244,16 +248,15 @@ def main() -> None:
 
 def _load(orders: Orders, sock: socket.socket, runner: Runner) -> tuple[Loaded, AccessLog | None]:
     """Return what is to be served and the access log, or end the process after telling the parent why."""
-    target = orders.settings.access_log
     try:
         served = load(orders.app or DEMO, orders.mounts, runner)
         runner.settle()
-        access_log = None if target in ("off", "") else AccessLog(target)
+        access_log = open_access_log(orders.settings)
     except LoadError as error:
         # Words that name nothing are wrong for every worker; code that fails may be mended.
         _end_with(sock, "failed" if error.traceback else "hopeless", str(error), error.traceback)
-    except OSError as error:
-        _end_with(sock, "hopeless", f"the access log {target!r} can not be opened: {error.strerror or error}")
+    except SettingError as error:
+        _end_with(sock, "hopeless", str(error))
     return served, access_log
 
 

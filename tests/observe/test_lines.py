@@ -1,0 +1,295 @@
+"""Is a line what its format says, and can no client forge one, whatever the format?"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from tests.support import request, serving
+from twisted_wsgiref._observe.access_log import AccessLog
+from twisted_wsgiref._observe.atoms import NAMES, Atoms
+from twisted_wsgiref._observe.json_lines import JSONLines
+from twisted_wsgiref._observe.lines import COMBINED, LineFormat, format_time
+from twisted_wsgiref._observe.record import Record
+
+RECORD = Record(
+    peer="127.0.0.1",
+    request_line="POST /shop/caf%C3%A9?a=1&b=2 HTTP/1.1",
+    status=201,
+    size=2326,
+    finished=971211336.75,
+    seconds=1.234567,
+    referer="http://www.example.com/",
+    user_agent="Mozilla/4.08",
+    user="frank",
+    method="POST",
+    waited=0.25,
+    received=17,
+    request_id="abc-1",
+)
+EVIL = 'x" 200 1\r\n127.0.0.1 - - [t] "GET /forged HTTP/1.1" 200 5 "-" "-"\\\x1b[2J\u2028\x85'
+
+
+class Kept:
+    """A sink that keeps what is written."""
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    def write(self, data: bytes) -> int:
+        self.data += data
+        return len(data)
+
+    def close(self) -> None:
+        """Keep all."""
+
+
+def line_of(text: str, record: Record = RECORD) -> str:
+    made = Atoms(text)
+    return made.line(record, made.when(971211336)).removesuffix("\n")
+
+
+# As gunicorn's documentation of access_log_format says, for the record above.
+@pytest.mark.parametrize(
+    ("atom", "text"),
+    [
+        ("h", "127.0.0.1"),
+        ("l", "-"),
+        ("u", "frank"),
+        ("t", f"[{format_time(971211336)}]"),
+        ("r", "POST /shop/caf%C3%A9?a=1&b=2 HTTP/1.1"),
+        ("m", "POST"),
+        ("U", "/shop/caf%C3%A9"),
+        ("q", "a=1&b=2"),
+        ("H", "HTTP/1.1"),
+        ("s", "201"),
+        ("B", "2326"),
+        ("b", "2326"),
+        ("f", "http://www.example.com/"),
+        ("a", "Mozilla/4.08"),
+        ("T", "1"),
+        ("M", "1234"),
+        ("D", "1234567"),
+        ("L", "1.234567"),
+        ("p", f"<{os.getpid()}>"),
+        ("wait", "0.250000"),
+        ("in", "17"),
+        ("id", "abc-1"),
+        ("pid", str(os.getpid())),
+        ("thread", "-"),
+        ("tls", "-"),
+    ],
+)
+def test_an_atom_means_what_gunicorn_says(atom: str, text: str) -> None:
+    assert atom in NAMES
+    assert line_of(f"%({atom})s") == text
+    assert line_of(f'"%({atom})s"') == f'"{text}"'
+
+
+def test_what_is_not_there_is_a_dash_but_an_empty_query_is_empty() -> None:
+    nothing = Record("", "GET / HTTP/1.1", 0, 0, 1.0, 0.0, "", "", "", "GET")
+    text = "%(h)s %(u)s %(b)s %(B)s %(f)s %(a)s %(id)s %({x}i)s %({x}o)s %({x}e)s %(s)s"
+    assert line_of(text, nothing) == "- - - 0 - - - - - - 499"
+    assert line_of("%(U)s?%(q)s", nothing) == "/?"
+
+
+def test_input_that_never_became_a_request_has_its_line_too() -> None:
+    refused = Record.refused("127.0.0.1", 400, 5, 1.0)
+    assert line_of('%(m)s %(U)s%(q)s %(H)s "%(r)s" %(s)s', refused) == '- - - "-" 400'
+
+
+def test_a_format_may_have_percent_signs_widths_and_numbers() -> None:
+    assert line_of("100%% %(s)5s|%(m)-6s|%(D)d") == "100%   201|POST  |1234567"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("%(h)s %(x)s", "there is no atom %(x)s: there are h, l, u,"),
+        ("%({a}x)s", "there is no atom %({a}x)s"),
+        ("%({}i)s", "there is no atom %({}i)s"),
+        ("%(h)s %h", "'%h' begins no atom"),
+        ("%(h)f", "'%(h)f' begins no atom"),
+        ("100%", "'%' begins no atom"),
+        ("%(h)s\n", "printable ASCII"),
+        ("%(h)s é", "printable ASCII"),
+    ],
+)
+def test_an_unknown_atom_is_told(text: str, told: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(told)):
+        Atoms(text)
+
+
+@pytest.mark.parametrize(
+    "line_format",
+    [
+        COMBINED,
+        JSONLines(),
+        Atoms('%(h)s %(u)s "%(r)s" %(s)s %(f)s "%(a)s" %(id)s %({x}i)s "%({x}i)s"'),
+        Atoms('{"agent": "%(a)s", "referer": "%(f)s", "x": "%({x}i)s", "line": "%(r)s", "q": "%(q)s"}'),
+    ],
+    ids=["combined", "json", "format", "format of JSON"],
+)
+def test_no_client_forges_a_line(line_format: LineFormat) -> None:
+    extra = (EVIL,) * 4 if line_format.extract is not None else ()
+    record = Record(EVIL, EVIL, 200, 1, 1.0, 0.1, EVIL, EVIL, EVIL, "GET", 0.0, 0, EVIL, extra)
+    line = line_format.line(record, "t")
+    assert line.endswith("\n")
+    assert line[:-1].isprintable()
+    assert line.isascii()
+    if line.startswith("{"):
+        read = json.loads(line)
+        assert read.get("user_agent.original", read.get("agent")) == EVIL
+
+
+def test_outside_of_quotes_no_value_begins_another_field() -> None:
+    record = RECORD._replace(user_agent="one two", user="a b")
+    assert line_of('%(u)s "%(a)s" %(a)s', record) == r'a\x20b "one two" one\x20two'
+
+
+def test_a_format_that_is_json_is_json_for_every_value() -> None:
+    record = RECORD._replace(user_agent='say "hi" \\ caf\xc3\xa9')
+    assert json.loads(line_of('{"agent": "%(a)s", "status": %(s)s}', record)) == {
+        "agent": 'say "hi" \\ café',
+        "status": 201,
+    }
+
+
+def test_json_has_the_names_of_the_conventions() -> None:
+    made = JSONLines()
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    record = RECORD._replace(extra=("https", "TLSv1.3", "wsgi-1-1", trace))
+    assert json.loads(made.line(record, made.when(971211336))) == {
+        "timestamp": "2000-10-10T20:55:36.750Z",
+        "http.request.method": "POST",
+        "url.path": "/shop/caf%C3%A9",
+        "url.query": "a=1&b=2",
+        "url.scheme": "https",
+        "network.protocol.version": "1.1",
+        "http.response.status_code": 201,
+        "http.response.body.size": 2326,
+        "http.request.body.size": 17,
+        "http.server.request.duration": 1.234567,
+        "twisted_wsgiref.queue_wait": 0.25,
+        "client.address": "127.0.0.1",
+        "user.name": "frank",
+        "user_agent.original": "Mozilla/4.08",
+        "http.request.header.referer": ["http://www.example.com/"],
+        "tls.protocol.name": "tls",
+        "tls.protocol.version": "1.3",
+        "thread.name": "wsgi-1-1",
+        "process.pid": os.getpid(),
+        "request_id": "abc-1",
+        "trace_id": "0af7651916cd43dd8448eb211c80319c",
+        "span_id": "b7ad6b7169203331",
+    }
+
+
+@pytest.mark.parametrize(
+    ("line", "method", "told"),
+    [
+        ("-", "", {}),
+        ("GET / HTTP/1.0", "GET", {"http.request.method": "GET", "url.path": "/", "network.protocol.version": "1.0"}),
+        ("GET /? HTTP/1.1", "GET", {"url.path": "/", "url.query": ""}),
+        ("GET http://h/p?q HTTP/1.1", "GET", {"url.path": "/p", "url.query": "q"}),
+        ("GET http://h HTTP/1.1", "GET", {"url.path": "/"}),
+        ("OPTIONS * HTTP/1.1", "OPTIONS", {"url.path": "*"}),
+        ("BREW /pot HTTP/1.1", "BREW", {"http.request.method": "_OTHER", "http.request.method_original": "BREW"}),
+        (f"GET /{'a' * 3000} HTTP/1.1", "GET", {"url.path": f"/{'a' * 3000}"}),
+    ],
+)
+def test_json_reads_a_request_line(line: str, method: str, told: dict[str, str]) -> None:
+    read = json.loads(JSONLines().line(RECORD._replace(request_line=line, method=method), "t"))
+    assert {name: read[name] for name in told} == told
+    assert ("http.request.method" in read) == bool(method)
+
+
+@pytest.mark.parametrize(
+    "trace",
+    ["", "x", "00-" + "0" * 32 + "-b7ad6b7169203331-01", "00-0AF7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"],
+)
+def test_json_tells_no_trace_that_is_none(trace: str) -> None:
+    read = json.loads(JSONLines().line(RECORD._replace(extra=("http", None, "t", trace)), "t"))
+    assert "trace_id" not in read
+    assert "tls.protocol.name" not in read
+
+
+@pytest.mark.parametrize(
+    ("sent", "read"), [("caf\xc3\xa9", "café"), ("caf\xe9", "café"), ("\udc80", "\udc80"), ("\x00", "\x00")]
+)
+def test_json_reads_utf_8_and_else_latin_1(sent: str, read: str) -> None:
+    line = JSONLines().line(RECORD._replace(user_agent=sent), "t")
+    assert json.loads(line)["user_agent.original"] == read
+
+
+def ask(line_format: LineFormat, application: Any, *requests: bytes, skip: Any = None) -> list[str]:
+    """Return the lines of `requests`."""
+    kept = Kept()
+    log = AccessLog(kept, line_format=line_format, skip=skip)
+    with serving(application, service={"observers": [log]}) as server:
+        for each in requests:
+            server.ask(each)
+    assert log.close()
+    return kept.data.decode("ascii").splitlines()
+
+
+def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    environ["shop.basket"] = 3
+    environ["shop.odd"] = Odd()
+    start_response("200 OK", [("Content-Type", "text/plain"), ("X-Shop", 'the "one"')])
+    return [b"hello"]
+
+
+class Odd:
+    def __str__(self) -> str:
+        raise RuntimeError("on purpose")
+
+
+def test_fields_and_variables_are_collected_if_the_format_asks() -> None:
+    text = "%({X-Shop-Id}i)s %({content-type}o)s %({x-shop}o)s %({x}o)s %({shop.basket}e)s %({remote_addr}e)s"
+    text += " %({wsgi.url_scheme}e)s"
+    (line,) = ask(Atoms(text), application, request("/", fields="X-Shop-Id: 7"))
+    assert line == r"7 text/plain the\x20\x22one\x22 - 3 127.0.0.2 http"
+
+
+def test_a_value_that_can_not_be_told_is_a_dash() -> None:
+    assert ask(Atoms("%({shop.odd}e)s %(thread)s"), application, request("/")) == [
+        f"- {threading.current_thread().name}"
+    ]
+
+
+def test_a_format_that_asks_for_nothing_more_collects_nothing() -> None:
+    assert COMBINED.extract is None
+    assert Atoms('%(h)s %(r)s %(s)s %(wait)s "%(a)s"').extract is None
+
+    def extract(environ: Mapping[str, object], fields: Mapping[str, str], lines: str) -> tuple[str, ...]:
+        raise RuntimeError("nobody asks")
+
+    assert Atoms("%({x}i)s").extract is not extract
+
+
+def test_json_of_a_real_request_says_where_it_ran() -> None:
+    (line,) = ask(JSONLines(), application, request("/a?b", fields="User-Agent: me"))
+    read = json.loads(line)
+    assert read["thread.name"] == threading.current_thread().name
+    assert read["url.scheme"] == "http"
+    assert read["client.address"] == "127.0.0.2"
+    assert read["http.response.body.size"] == 5
+
+
+def test_paths_that_are_skipped_have_no_line() -> None:
+    paths = ["/health", "/health?x", "/healthy", "/shop?next=/health", "http://h/health"]
+    lines = ask(
+        Atoms("%(r)s"),
+        application,
+        *(request(path) for path in paths),
+        b"no request\r\n\r\n",
+        skip=re.compile("^/health$").search,
+    )
+    assert lines == ["GET /healthy HTTP/1.1", "GET /shop?next=/health HTTP/1.1", "-"]
