@@ -28,6 +28,8 @@ _BUG: Final = "reading failed: this is a bug in twisted_wsgiref"
 
 # Connections that are read before the reactor may do something else: a few milliseconds' worth.
 _MOST: Final = 256
+# So many turns in a row tell of a closed descriptor before it is taken for one that a child has open.
+_MOST_STRANGERS: Final = 64
 
 
 def _nothing(timeout: float, most: int) -> list[tuple[int, int]]:
@@ -51,6 +53,8 @@ class Poller:
         self._poll: Callable[[float, int], list[tuple[int, int]]] = _nothing
         #: Descriptors are being read: `turned` will be called.
         self.turning = False
+        self._later: list[Callable[[], object]] = []  # called before that
+        self._strangers = 0  # events of closed descriptors, in turns that follow each other
         self._listens = False  # the reactor tells of what can be read
         self._paused = False
         self._until = 0.0  # when the pause ends, by the reactor's clock
@@ -81,6 +85,14 @@ class Poller:
         """Forget `descriptor`; to be called before it is closed."""
         if self._readers.pop(descriptor, None) is not None and self._epoll is not None:
             self._epoll.unregister(descriptor)
+
+    def forget(self, descriptor: int) -> None:
+        """As `remove`, where the descriptor will be closed before the turn is over: the kernel forgets it then."""
+        self._readers.pop(descriptor, None)
+
+    def after(self, call: Callable[[], object]) -> None:
+        """Have `call` called once all is read that can be read now. To be called while `turning`."""
+        self._later.append(call)
 
     @property
     def may_pause(self) -> bool:
@@ -155,20 +167,65 @@ class Poller:
         readers = self._readers
         self._has_read = True
         self.turning = True
+        strangers = self._strangers
         try:
             for descriptor, _ in self._poll(0, _MOST):
                 read = readers.get(descriptor)  # one that was read before it may have closed it
-                if read is not None:
-                    try:
-                        read()
-                    except BaseException:
-                        _log.failure(_BUG)
+                if read is None:
+                    self._take_out(descriptor)
+                    continue
+                try:
+                    read()
+                except BaseException:
+                    _log.failure(_BUG)
+            if strangers == self._strangers:
+                self._strangers = 0
         finally:
-            self.turning = False
+            self.end_turn()
+
+    def end_turn(self) -> None:
+        """Do what has waited until all is read. Whoever reads elsewhere sets `turning` before, and calls this."""
+        later = self._later
+        while later:
+            self._later = []
+            for call in later:
+                try:
+                    call()
+                except BaseException:
+                    _log.failure(_BUG)
+            later = self._later
+        self.turning = False
         try:
             self._turned()
         except BaseException:
             _log.failure(_BUG)
+
+    def _take_out(self, descriptor: int) -> None:
+        """See to it that nothing is told any more of `descriptor`, which nobody reads."""
+        if self._epoll is None:
+            return
+        try:
+            self._epoll.unregister(descriptor)
+        except OSError:
+            # It was closed in this turn; or before, while the child of a fork, of which we do not know, has it open:
+            # then it is told of without an end, and nothing but another epoll object is free of it.
+            self._strangers += 1
+            if self._strangers >= _MOST_STRANGERS:
+                self._renew()
+
+    def _renew(self) -> None:
+        self._strangers = 0
+        readers = dict(self._readers)
+        _log.warn("a process that was forked has connections of this one open, which were closed here")
+        if self._epoll is not None:
+            self._listen(False)
+            self._epoll.close()
+            self._epoll = None
+        self._readers.clear()
+        for descriptor, read in readers.items():
+            self.add(descriptor, read)
+        if self._paused:
+            self._listen(False)
 
     def connectionLost(self, reason: Failure) -> None:
         """Do nothing: the reactor is ending.

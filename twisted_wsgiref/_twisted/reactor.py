@@ -23,6 +23,7 @@ from twisted.internet.interfaces import (
     IPushProducer,
     IReactorTime,
     IReadDescriptor,
+    IWriteDescriptor,
 )
 from twisted.internet.task import LoopingCall
 
@@ -169,6 +170,10 @@ class Reactor(Listening, Protocol):
     def addReader(self, reader: IReadDescriptor) -> None: ...
 
     def removeReader(self, reader: IReadDescriptor) -> None: ...
+
+    def addWriter(self, writer: IWriteDescriptor) -> None: ...
+
+    def removeWriter(self, writer: IWriteDescriptor) -> None: ...
 
     def adoptStreamConnection(self, fileDescriptor: int, addressFamily: int, factory: IProtocolFactory) -> None: ...
 
