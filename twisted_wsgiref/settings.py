@@ -343,6 +343,10 @@ class Settings:
     pidfile: str = _knob(
         "", "file for the number of the process, or of the parent of workers, from when it serves to its end", str
     )
+    # Off: systemd, containers and supervisors watch a process in the foreground.
+    daemon: bool = _knob(
+        False, "leave the terminal once the server serves; twistd without -n does so, too, in its own way", parse_truth
+    )
     # None: variables stay as they are; systemd and containers set them, too.
     env: tuple[str, ...] = _knob(
         (),

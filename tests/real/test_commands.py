@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import socket
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from .children import COMMANDS, Child, ended, get
+from .children import COMMANDS, Child, ended, environment, free_port, get
 
 pytestmark = [
     pytest.mark.slow,
@@ -71,3 +73,57 @@ def test_a_single_process_removes_its_file_and_is_not_ended_by_a_reload(folder: 
         assert get(port)[0].status == 200
         assert server.end() == 0
     assert not pidfile.exists()
+
+
+# ---- Daemons -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_daemon_serves_when_its_command_has_ended_and_nobody_waits_for_its_outputs(
+    folder: Path, workers: int
+) -> None:
+    pidfile, port = folder / "shop.pid", free_port()
+    words = [*COMMANDS["python -m"], "--daemon", "--pidfile", f"{pidfile}", "--chdir", "site", "--env", "SHOP=a"]
+    # Its output is a pipe, which `ended` reads to its end: no process of it may have it.
+    begun = ended([*words, "--workers", f"{workers}", "--bind", f"127.0.0.1:{port}", "shop:app"], folder)
+    try:
+        assert begun.returncode == 0, begun.stderr
+        assert get(port)[1].decode() == f"a {folder}/site"
+        pid = int(pidfile.read_text())
+        assert os.getsid(pid) != os.getsid(0)
+        assert os.getsid(pid) != pid
+        assert {os.readlink(f"/proc/{pid}/fd/{number}") for number in range(3)} == {"/dev/null"}
+    finally:
+        stopped = command(folder, "stop", "--pidfile", f"{pidfile}")
+    assert stopped == f"process {pid} has ended\n"
+    assert not pidfile.exists()
+
+
+def test_a_daemon_that_can_not_serve_says_why_where_it_was_started(folder: Path) -> None:
+    (folder / "broken.py").write_text("raise RuntimeError('no database')")
+    words = [*COMMANDS["python -m"], "--daemon", "--port", "0"]
+    done = ended([*words, "broken:app"], folder)
+    assert done.returncode == 1
+    assert "RuntimeError: no database" in done.stderr.splitlines()[-1]
+    done = ended([*words, "nowhere:app"], folder)
+    assert (done.returncode, done.stderr) == (1, "twisted_wsgiref: there is no module nowhere\n")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        place = f"127.0.0.1:{taken.getsockname()[1]}"
+        done = ended([*COMMANDS["python -m"], "--daemon", "--bind", place], folder)
+    assert done.returncode == 1
+    assert "Address already in use" in done.stderr.splitlines()[-1]
+
+
+def test_a_daemon_keeps_the_file_that_the_shell_has_given_it_as_a_log(folder: Path) -> None:
+    pidfile, log = folder / "shop.pid", folder / "log"
+    words = [*COMMANDS["python -m"], "--daemon", "--pidfile", f"{pidfile}", "--port", "0", "--workers", "2"]
+    with log.open("wb") as output:
+        begun = subprocess.run(
+            words, cwd=folder, env=environment(), stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False
+        )
+    assert begun.returncode == 0
+    command(folder, "stop", "--pidfile", f"{pidfile}")
+    assert "serving the demo page on" in log.read_text()
+    assert "SIGTERM: answering the requests in flight" in log.read_text()

@@ -1,15 +1,29 @@
-"""What a setting of ours can not be below twistd or twist, which have their own word or way for it.
+"""What a setting of ours can not be in a daemon, and below twistd or twist, which have their own word or way for it.
 
-Here live the refusals, as one pure function. Called in the main thread.
+Here live the refusals, as one function. Called in the main thread.
 """
 
 from __future__ import annotations
 
+import os
+
 from twisted_wsgiref.settings import SettingError, Settings
 
+from .daemon import goes_to_file
 
-def refusal(settings: Settings, *, daemonises: bool) -> SettingError | None:
-    """Return what is wrong with `settings` in a process of twistd's or twist's, which may be one that `daemonises`."""
+
+def refusal(settings: Settings, *, below: bool, daemonises: bool) -> SettingError | None:
+    """Return what is wrong with `settings`, in a process `below` twistd or twist that may be one that `daemonises`."""
+    if settings.daemon and below:
+        return SettingError.of(
+            "{daemon} is on: it is for twisted-wsgiref serve and python -m; twistd is a daemon without -n"
+        )
+    if settings.daemon and not hasattr(os, "fork"):
+        return SettingError.of("{daemon} is on: this system has no daemons; it has to be off here")
+    if settings.daemon and settings.access_log == "-" and not goes_to_file(1):
+        return SettingError.of(
+            "{access_log} is '-': a daemon has no standard output; give a path, or send it to a file"
+        )
     if daemonises and settings.access_log == "-":
         return SettingError.of("{access_log} is '-': a daemon has no standard output; give a path, or twistd -n")
     if daemonises and settings.umask:

@@ -31,6 +31,7 @@ from .asked import Asked, Objects, refuse, tell
 from .beginning import Beginning, Terminal
 from .below_twistd import refusal
 from .config_file import read_table
+from .daemon import goes_to_file, left_outputs
 from .identity import identity_of
 from .link import Orders
 from .listeners import Listeners, activated, has_descriptors
@@ -128,9 +129,11 @@ class Options(UsageOptions):
 
     @property
     def relayed(self) -> frozenset[int]:
-        """The descriptors of workers whose text has to go to twistd's log, since that is not in the terminal."""
+        """The descriptors of workers whose text has to go to our log, since that is not, or not for long, there."""
         if self.daemonises:
             return frozenset({1, 2})
+        if self["settings"].daemon:
+            return left_outputs()
         parent = self._twistd
         elsewhere = bool(parent.get("syslog")) or parent.get("logfile") not in (None, "-")
         return frozenset({2}) if elsewhere else frozenset()
@@ -222,11 +225,11 @@ class Options(UsageOptions):
         found: configuration.Configuration | None = None
         try:
             table = read_table(self["config"], self.environ)
-            found = self._configured(table)
-            if found.settings.chdir:
-                enter(found.settings)
-                found = self._configured(table)  # paths are relative to that directory
-            refused = refusal(found.settings, daemonises=self.daemonises)
+            found = self._configured(table, self.daemonises)
+            if found.settings.chdir or found.settings.daemon:
+                enter(found.settings)  # paths are relative to that directory
+                found = self._configured(table, self.daemonises or (found.settings.daemon and not goes_to_file(1)))
+            refused = refusal(found.settings, below=self.parent is not None, daemonises=self.daemonises)
             if refused is not None:
                 raise refused
         except SettingError as error:
@@ -237,7 +240,7 @@ class Options(UsageOptions):
         if self["check-config"]:
             self._check()
 
-    def _configured(self, table: configuration.Layer) -> configuration.Configuration:
+    def _configured(self, table: configuration.Layer, without_output: bool) -> configuration.Configuration:
         words: dict[str, str] = {}
         for name, usual in configuration.defaults().items():
             said = self.get(option(name))
@@ -251,7 +254,7 @@ class Options(UsageOptions):
             configuration.from_line(words, self["endpoints"], self["mounts"]),
             self.environ,
             table,
-            {"access_log": off} if self.daemonises else {},
+            {"access_log": off} if without_output else {},
             endpoint=DEFAULT_ENDPOINT,
         )
 
@@ -273,8 +276,8 @@ class Options(UsageOptions):
         tell(found.text())
 
 
-def makeService(options: Asked, ending: Ending | None = None) -> CommandLineService:
-    """Return the service that the `options` ask for, which comes to its end by `ending`.
+def makeService(options: Asked, ending: Ending | None = None, notifier: Notifier | None = None) -> CommandLineService:
+    """Return the service that the `options` ask for, which comes to its end by `ending`, and tells `notifier`.
 
     Raises `SystemExit`, with the one line that says why, where there is none. The application is imported here, unless
     twistd is to become a daemon first: threads that the import starts would not come with it.
@@ -288,7 +291,7 @@ def makeService(options: Asked, ending: Ending | None = None) -> CommandLineServ
         options.command,
         reactor,
         ending or Ending(reactor),
-        Notifier.taken_from(os.environ),
+        notifier or Notifier.taken_from(os.environ),
         daemonises=options.daemonises,
         takes_refusal=options.takes_refusal,
     )

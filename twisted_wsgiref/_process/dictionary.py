@@ -209,8 +209,8 @@ _TABLE: Final[dict[str, list[tuple[str, str]]]] = {
         ("it is --user", "gunicorn -u, uWSGI --uid, hypercorn -u"),
         ("it is --group", "gunicorn -g, uWSGI --gid, hypercorn -g"),
         (
-            "instead, a service manager; or twistd, which without -n is a daemon",
-            "gunicorn --daemon -D, uWSGI --daemonize -d --daemonize2, hypercorn --daemon -D",
+            "it is --daemon, if no service manager starts it",
+            "gunicorn -D, uWSGI --daemonize -d --daemonize2, hypercorn -D",
         ),
         (
             "it is --pidfile FILE",

@@ -172,6 +172,10 @@ def _read(
     judged: Callable[..., Settings] = Settings
     mounts: Mapping[str, object] = given.pop("mounts")
     chosen = judged(**settings)
+    if chosen.daemon:
+        raise SettingError(
+            "daemon is True: serve() runs in the process of its script; a command may leave the terminal"
+        )
     enter(chosen)
     given["mounts"] = {prefix: each for prefix, each in mounts.items() if not isinstance(each, str)}
     found = Configuration(

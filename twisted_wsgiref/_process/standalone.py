@@ -5,6 +5,7 @@ What lives here: the choice of the reactor. All else is `command_line`'s and `fo
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -23,7 +24,9 @@ from . import command_line
 from .asked import refuse
 from .command_line import SCRIPT
 from .control import COMMANDS
+from .daemon import leave_terminal
 from .foreground import run
+from .notify import Notifier
 
 
 class Options(command_line.Options):
@@ -57,5 +60,9 @@ def serve_words(words: Sequence[str]) -> NoReturn:
         options.parseOptions(words)
     except UsageError as error:
         refuse(options, str(error))
-    service = command_line.makeService(options)
+    daemon = leave_terminal() if options.found.settings.daemon else None
+    notifier = Notifier.taken_from(os.environ)
+    service = command_line.makeService(options, notifier=notifier)
+    if daemon is not None:
+        notifier.call_when_ready(daemon.serves)  # at last: then there is a pid file
     sys.exit(run(service, the_reactor()))
