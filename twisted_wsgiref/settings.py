@@ -343,6 +343,8 @@ class Settings:
     pidfile: str = _knob(
         "", "file for the number of the process, or of the parent of workers, from when it serves to its end", str
     )
+    # None: processes are shown as they were started, which says more.
+    name: str = _knob("", "name of the server in the titles of its processes; needs setproctitle", str)
     # Off: systemd, containers and supervisors watch a process in the foreground.
     daemon: bool = _knob(
         False, "leave the terminal once the server serves; twistd without -n does so, too, in its own way", parse_truth

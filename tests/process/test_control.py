@@ -14,6 +14,7 @@ import pytest
 from twisted_wsgiref._process import control
 from twisted_wsgiref._process.control import Refused, is_server, run
 from twisted_wsgiref._process.pidfile import PidFile
+from twisted_wsgiref._process.titles import WORKER, title
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no signals to ask by")
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="nothing tells of processes")
@@ -76,7 +77,7 @@ def no_variable(monkeypatch: pytest.MonkeyPatch) -> None:
         ["/srv/.venv/bin/python", "/srv/.venv/bin/twisted-wsgiref", "serve", "shop:app"],
         ["/usr/bin/python3", "/usr/bin/twistd", "-n", "wsgiref", "shop:app"],
         ["python", "/usr/bin/twist", "wsgiref"],
-        ["twisted-wsgiref: shop"],
+        ["twisted-wsgiref: parent [a/b]"],
     ],
 )
 def test_a_command_line_of_ours_is_known(words: list[str]) -> None:
@@ -138,6 +139,7 @@ def test_a_process_of_another_kind_is_left_alone() -> None:
 @needs_proc
 def test_a_worker_leads_to_its_parent() -> None:
     worker = Server("", "-m", "twisted_wsgiref._process.worker", "shop:app")
+    assert title("shop", "worker 3").startswith(WORKER)
     try:
         line = refusal("reload", "--pid", f"{worker.pid}")
         assert line == f"process {worker.pid} is a worker: its parent, {os.getpid()}, takes commands"

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from twisted_wsgiref._process.watching import Watch
+from twisted_wsgiref._process.watching import Watch, check_watched
+from twisted_wsgiref.settings import SettingError
 
 pytest.importorskip("watchfiles")
 
@@ -17,7 +18,7 @@ pytest.importorskip("watchfiles")
 PROGRAM = """
 import sys, threading
 from twisted_wsgiref._process.watching import Watch
-watch = Watch(sys.argv[1], [], lambda: None)
+watch = Watch([sys.argv[1]], [], lambda: None)
 watch.start()
 threading.Event().wait(0.3 + float(sys.argv[2]))
 watch.stop()
@@ -27,7 +28,7 @@ watch.join()
 
 def test_a_change_is_told_and_the_thread_has_ended_after_join(tmp_path: Path) -> None:
     told = threading.Event()
-    watch = Watch(str(tmp_path), [], told.set)
+    watch = Watch([str(tmp_path)], [], told.set)
     watch.start()
     for _ in range(100):  # until it watches, a change goes unseen
         (tmp_path / "demo.py").touch()
@@ -39,8 +40,30 @@ def test_a_change_is_told_and_the_thread_has_ended_after_join(tmp_path: Path) ->
     assert not [each for each in threading.enumerate() if each.name == "watch"]
 
 
+def test_changes_in_each_of_several_directories_are_told(tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    for folder in (here, there):
+        folder.mkdir()
+    told = threading.Event()
+    watch = Watch([str(here), str(there), str(here / "below")], [], told.set)
+    assert watch._folders == [str(here), str(there)]
+    watch.start()
+    for _ in range(100):
+        (there / "demo.py").touch()
+        if told.wait(0.1):
+            break
+    watch.stop()
+    watch.join()
+    assert told.is_set()
+
+
+def test_a_directory_that_is_not_there_is_refused() -> None:
+    with pytest.raises(SettingError, match="reload_dir is '/nowhere': there is no such directory"):
+        check_watched(["/nowhere"])
+
+
 def test_what_was_never_started_can_be_stopped(tmp_path: Path) -> None:
-    watch = Watch(str(tmp_path), [], lambda: None)
+    watch = Watch([str(tmp_path)], [], lambda: None)
     watch.stop()
     watch.join()
     assert not [each for each in threading.enumerate() if each.name == "watch"]

@@ -11,7 +11,6 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, ClassVar, NoReturn
 
 from twisted.python.usage import UsageError
@@ -46,7 +45,8 @@ from .signals import Ending
 from .supervisor import Patience
 from .surroundings import enter, take_variables
 from .terminal import Modes, can_prompt, pass_over_breakpoints
-from .watching import Watch, check_installed
+from .titles import take_title
+from .watching import check_watched, watch_for
 from .words import FLAGS, PARAMETERS, Row, joined, mistake, option
 
 if TYPE_CHECKING:
@@ -306,6 +306,7 @@ def makeService(options: Asked, ending: Ending | None = None, notifier: Notifier
         refuse(options, found.explain(error))
     except ListenError as error:
         refuse(options, str(error))
+    take_title(found.settings.name, "parent" if found.apart else "process", tells=True)
     if found.apart:
         return _make_parent(options, process)
     runner = Runner(reactor)
@@ -340,7 +341,7 @@ def _make_parent(options: Asked, process: ThisProcess) -> CommandLineService:
         if identity is not None and options.told_another:
             raise SettingError.of("{user}, {group}: twistd has --uid or --gid already; say it once")
         if found.reload:
-            check_installed()
+            check_watched(found.reload_dir)
     except SettingError as error:
         refuse(options, found.explain(error))
     if identity is None and not options.told_another:
@@ -377,11 +378,7 @@ def _make_parent(options: Asked, process: ThisProcess) -> CommandLineService:
         terminal=modes,
     )
     if found.reload:
-        reload = partial(reactor.callFromThread, service.supervisor.reload)
-        watch = Watch(os.getcwd(), found.reload_include, reload)
-        reactor.callWhenRunning(watch.start)
-        reactor.addSystemEventTrigger("before", "shutdown", watch.stop)
-        reactor.addSystemEventTrigger("after", "shutdown", watch.join)
+        watch_for(found.reload_dir, found.reload_include, service.supervisor.reload, reactor)
     beginning = Beginning(terminal=Terminal() if options.daemonises else None)
     return ParentProcess(service, replace(process, beginning=beginning), identity)
 

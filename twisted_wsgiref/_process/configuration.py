@@ -18,7 +18,7 @@ from twisted_wsgiref._targets.specs import read_mount, read_mounts
 from twisted_wsgiref.settings import SettingError, Settings, from_words, knobs
 
 from .hints import hint
-from .knobs import KIB, Knob, Value, parse_truth, parse_words
+from .knobs import KIB, Knob, Value, parse_lines, parse_truth, parse_words
 from .surroundings import with_modes
 
 PREFIX: Final = "TWISTED_WSGIREF_"
@@ -42,11 +42,15 @@ EXTRAS: Final[dict[str, Knob]] = {
     "user": Knob("user that the process becomes, with its groups, once it has bound its endpoints", str),
     "group": Knob("group that the process becomes, instead of the groups of the user", str),
     "reload": Knob("start the application anew whenever one of its files changes; needs watchfiles", parse_truth),
+    "reload_dir": Knob(
+        "directories to watch besides the one in which the server is started; in a variable blanks separate them",
+        parse_lines,
+    ),
     "reload_include": Knob("patterns of names of files to watch besides *.py, such as *.html", parse_words),
 }
 # Of these, those that are texts with blanks and commas in them: they are parted by lines. So are a few others.
 LISTS: Final = ("listen", "mount")
-LINED: Final = (*LISTS, "env")
+LINED: Final = (*LISTS, "env", "reload_dir")
 # Variables that other servers and platforms have made a habit, and what they set here.
 _HABITS: Final = {"workers": "WEB_CONCURRENCY", "port": "PORT", "trusted_proxy": "FORWARDED_ALLOW_IPS"}
 _COLUMN: Final = 48
@@ -93,6 +97,7 @@ class Configuration:
     group: str
     reload: bool
     reload_include: tuple[str, ...]
+    reload_dir: tuple[str, ...]
     sources: Mapping[str, str]
     given: Layer = field(default_factory=dict)
     place: Place = LINE
@@ -117,7 +122,8 @@ class Configuration:
         """Return what ``--check-config`` prints: a setting a line, as TOML, its source as the comment."""
         lines = []
         values: dict[str, object] = {"app": self.app, "listen": self.endpoints, "mount": self.mounts}
-        values |= {"user": self.user, "group": self.group, "reload": self.reload, "reload_include": self.reload_include}
+        values |= {"user": self.user, "group": self.group, "reload": self.reload, "reload_dir": self.reload_dir}
+        values["reload_include"] = self.reload_include
         values |= {name: getattr(self.settings, name) for name in knobs()}
         for name, value in values.items():
             unset = value is None or (value == "" and name in EXTRAS)
@@ -130,7 +136,7 @@ class Configuration:
 def defaults() -> dict[str, Value]:
     """Return what can be set, and the default of each; its type says what may be given."""
     extras: dict[str, Value] = dict.fromkeys(EXTRAS, "")
-    extras |= {"listen": (), "mount": (), "reload": False, "reload_include": ()}
+    extras |= {"listen": (), "mount": (), "reload": False, "reload_dir": (), "reload_include": ()}
     return extras | {name: getattr(Settings(), name) for name in knobs()}
 
 
@@ -172,6 +178,7 @@ def configure(
         group=_extra(chosen, "group", ""),
         reload=_extra(chosen, "reload", False),
         reload_include=_extra(chosen, "reload_include", ()),
+        reload_dir=_extra(chosen, "reload_dir", ()),
         sources=sources,
         given=chosen,
     )

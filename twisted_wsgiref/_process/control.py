@@ -15,6 +15,7 @@ import time
 from collections.abc import Sequence
 from typing import Final, NoReturn
 
+from . import titles
 from .other_process import lives, parent_of, takes, words_of
 from .pidfile import Owner, read
 
@@ -76,7 +77,7 @@ def _check_ours(pid: int) -> None:
     words = words_of(pid)
     if words is None:
         return  # The system does not tell.
-    if _WORKER in words:
+    if _WORKER in words or words[0].startswith(titles.WORKER):
         raise Refused(f"process {pid} is a worker: its parent, {parent_of(pid)}, takes commands")
     if not is_server(words):
         raise Refused(f"process {pid} is {_name(pid)}, and no server of twisted_wsgiref")
@@ -84,7 +85,9 @@ def _check_ours(pid: int) -> None:
 
 def is_server(words: Sequence[str]) -> bool:
     """Return whether the command line `words` is of a server of ours."""
-    names = [os.path.basename(word).partition(":")[0] for word in words]
+    if words[:1] and words[0].startswith(titles.BEGINNING):
+        return True
+    names = map(os.path.basename, words)
     return any(
         name in _PROGRAMS or (name in _AROUND and "wsgiref" in words[index:]) for index, name in enumerate(names)
     )

@@ -202,9 +202,8 @@ _TABLE: Final[dict[str, list[tuple[str, str]]]] = {
             "--respawn-interval --rss-sample-interval --rss-samples --http1-pipeline-flush --no-http1-pipeline-flush",
         ),
         (
-            "there is no such thing: processes are called as they were started",
-            "gunicorn --name -n, uWSGI --procname --procname-prefix --procname-master --auto-procname, granian "
-            "--process-name",
+            "it is --name NAME, with setproctitle",
+            "gunicorn -n, uWSGI --procname --procname-prefix --procname-master --auto-procname, granian --process-name",
         ),
         ("it is --user", "gunicorn -u, uWSGI --uid, hypercorn -u"),
         ("it is --group", "gunicorn -g, uWSGI --gid, hypercorn -g"),
@@ -342,11 +341,14 @@ _TABLE: Final[dict[str, list[tuple[str, str]]]] = {
         ("it is --no-reload, and the default", "develop --noreload"),
         ("it is --reload-include PATTERN, as '*.html'", "gunicorn --reload-extra-file, develop --extra-files"),
         (
-            "there is no such thing: --reload watches the directory that it is started in",
-            "gunicorn --reload-engine, granian --reload-paths --reload-tick --reload-ignore-dirs "
+            "it is --reload-dir DIR, for each directory besides the one that it is started in",
+            "granian --reload-paths",
+        ),
+        (
+            "there is no such thing: --reload watches the directory that it is started in, and those of --reload-dir",
+            "gunicorn --reload-engine, granian --reload-tick --reload-ignore-dirs "
             "--reload-ignore-paths --reload-ignore-patterns --reload-ignore-worker-failure "
-            "--no-reload-ignore-worker-failure, uvicorn --reload-dir --reload-exclude --reload-delay, develop "
-            "--exclude-patterns",
+            "--no-reload-ignore-worker-failure, uvicorn --reload-exclude --reload-delay, develop --exclude-patterns",
         ),
         (
             "there is no such thing: --reload is for developing, and a page with the traceback is the framework's",

@@ -105,7 +105,7 @@ def serve(
 
     `handler_class`, `observers`: as of `WSGIService`, for an application that is a callable.
 
-    `settings`: fields of `Settings`, such as ``threads=8``; also ``user``, ``group``, ``reload`` and
+    `settings`: fields of `Settings`, such as ``threads=8``; also ``user``, ``group``, ``reload``, ``reload_dir`` and
     ``reload_include``. Environment and files are not looked at. What needs other processes (``workers``,
     ``max_requests``, ``max_rss``, ``max_worker_age``, ``reload``, ``user``, ``group``) needs the application as text:
     those import it.
@@ -169,6 +169,7 @@ def _read(
     user, group = _extra(settings, "user", ""), _extra(settings, "group", "")
     reload = _extra(settings, "reload", False)
     patterns: tuple[str, ...] = _extra(settings, "reload_include", ())
+    folders: tuple[str, ...] = _extra(settings, "reload_dir", ())
     judged: Callable[..., Settings] = Settings
     mounts: Mapping[str, object] = given.pop("mounts")
     chosen = judged(**settings)
@@ -189,6 +190,7 @@ def _read(
         group=group,
         reload=reload,
         reload_include=patterns,
+        reload_dir=folders,
         sources={},
         place=CALL,
     )

@@ -10,11 +10,13 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatch
+from functools import partial
 from importlib.util import find_spec
 from typing import Final
 
 from twisted.logger import Logger
 
+from twisted_wsgiref._twisted.reactor import Reactor
 from twisted_wsgiref.settings import SettingError
 
 _log = Logger()
@@ -32,17 +34,34 @@ def is_watched(name: str, include: Sequence[str]) -> bool:
     return name.endswith(".py") or any(fnmatch(name, pattern) for pattern in include)
 
 
-def check_installed() -> None:
-    """Raise `SettingError` if `watchfiles` is not installed."""
+def check_watched(folders: Sequence[str]) -> None:
+    """Raise `SettingError` if `watchfiles` is not installed, or one of `folders` is not there."""
     if find_spec("watchfiles") is None:
         raise SettingError.of("{reload} needs watchfiles: pip install 'twisted-wsgiref[reload]'")
+    for folder in folders:
+        if not os.path.isdir(folder):
+            raise SettingError.of("{reload_dir} is {!r}: there is no such directory", folder)
+
+
+def watch_for(folders: Sequence[str], include: Sequence[str], reload: Callable[[], None], reactor: Reactor) -> None:
+    """Have `reactor`, from when it runs to its end, call `reload` for changes here and below `folders`."""
+    watch = Watch([os.getcwd(), *folders], include, partial(reactor.callFromThread, reload))
+    reactor.callWhenRunning(watch.start)
+    reactor.addSystemEventTrigger("before", "shutdown", watch.stop)
+    reactor.addSystemEventTrigger("after", "shutdown", watch.join)
 
 
 class Watch:
-    """A thread that calls `changed` whenever a file below `folder` has changed that `is_watched`."""
+    """A thread that calls `changed` whenever a file below one of `folders` has changed that `is_watched`.
 
-    def __init__(self, folder: str, include: Sequence[str], changed: Callable[[], None]) -> None:
-        self._folder = folder
+    Names are told as seen from the first of `folders`.
+    """
+
+    def __init__(self, folders: Sequence[str], include: Sequence[str], changed: Callable[[], None]) -> None:
+        # watchfiles watches what is below another one of them twice.
+        paths = list(dict.fromkeys(map(os.path.abspath, folders)))
+        self._folders = [each for each in paths if not any(_is_below(each, other) for other in paths)]
+        self._folder = paths[0]
         self._include = include
         self._changed = changed
         self._stop = threading.Event()
@@ -86,11 +105,15 @@ class Watch:
 
         patterns, begun = ", ".join(["*.py", *self._include]), False
         for changes in watch(
-            self._folder, watch_filter=counts, stop_event=self._stop, rust_timeout=_LOOK, yield_on_timeout=True
+            *self._folders, watch_filter=counts, stop_event=self._stop, rust_timeout=_LOOK, yield_on_timeout=True
         ):
             if not begun:
                 # From now on every saved file is noticed: the first turn is over.
                 begun = True
-                _log.info("watching {patterns} below {folder}", patterns=patterns, folder=self._folder)
+                _log.info("watching {patterns} below {folder}", patterns=patterns, folder=" and ".join(self._folders))
             if changes:
                 yield sorted({os.path.relpath(path, self._folder) for _, path in changes})
+
+
+def _is_below(folder: str, other: str) -> bool:
+    return folder.startswith(os.path.join(other, ""))

@@ -49,6 +49,7 @@ from .runner import Runner
 from .signals import Ending, heed_not
 from .supervisor import FAILED
 from .terminal import pass_over_breakpoints
+from .titles import take_title
 
 if TYPE_CHECKING:
     from twisted_wsgiref._observe.access_log import AccessLog
@@ -220,6 +221,7 @@ def main() -> None:
     else:
         pass_over_breakpoints()
     settings = orders.settings
+    take_title(settings.name, f"worker {orders.number}")
     if settings.start_timeout:
         # Before the parent kills it: this way the log shows the place where it hangs.
         left = max(0.1, orders.born + settings.start_timeout - time.monotonic())
