@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ._gateway.client_gone import ClientGone as ClientGone
     from ._gateway.client_gone import RequestExpired as RequestExpired
     from ._gateway.handler import WSGIHandler as WSGIHandler
+    from ._gateway.passing import InternalMount as InternalMount
     from ._gateway.reactor_caller import ReactorCaller as ReactorCaller
     from ._gateway.reactor_caller import ServiceStopped as ServiceStopped
     from ._gateway.reactor_caller import current_reactor_caller as current_reactor_caller
@@ -34,6 +35,7 @@ __all__ = [
     "AsyncBody",
     "ClientGone",
     "FactsObserver",
+    "InternalMount",
     "ListenError",
     "ReactorCaller",
     "Record",
@@ -53,6 +55,7 @@ _ROOMS = {
     "AsyncBody": "_gateway.async_body",
     "ClientGone": "_gateway.client_gone",
     "FactsObserver": "_observe.record",
+    "InternalMount": "_gateway.passing",
     "ListenError": "_connection.listening",
     "ReactorCaller": "_gateway.reactor_caller",
     "Record": "_observe.record",

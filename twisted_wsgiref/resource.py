@@ -8,6 +8,7 @@ reactor's thread.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol, cast, overload
 from weakref import WeakKeyDictionary
@@ -210,7 +211,8 @@ class _Unheard(WSGIService):
         self._trigger: object = None
         self._leaving: list[object] = []  # transports that end with an answer, since we stop
         begin: Callable[..., None] = super().__init__
-        begin(application, [], settings, **given)
+        # What twisted.web has made of a request can not be passed on: the field goes to whoever is in front.
+        begin(application, [], settings and replace(settings, sendfile_root=()), **given)
         self.settings = self._settings
         self.factory = self._factory
 

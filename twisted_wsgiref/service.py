@@ -46,6 +46,7 @@ from ._observe.record import FactsObserver, Record, find_extract, told_facts
 from ._observe.tally import Tally
 from ._observe.work import Work, application_name
 from ._targets.mounted import MountedTargets
+from ._targets.passed_on import Passage
 from ._targets.table import FileSettings, TargetMaker
 from ._targets.workers import Workers
 from ._targets.wsgi import WSGITarget, accepted, find_guard
@@ -87,8 +88,7 @@ class WSGIService(Service):
     tuple, which costs less. None by default.
 
     `mounts`: what answers below a path instead of `application`, by that path: ``"static:DIR"``, ``"redirect:URL"``,
-    another WSGI application, or a resource of `twisted.web`. The longest path that fits a request's answers. None by
-    default. See docs/mounts.md.
+    a WSGI application, a resource of `twisted.web`, or an `InternalMount`. None by default. See docs/mounts.md.
 
     `name`: a `str` that begins the names of the threads. None, the default: ``wsgi-`` and a number.
 
@@ -146,25 +146,26 @@ class WSGIService(Service):
         self._pool, self._disk = pools_of(settings, self.make_pool, name or f"wsgi-{next(_numbers)}", _log_bug)
         self._caller = ReactorCaller(its, wake, self._pool.running)
         told = tuple(told_facts(observer) for observer in observers)
-        errors = ErrorStream(log_text, log_exception)
-        self._common = common = Common(errors, clock, told, extract=find_extract(observers))
+        errors, extract = ErrorStream(log_text, log_exception), find_extract(observers)
+        self._common = common = Common(errors, clock, told, extract=extract)
         self._rules = rules_of(settings)
         tally = Tally(_say, clock)
         schedule = Schedule(self._pool, wake=wake, call_later=its.callLater, failed=_log_bug, clock=clock)
-        poller = self._make_poller(schedule)
-        if poller is not None:
+        if (poller := self._make_poller(schedule)) is not None:
             schedule.reading = poller
         guard = find_guard() if settings.request_interrupt and settings.request_timeout else None
         self._workers = Workers(schedule, tally, _say, interrupts=guard is not None)
+        self._passage = Passage(self._workers, settings.sendfile_root, tally.note, guard)
         self._gateway = Gateway(
-            *(common.errors, clock, told, application, handler_class, multiprocess, self._workers, guard),
-            *(settings.suspend_streams or settings.context == "request", settings.suspend_streams),
-            extract=common.extract,
+            *(errors, clock, told, application, handler_class, multiprocess, self._workers),
+            *(self._passage.guard(mounts), settings.suspend_streams or settings.context == "request"),
+            *(settings.suspend_streams,),
+            extract=extract,
         )
         self._factory = WSGIFactory(
             common,
             WSGITarget(self._gateway, self._workers),
-            environ_of(settings, common.errors, multiprocess, FileWrapper, self._caller, self._workers.is_stopping),
+            environ_of(settings, errors, multiprocess, FileWrapper, self._caller, self._workers.is_stopping),
             self._rules,
             HTTP1Coder(settings.server_header),
             Means(poller, schedule.batch, self._disk, wake, tally),
@@ -177,13 +178,13 @@ class WSGIService(Service):
 
     def _mounted(self, mounts: Mapping[str, object]) -> MountedTargets | None:
         """Return who answers below the prefixes of `mounts`. Raises `SettingError`."""
-        settings = self._settings
-        files = FileSettings(settings.static_max_age, settings.static_links, self._factory.log_trouble)
+        given = self._settings
+        how = FileSettings(given.static_max_age, given.static_links, given.sendfile_root, self._factory.log_trouble)
         try:
-            maker = TargetMaker(self._common, self._gateway, self._workers, files, settings.validate, self._reactor)
-            return maker.mount(mounts, settings.mount)
+            maker = TargetMaker(self._common, self._gateway, self._workers, how, given.validate, self._reactor)
+            return maker.mount(mounts, given.mount, self._passage)
         except ValueError as error:
-            raise SettingError(f"mounts: {error}") from None
+            raise SettingError(str(error)) from None
 
     def serve(self, application: WSGIApplication, mounts: Mapping[str, object] | None = None) -> None:
         """Serve `application` and, unless it is None, `mounts` from now on, instead of those of before.
@@ -191,6 +192,7 @@ class WSGIService(Service):
         Raises `TypeError` if `application` can not be called, and `SettingError` for what can not be mounted.
         """
         if mounts is not None:
+            self._gateway = replace(self._gateway, guard=self._passage.guard(mounts))
             self._factory.mount(self._mounted(mounts))
         self._serves, application = application_name(application), accepted(application, self._settings.validate)
         self._gateway = replace(self._gateway, application=application)

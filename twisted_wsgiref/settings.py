@@ -240,6 +240,10 @@ class Settings:
     )
     # Off: a link that somebody puts into the directory opens the rest of the disk. collectstatic --link makes such.
     static_links: bool = _knob(False, "symbolic links may lead out of the directory of a static: mount", parse_truth)
+    # None: an application that lets strangers say a path would send any file that this process may read.
+    sendfile_root: tuple[str, ...] = _knob(
+        (), "directory with files that the application may send by X-Sendfile, naming their paths", parse_words
+    )
 
     # ---- Trust, and how the server calls the application -------------------------------------------------------
     # A peer that the server believes can pretend to be anybody. So it believes nobody until the operator names proxies.

@@ -8,6 +8,7 @@ import pytest
 from twisted.internet.testing import MemoryReactor
 from twisted.web.resource import Resource
 
+from twisted_wsgiref import InternalMount
 from twisted_wsgiref._process.loading import LoadError
 from twisted_wsgiref._process.mounting import check_modules, check_mounts, load, load_mounts
 from twisted_wsgiref._process.runner import Runner
@@ -57,7 +58,10 @@ def test_what_is_mounted_is_what_a_service_takes(tmp_path: Path, runner: Runner)
     [
         ("/a=static:{tmp}/no", "mount is '/a=static:{tmp}/no': there is no directory {tmp}/no"),
         ("/a=static:{tmp}/file", "mount is '/a=static:{tmp}/file': there is no directory {tmp}/file"),
-        ("/a=internal:static:/", "mount is '/a=internal:static:/': internal: can not be mounted so far"),
+        (
+            "/a=internal:static:{tmp}/no",
+            "mount is '/a=internal:static:{tmp}/no': there is no directory {tmp}/no",
+        ),
     ],
 )
 def test_what_is_not_there_is_refused(tmp_path: Path, mount: str, line: str) -> None:
@@ -73,6 +77,23 @@ def test_a_second_application_that_is_none_names_its_mount(tmp_path: Path, runne
     with pytest.raises(LoadError, match=r"mount '/a=wsgi:nowhere_\w+:app': there is no module nowhere_at_all"):
         check_modules(DEMO, ["/a=wsgi:nowhere_at_all:app"], str(tmp_path))
     check_modules(DEMO, [f"/a=wsgi:{DEMO}", "/b=redirect:/c"], str(tmp_path))
+
+
+def test_what_is_internal_is_loaded_and_stays_internal(tmp_path: Path, runner: Runner) -> None:
+    mounts = [f"/f=internal:static:{tmp_path}", f"/a=internal:wsgi:{DEMO}", f"/r=internal:{__name__}:ROOT"]
+    check_mounts(mounts)
+    check_modules(DEMO, mounts, str(tmp_path))
+    loaded = [*load_mounts(mounts, runner, None).values()]
+    assert [type(mounted) for mounted in loaded] == [InternalMount] * 3
+    assert [mounted.mounted for mounted in loaded] == [f"static:{tmp_path}", demo_app, ROOT]  # type: ignore[attr-defined]
+    with pytest.raises(LoadError, match=r"mount '/a=internal:wsgi:nowhere_\w+:app': there is no module nowhere_at_all"):
+        check_modules(DEMO, ["/a=internal:wsgi:nowhere_at_all:app"], str(tmp_path))
+
+
+def test_a_directory_of_files_to_send_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    check_mounts([], (str(tmp_path),))
+    with pytest.raises(SettingError, match=r"^sendfile_root is '/no/such': there is no directory /no/such$"):
+        check_mounts([], (str(tmp_path), "/no/such"))
 
 
 # ---- Resources of twisted.web ----------------------------------------------------------------------------------

@@ -139,7 +139,7 @@ def test_two_applications_share_a_port(tmp_path: Path, workers: str) -> None:
         ("/static=static:nowhere", "there is no directory "),
         ("/second=wsgi:nowhere:app", "there is no module nowhere"),
         ("/static", "it has to be /prefix=SPEC"),
-        ("/ws=internal:static:.", "can not be mounted so far"),
+        ("/ws=internal:static:nowhere", "there is no directory "),
         ("/ws=shop:resource", "module shop has no attribute resource"),
         ("/ws=shop:app", "a WSGI application is mounted as wsgi:shop:app"),
     ],

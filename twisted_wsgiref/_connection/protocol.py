@@ -26,6 +26,7 @@ from twisted_wsgiref._gateway.client_gone import ClientGone
 from twisted_wsgiref._gateway.environ import ConnectionEnviron, believe
 from twisted_wsgiref._gateway.exchange import Exchange
 from twisted_wsgiref._gateway.input_pipe import InputPipe
+from twisted_wsgiref._gateway.request_body import spent
 from twisted_wsgiref._http.errors import ProtocolError
 from twisted_wsgiref._http.forwarded import apply as read_forwarded
 from twisted_wsgiref._http.head import RequestHead
@@ -47,6 +48,7 @@ from .watched import WatchedConnection
 
 if TYPE_CHECKING:
     from twisted_wsgiref._gateway.environ import WSGIEnvironment
+    from twisted_wsgiref._gateway.interfaces import Target
 
     from .factory import WSGIFactory
 
@@ -366,6 +368,25 @@ class WSGIProtocol(WatchedConnection):
             self.factory.wake(lambda: handed_over.data_received(rest))
         self._reading.resume(self._reading.waits)
         return HandedOverTransport(self.transport, self._reading)
+
+    def pass_on(self, exchange: Exchange, target: Target, head: RequestHead, user: str | None) -> None:
+        """Have `target` answer the request of `head`, and not `exchange`: its application has asked for that."""
+        connection, trusted = self._environ, self.factory.rules.trusted
+        if exchange is not self._exchange or connection is None:
+            raise RuntimeError("the request can not be passed on: it is answered")
+        environ = connection.make(head, 0)
+        if trusted is not None:
+            believe(environ, read_forwarded(head.fields, connection.peer, trusted))
+        if head.method not in ("GET", "HEAD"):
+            environ["REQUEST_METHOD"] = "GET"  # the body has gone to the application
+        if user is not None:
+            environ["REMOTE_USER"] = user
+        inner = target.prepare(head, environ, spent(exchange.body), self._queue, self)
+        inner.follow(exchange)
+        if self.factory.draining or not self._rules.keep_alive:
+            inner.persistent = False
+        self._exchange = inner
+        target.start(inner)
 
     def _begin_pump(self, exchange: Exchange, sock: socket.socket, adopt: Callable[..., object]) -> None:
         """Copy between the connection and `sock` from now on, by `adopt`, unless the connection has ended meanwhile."""

@@ -235,6 +235,15 @@ class Exchange(Answer):
         self._over = True
         self.environ = {}
 
+    def follow(self, earlier: Exchange) -> None:
+        """Answer instead of `earlier`, which was passed on: what is known of the client and of the stop is known here.
+
+        Called in the reactor's thread, before this is started.
+        """
+        self.received, self.started = earlier.received, earlier.started
+        self.left, self.last = earlier.left, earlier.last
+        self.upload = earlier.upload
+
     # ---- In the reactor's thread, for a subclass to do more ------------------------------------------------------
 
     def expire(self) -> None:

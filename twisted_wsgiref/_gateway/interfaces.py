@@ -197,3 +197,14 @@ class Connection(Protocol):
 
         Called in the reactor's thread. Raises `RuntimeError` if the answer has begun, or another one is under way.
         """
+
+
+class PassingConnection(Connection, Protocol):
+    """A connection on which a request may be passed on."""
+
+    def pass_on(self, exchange: Exchange, target: Target, head: RequestHead, user: str | None) -> None:
+        """Have `target` answer the request of `head` instead of `exchange`, of which nothing is out.
+
+        `user` is whom the application has found it to be from. Called in the reactor's thread. From now on `exchange`
+        is no longer the connection's.
+        """

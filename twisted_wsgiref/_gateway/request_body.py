@@ -9,7 +9,12 @@ from __future__ import annotations
 from contextlib import suppress
 from io import BytesIO
 from tempfile import TemporaryFile
-from typing import IO
+from typing import IO, TYPE_CHECKING
+
+from .input_pipe import InputPipe
+
+if TYPE_CHECKING:
+    from .interfaces import Body
 
 
 class RequestBody:
@@ -83,3 +88,23 @@ class RequestBody:
             # the same. And an application may have detached it.
             with suppress(OSError, ValueError):
                 self._file.close()
+
+
+class _SpentBody:
+    """A body of `size` bytes that somebody else has had: there is nothing to read."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def open(self) -> IO[bytes]:
+        return BytesIO()
+
+    def close(self) -> None:
+        pass
+
+
+def spent(body: Body) -> Body:
+    """Return what is left of `body`, which an application had and has passed on: its size, for the log."""
+    if body is None:
+        return None
+    return _SpentBody(body.received if isinstance(body, InputPipe) else body.size)

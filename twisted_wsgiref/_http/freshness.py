@@ -41,11 +41,12 @@ def read_age_rule(word: str) -> AgeRule:
     return AgeRule(pattern or "*", min(int(seconds[:20]), _MOST))
 
 
-def cache_control(rules: Iterable[AgeRule], path: str) -> str:
+def cache_control(rules: Iterable[AgeRule], path: str, private: bool = False) -> str:
     """Return the value of Cache-Control for the file at `path`, below the mount and without a slash before it.
 
     The first of `rules` that matches decides. ``*`` stands for any text, also over slashes, and ``?`` for one
-    character; a pattern without a slash is for the last segment alone.
+    character; a pattern without a slash is for the last segment alone. With `private` it is for the client's own cache
+    alone (RFC 9111, section 5.2.2.7).
     """
     name = path.rpartition("/")[2]
     for pattern, seconds in rules:
@@ -55,6 +56,7 @@ def cache_control(rules: Iterable[AgeRule], path: str) -> str:
             matches = fnmatchcase(path if "/" in pattern else name, pattern)
         if matches:
             if not seconds:
-                return ASK
-            return f"public, max-age={seconds}{', immutable' if pattern == HASHED else ''}"
-    return ASK
+                break
+            whose = "private" if private else "public"
+            return f"{whose}, max-age={seconds}{', immutable' if pattern == HASHED else ''}"
+    return f"private, {ASK}" if private else ASK

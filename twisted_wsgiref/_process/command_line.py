@@ -267,7 +267,7 @@ class Options(UsageOptions):
             for endpoint in found.places:
                 parse_endpoint(reactor, endpoint)
             identity_of(found.user, found.group, root=True)  # a check needs no root, but the start does
-            check_mounts(found.mounts)
+            check_mounts(found.mounts, found.settings.sendfile_root)
             check_access_log(found.settings)
         except ListenError as error:
             raise UsageError(str(error)) from None
@@ -297,7 +297,7 @@ def makeService(options: Asked, ending: Ending | None = None, notifier: Notifier
     )
     try:
         take_variables(found.settings)
-        check_mounts(found.mounts)
+        check_mounts(found.mounts, found.settings.sendfile_root)
         check_access_log(found.settings)
         for endpoint in found.places:
             parse_endpoint(reactor, endpoint)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
+from twisted_wsgiref._gateway.passing import InternalMount
 from twisted_wsgiref._targets.directory import check_directory
 from twisted_wsgiref._targets.late_resource import LateResource
 from twisted_wsgiref._targets.specs import InternalSpec, ResourceSpec, Spec, StaticSpec, WSGISpec, read_mount
@@ -38,8 +39,13 @@ class Loaded(NamedTuple):
     mounts: Mapping[str, object]
 
 
-def check_mounts(mounts: Sequence[str]) -> None:
-    """Raise `SettingError` for a directory that is not there, and for what this server can not mount."""
+def check_mounts(mounts: Sequence[str], roots: Sequence[str] = ()) -> None:
+    """Raise `SettingError` for a directory that is not there; `roots` are those of X-Sendfile."""
+    for root in roots:
+        try:
+            check_directory(root)
+        except ValueError as error:
+            raise SettingError.of("{sendfile_root} is {!r}: {}", root, error) from None
     for mount in mounts:
         _, spec = read_mount(mount)
         inner = spec.spec if isinstance(spec, InternalSpec) else spec
@@ -48,15 +54,14 @@ def check_mounts(mounts: Sequence[str]) -> None:
                 check_directory(inner.directory)
             except ValueError as error:
                 raise SettingError.of("{mount} is {!r}: {}", mount, error) from None
-        if isinstance(spec, InternalSpec):
-            raise SettingError.of("{mount} is {!r}: internal: can not be mounted so far", mount)
 
 
 def check_modules(spec: str, mounts: Sequence[str], directory: str) -> None:
     """Raise `LoadError` if a module that is to be imported later is not there; as `check_module`."""
     check_module(spec, directory)
     for mount in mounts:
-        _, mounted = read_mount(mount)
+        _, said = read_mount(mount)
+        mounted = said.spec if isinstance(said, InternalSpec) else said
         if isinstance(mounted, WSGISpec | ResourceSpec):
             try:
                 check_module(mounted.words, directory)
@@ -105,6 +110,8 @@ def load_mounts(mounts: Sequence[str], runner: Runner, directory: str | None = "
 
 
 def _loaded(spec: Spec, directory: str | None, late: Callable[[ResourceMaker], object]) -> object:
+    if isinstance(spec, InternalSpec):
+        return InternalMount(_loaded(spec.spec, directory, late))
     if isinstance(spec, WSGISpec):
         return load_application(spec.words, directory)
     if isinstance(spec, ResourceSpec):

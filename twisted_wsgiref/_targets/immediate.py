@@ -14,6 +14,7 @@ from typing import Final
 from twisted_wsgiref._gateway.client_gone import ClientGone
 from twisted_wsgiref._gateway.fields import format_fields
 from twisted_wsgiref._gateway.file_span import FileSpan
+from twisted_wsgiref._http.passed_fields import media_type_of
 from twisted_wsgiref._http.ranges import Part
 
 from .reactor_exchange import ReactorAnswer, ReactorExchange
@@ -41,14 +42,15 @@ class FileAnswers:
 
     def __call__(self, exchange: ReactorExchange, way_out: ReactorAnswer) -> None:
         """Answer with a file, or with the status that says why not."""
-        head = exchange.head
-        path = exchange.environ["PATH_INFO"]
-        answer = self._files.answer(head.method, path, self._prefix, head.query, head.fields)
+        head, environ = exchange.head, exchange.environ
+        # Not the head's: what was passed on is asked for by GET, whatever the client's method was.
+        method, kind = environ["REQUEST_METHOD"], media_type_of(getattr(head, "kept", ()))
+        answer = self._files.answer(method, environ["PATH_INFO"], self._prefix, head.query, head.fields, kind)
         if answer.trouble is not None:
             self._note("a static file can not be read", answer.trouble)
         if answer.descriptor is None:
             self._hold()
-        _send(way_out, answer)
+        send(way_out, answer)
 
 
 class Redirections:
@@ -69,10 +71,10 @@ class Redirections:
             ("Content-Type", "text/plain; charset=utf-8"),
             ("Content-Length", str(len(body))),
         )
-        _send(way_out, FileAnswer(self._status, fields, b"" if head.method == "HEAD" else body))
+        send(way_out, FileAnswer(self._status, fields, b"" if head.method == "HEAD" else body))
 
 
-def _send(way_out: ReactorAnswer, answer: FileAnswer) -> None:
+def send(way_out: ReactorAnswer, answer: FileAnswer) -> None:
     """Send `answer`: at once, or as the client takes the parts of a large file."""
     pieces = answer.pieces
     try:

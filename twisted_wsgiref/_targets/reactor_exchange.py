@@ -155,8 +155,8 @@ class ReactorAnswer:
 class ReactorTarget:
     """A `Target` that answers by calling `answer` with each exchange and its way out, in the reactor's thread.
 
-    What that raises is logged, and the client gets 500. With `collects` the body is whole by then. `prefix`, a decoded
-    path without a slash at its end, is where the target is mounted: the environ says so.
+    What that raises is logged, and the client gets 500. With `collects` the body is whole by then. `way_out` makes the
+    way out.
     """
 
     def __init__(
@@ -165,8 +165,10 @@ class ReactorTarget:
         answer: Callable[[ReactorExchange, ReactorAnswer], object],
         *,
         collects: bool = False,
+        way_out: Callable[[Exchange], ReactorAnswer] = ReactorAnswer,
     ) -> None:
         self.collects = collects
+        self._way_out = way_out
         self.prepare: Callable[..., Exchange] = partial(ReactorExchange, common)
         self._answer = answer
 
@@ -174,8 +176,8 @@ class ReactorTarget:
         """Have it answered."""
         exchange = cast("ReactorExchange", exchange)  # it is given what `prepare` has made, and nothing else
         exchange.claim()
-        exchange.started = exchange.received  # it waits for no thread
-        exchange.answer = way_out = ReactorAnswer(exchange)
+        exchange.started = exchange.started or exchange.received  # it waits for no thread
+        exchange.answer = way_out = self._way_out(exchange)
         try:
             self._answer(exchange, way_out)
         except Exception:

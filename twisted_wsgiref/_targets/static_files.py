@@ -142,6 +142,8 @@ class _File:
 class StaticFiles:
     """The files below `directory`; `rules` say how long clients may use them, `links` whether links may leave it.
 
+    With `private` no cache but a client's own may keep them.
+
     `wall` returns seconds since the epoch, `clock` seconds that never go back.
     """
 
@@ -151,20 +153,25 @@ class StaticFiles:
         rules: Sequence[AgeRule] = (),
         *,
         links: bool = False,
+        private: bool = False,
         wall: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._directory = Directory(directory, links)
         self._rules = tuple(rules)
+        self._private = private
         self._wall = wall
         self._clock = clock
         self._files: dict[str, _File] = {}
         self._bytes = 0
 
-    def answer(self, method: str, path: str, prefix: str, query: str, fields: Mapping[str, str]) -> FileAnswer:
+    def answer(
+        self, method: str, path: str, prefix: str, query: str, fields: Mapping[str, str], kind: str | None = None
+    ) -> FileAnswer:
         """Return the answer to a request of `method` for `path`, which `prefix` begins, decoded; see PEP 3333.
 
-        `query` is as sent, `fields` have CGI names. Raises nothing.
+        `query` is as sent, `fields` have CGI names. `kind` is the media type, if somebody knows better than the name
+        of the file. Raises nothing.
         """
         if method not in ("GET", "HEAD"):
             return _refusal(405, ("Allow", "GET, HEAD"))
@@ -173,12 +180,12 @@ class StaticFiles:
             file = self._files.get(rest)
             if file is not None and self._clock() < file.until:
                 try:
-                    return self._answer(file, method, fields)
+                    return self._answer(file, method, fields, kind)
                 except _Changed:
                     pass
             file = self._find(rest)
             try:
-                return self._answer(file, method, fields)
+                return self._answer(file, method, fields, kind)
             finally:
                 file.close()
         except IsADirectoryError:
@@ -253,7 +260,7 @@ class StaticFiles:
     def _describe(self, name: str, file: _File) -> None:
         """Give each copy of `file` its validators and headers."""
         now = self._wall()
-        common = [("Cache-Control", cache_control(self._rules, name))]
+        common = [("Cache-Control", cache_control(self._rules, name, self._private))]
         if file.codings:
             common.append(("Vary", "Accept-Encoding"))
         for coding, copy in file.copies.items():
@@ -292,7 +299,7 @@ class StaticFiles:
 
     # ---- From a file to an answer ------------------------------------------------------------------------------
 
-    def _answer(self, file: _File, method: str, fields: Mapping[str, str]) -> FileAnswer:
+    def _answer(self, file: _File, method: str, fields: Mapping[str, str], kind: str | None) -> FileAnswer:
         coding = choose_coding(fields.get("HTTP_ACCEPT_ENCODING"), file.codings) if file.codings else None
         copy = file.copies[coding]
         now = self._wall()
@@ -309,17 +316,17 @@ class StaticFiles:
             return self._of_file("200 OK", copy.headers, copy, (Part(0, copy.size),))
         if not parts:
             return _refusal(416, ("Content-Range", content_range(None, copy.size)), ("Accept-Ranges", "bytes"))
-        return self._partial(copy, parts)
+        return self._partial(copy, parts, kind or copy.media_type)
 
-    def _partial(self, copy: _Copy, parts: Sequence[Part]) -> FileAnswer:
+    def _partial(self, copy: _Copy, parts: Sequence[Part], kind: str) -> FileAnswer:
         status = "206 Partial Content"
         pieces: tuple[bytes | Part, ...] = tuple(parts)
-        kind, length, more = copy.media_type, parts[0].length, copy.described
+        length, more = parts[0].length, copy.described
         if len(parts) == 1:
             more += (("Content-Range", content_range(parts[0], copy.size)),)
         else:
             # Nobody can have written it into the file: it is made for this answer.
-            told = make_multipart(parts, copy.size, copy.media_type, secrets.token_hex(16))
+            told = make_multipart(parts, copy.size, kind, secrets.token_hex(16))
             kind, length = told.media_type, told.length
             pieces = (*(piece for pair in zip(told.preambles, parts, strict=True) for piece in pair), told.end)
         headers = (*more, ("Content-Type", kind), ("Content-Length", str(length)))

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from twisted_wsgiref._gateway.passing import InternalMount
 from twisted_wsgiref._http.freshness import read_age_rule
 from twisted_wsgiref._http.mounts import MountTable, check_alone, read_prefix
 
 from .directory import check_directory
 from .immediate import FileAnswers, Redirections
 from .mounted import MountedTargets
-from .reactor_exchange import ReactorTarget
-from .specs import RedirectSpec, ResourceSpec, StaticSpec, WSGISpec, read_spec
+from .passed_on import InternalTarget, Passage, PassedAnswer, Places, SendableFiles
+from .reactor_exchange import ReactorAnswer, ReactorTarget
+from .specs import InternalSpec, RedirectSpec, ResourceSpec, Spec, StaticSpec, WSGISpec, read_spec
 from .static_files import StaticFiles
 from .wsgi import WSGITarget, accepted
 
@@ -23,14 +26,19 @@ if TYPE_CHECKING:
     from twisted_wsgiref._gateway.wsgi_exchange import Gateway
     from twisted_wsgiref._twisted.reactor import Reactor
 
+    from .reactor_exchange import ReactorExchange
     from .workers import Workers
 
 
 class FileSettings(NamedTuple):
-    """How files are served: `max_age` are rules as text, `links` as of `StaticFiles`; `note` is told of trouble."""
+    """How files are served: `max_age` are rules as text, `links` as of `StaticFiles`; `note` is told of trouble.
+
+    `roots` are directories of which an application may send files by X-Sendfile.
+    """
 
     max_age: Sequence[str]
     links: bool
+    roots: Sequence[str]
     note: Callable[[str, OSError], None]
 
 
@@ -57,12 +65,21 @@ class TargetMaker:
         self._files = files
         self._validate = validate
 
-    def mount(self, mounts: Mapping[str, object], script_name: str) -> MountedTargets | None:
+    def mount(self, mounts: Mapping[str, object], script_name: str, passage: Passage) -> MountedTargets | None:
         """Return the targets of `mounts`, whose keys are prefixes as people write them; None if there are none.
 
-        The service is at `script_name`.
-        Raises `ValueError`, which says what is wrong.
+        The service is at `script_name`. `passage` leads to what is internal. Raises `ValueError`, which says what is
+        wrong.
         """
+        try:
+            targets = self._targets(mounts)
+        except ValueError as error:
+            raise ValueError(f"mounts: {error}") from None
+        found = MountedTargets(MountTable(targets), script_name) if targets else None
+        passage.open(Places(found, self._sendable(passage)))
+        return found
+
+    def _targets(self, mounts: Mapping[str, object]) -> dict[str, Target]:
         targets: dict[str, Target] = {}
         for written, mounted in mounts.items():
             try:
@@ -71,18 +88,34 @@ class TargetMaker:
                 raise ValueError(f"the prefix {written!r}: {error}") from None
             check_alone([*targets, prefix])
             targets[prefix] = self._target(written, mounted, prefix)
-        return MountedTargets(MountTable(targets), script_name) if targets else None
+        return targets
 
-    def _target(self, written: str, mounted: object, prefix: str) -> Target:
+    def _sendable(self, passage: Passage) -> Target | None:
+        roots = self._files.roots
+        if not roots:
+            return None
+        for root in roots:
+            try:
+                check_directory(root)
+            except ValueError as error:
+                raise ValueError(f"sendfile_root is {root!r}: {error}") from None
+        files = SendableFiles(roots, partial(self._static, private=True), passage.note)
+        return ReactorTarget(self._common, files, way_out=PassedAnswer)
+
+    def _target(self, written: str, mounted: object, prefix: str, internal: bool = False) -> Target:
+        if isinstance(mounted, InternalMount):
+            if internal or isinstance(mounted.mounted, InternalMount):
+                raise ValueError(f"what is mounted at {written} is an InternalMount in another one")
+            return InternalTarget(self._common, self._target(written, mounted.mounted, prefix, internal=True))
         if isinstance(mounted, str):
             try:
-                return self._by_spec(mounted, prefix)
+                return self._by_spec(read_spec(mounted), prefix, internal)
             except ValueError as error:
                 raise ValueError(f"what is mounted at {written}, {mounted!r}: {error}") from None
         if hasattr(mounted, "getChildWithDefault"):
             if isinstance(mounted, type):
                 raise ValueError(f"what is mounted at {written} is a class: give a resource, as {mounted.__name__}()")
-            return self._resource(mounted, prefix)
+            return self._resource(mounted, prefix, internal)
         if callable(mounted):
             gateway = replace(self._gateway, application=accepted(mounted, self._validate))
             return WSGITarget(gateway, self._workers, prefix)
@@ -91,22 +124,35 @@ class TargetMaker:
             "twisted.web, or text as static:DIR or redirect:URL"
         )
 
-    def _resource(self, resource: object, prefix: str) -> Target:
+    def _resource(self, resource: object, prefix: str, internal: bool) -> Target:
         # Late: few mount one, and it imports the whole of twisted.web.
         from .resource import MountedSite, ResourceAnswers
 
         site = MountedSite(resource, reactor=self._reactor)
-        return ReactorTarget(self._common, ResourceAnswers(site, prefix, self._reactor.callLater), collects=True)
+        return self._in_reactor(ResourceAnswers(site, prefix, self._reactor.callLater), internal, collects=True)
 
-    def _by_spec(self, text: str, prefix: str) -> Target:
-        spec = read_spec(text)
+    def _by_spec(self, spec: Spec, prefix: str, internal: bool) -> Target:
         if isinstance(spec, StaticSpec):
             check_directory(spec.directory)
-            rules = [read_age_rule(word) for word in self._files.max_age]
-            files = StaticFiles(spec.directory, rules, links=self._files.links)
-            return ReactorTarget(self._common, FileAnswers(files, prefix, self._files.note, self._workers.hold_turn))
+            files = self._static(spec.directory, private=internal)
+            answers = FileAnswers(files, prefix, self._files.note, self._workers.hold_turn)
+            return self._in_reactor(answers, internal)
         if isinstance(spec, RedirectSpec):
-            return ReactorTarget(self._common, Redirections(spec, prefix))
-        if isinstance(spec, WSGISpec | ResourceSpec):
-            raise ValueError("import it, and give the object itself")
-        raise ValueError("there is no internal: yet")
+            return self._in_reactor(Redirections(spec, prefix), internal)
+        if isinstance(spec, InternalSpec):
+            if internal:
+                raise ValueError("internal: is there twice")
+            if not isinstance(spec.spec, WSGISpec | ResourceSpec):
+                return InternalTarget(self._common, self._by_spec(spec.spec, prefix, internal=True))
+            raise ValueError("import it, and give InternalMount(the object itself)")
+        raise ValueError("import it, and give the object itself")
+
+    def _static(self, directory: str, *, private: bool) -> StaticFiles:
+        rules = [read_age_rule(word) for word in self._files.max_age]
+        return StaticFiles(directory, rules, links=self._files.links, private=private)
+
+    def _in_reactor(
+        self, answer: Callable[[ReactorExchange, ReactorAnswer], object], internal: bool, *, collects: bool = False
+    ) -> Target:
+        way_out = PassedAnswer if internal else ReactorAnswer
+        return ReactorTarget(self._common, answer, collects=collects, way_out=way_out)
