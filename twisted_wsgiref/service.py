@@ -156,6 +156,7 @@ class WSGIService(Service):
         guard = find_guard() if settings.request_interrupt and settings.request_timeout else None
         self._workers = Workers(schedule, tally, _say, interrupts=guard is not None)
         self._passage = Passage(self._workers, settings.sendfile_root, tally.note, guard)
+        self.busy = self._workers.summary
         self._gateway = Gateway(
             *(errors, clock, told, application, handler_class, multiprocess, self._workers),
             *(self._passage.guard(mounts), settings.suspend_streams or settings.context == "request"),
@@ -282,7 +283,7 @@ class WSGIService(Service):
 
     def threads_at_work(self) -> list[Work]:
         """Return the work of each thread that runs a request at this moment. Any thread may call."""
-        return [exchange.describe(thread) for thread, exchange in self.running_exchanges()]
+        return self._workers.works()
 
     def running_exchanges(self) -> list[tuple[threading.Thread, WSGIExchange]]:
         """Return each thread that runs an exchange, with that, for our own processes. Any thread may call."""
@@ -295,8 +296,7 @@ class WSGIService(Service):
             name = f"{type(self).__name__} {self._serves} on {places}"
             if not self.running:
                 return f"<{name}: not running>"
-            pool = self._pool
-            busy = f"{len(pool.running())} of {pool.size} threads busy, {pool.waiting} waiting"
+            busy = f"{len(self._pool.running())} of {self._pool.size} threads busy, {self._pool.waiting} waiting"
             count = self.connections
             return f"<{name}: {count} connection{'' if count == 1 else 's'}, {busy}>"
         except AttributeError:

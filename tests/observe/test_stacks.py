@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from twisted_wsgiref._observe import stacks
+from twisted_wsgiref._threads.pool import WorkerPool
 
 
 @pytest.fixture(params=[False, True], ids=["GIL", "no GIL"])
@@ -48,6 +49,21 @@ def test_only_those_that_run_a_request_are_told_if_that_is_asked_for(gil: None, 
     assert text.startswith("thread wsgi-1-1 runs GET /a HTTP/1.1\n")
     assert "MainThread" not in text
     assert stacks.describe_threads({}, only=True) == ""
+
+
+def test_idle_threads_of_ours_have_one_line(gil: None) -> None:
+    pool = WorkerPool("shop", minimum=2, maximum=2, idle=1.0, limit=1, failed=lambda error: None)
+    pool.start()
+    try:
+        text = ""
+        for _ in range(1000):  # until both have come to wait
+            text = stacks.describe_threads({})
+            if "2 idle threads: shop-1, shop-2" in text:
+                break
+        assert text.endswith("\n2 idle threads: shop-1, shop-2")
+        assert "jobs.py" not in text
+    finally:
+        pool.stop()
 
 
 def test_the_name_that_a_newer_version_writes_is_no_part_of_a_stack() -> None:

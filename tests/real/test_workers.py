@@ -392,7 +392,9 @@ def test_every_stack_is_shown_with_its_request(folder: Path) -> None:
         asked(port, "/stuck", [])
         child.wait_for(re.compile("in flight"))
         child.process.send_signal(signal.SIGUSR2)
-        child.wait_for(re.compile(r"runs GET /stuck HTTP/1.1\n(?s:.)*in wait_for_ever"))
+        child.wait_for(re.compile(r"SIGUSR2: 1 of 4 threads busy, 0 requests waiting; the oldest runs GET /stuck HTTP"))
+        child.wait_for(re.compile(r"runs GET /stuck HTTP/1.1 of 127.0.0.1 since \d.* s\n(?s:.)*in wait_for_ever"))
+        child.wait_for(re.compile(r"\d idle threads: .*worker-\d+-\d"))
         child.end()
 
 

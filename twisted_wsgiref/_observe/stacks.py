@@ -6,17 +6,22 @@ Only the text lives here. The caller hands in which thread runs which request. A
 from __future__ import annotations
 
 import faulthandler
+import os
 import re
 import sys
 import threading
 from collections.abc import Container, Iterable, Iterator, Mapping
 from tempfile import TemporaryFile
+from typing import Final
 
 from twisted_wsgiref._threads.marks import NO_GIL
 from twisted_wsgiref._wsgiref.tracebacks import stack_text
 
 # The first line of a thread's stack by `faulthandler`; some versions also write the thread's name.
 _START = re.compile(r"^(?:Current thread|Thread) 0x([0-9a-f]+).*:\n", re.MULTILINE)
+
+# In the stack of a thread of ours that waits, and in no other: a job is run from elsewhere.
+_WAITS: Final = f"{os.sep}".join(["twisted_wsgiref", "_threads", "jobs.py"])
 
 
 def requests_of(running: Iterable[tuple[threading.Thread, object]]) -> dict[int, str]:
@@ -30,13 +35,21 @@ def _request_line(job: object) -> str:
 
 
 def describe_threads(requests: Mapping[int, str], *, only: bool = False) -> str:
-    """Return the stack of every thread, innermost call last; with `only`, of the threads that run a request."""
+    """Return the stack of every thread, innermost call last; with `only`, of the threads that run a request.
+
+    Threads of ours that wait for a request have one line together.
+    """
     names = {thread.ident: thread.name for thread in threading.enumerate()}
-    parts = []
+    parts, idle = [], []
     for ident, stack in sorted(stacks(requests if only else None).items()):
-        request = requests.get(ident)
-        doing = f" runs {_printable(request)}" if request is not None else ""
-        parts.append(f"thread {names.get(ident, ident)}{doing}\n{stack}")
+        name, request = str(names.get(ident, ident)), requests.get(ident)
+        if request is None and _WAITS in stack:
+            idle.append(name)
+            continue
+        doing = f" runs {printable(request)}" if request is not None else ""
+        parts.append(f"thread {name}{doing}\n{stack}")
+    if idle:
+        parts.append(f"{len(idle)} idle thread{'' if len(idle) == 1 else 's'}: {', '.join(sorted(idle))}")
     return "\n".join(parts)
 
 
@@ -72,5 +85,6 @@ def _read_stacks(text: str) -> Iterator[tuple[int, str]]:
         yield int(start[1], 16), "\n".join(reversed(calls))
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """Return `text` as it can be in a line of the log, which it can neither end nor forge."""
     return text.encode("ascii", "backslashreplace").decode("ascii") if text.isprintable() else repr(text)

@@ -25,6 +25,7 @@ from twisted.python.failure import Failure
 from twisted_wsgiref._connection.listening import open_proxies
 from twisted_wsgiref._connection.perhaps_secure import tls_factory
 from twisted_wsgiref._observe.access_log import AccessLog
+from twisted_wsgiref._observe.busy import labels
 from twisted_wsgiref._observe.stacks import describe_threads, requests_of
 from twisted_wsgiref._twisted.reactor import Reactor
 from twisted_wsgiref._twisted.typed import Service
@@ -287,7 +288,7 @@ class ServingService(CommandLineService):
 
     def _requests(self) -> dict[int, str]:
         """Return which thread runs which request. Any thread may call."""
-        return requests_of(self._service.running_exchanges())
+        return labels(self._service.threads_at_work())
 
     def startService(self) -> None:
         """Import the application, if that was to wait until the process is a daemon, and serve. Raises `CannotStart`.
@@ -328,7 +329,7 @@ class ServingService(CommandLineService):
     def _show_threads(self, number: int, frame: FrameType | None) -> None:
         # In the handler itself, and not in the reactor, which may be stuck.
         text = describe_threads(self._requests())
-        _log.info("SIGUSR2: every thread\n{text}", text=text)
+        _log.info("SIGUSR2: {summary}\n{text}", summary=self._service.busy(), text=text)
 
     def stopService(self) -> Deferred[None]:
         """Drain; the Deferred fires when no thread runs a request any more. Else the process ends with its grace."""

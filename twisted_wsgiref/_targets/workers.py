@@ -11,8 +11,10 @@ from collections.abc import Callable
 from typing import Final
 
 from twisted_wsgiref._gateway.wsgi_exchange import WSGIExchange
+from twisted_wsgiref._observe.busy import BusyWatch, summary
 from twisted_wsgiref._observe.stacks import describe_threads, requests_of
 from twisted_wsgiref._observe.tally import Tally
+from twisted_wsgiref._observe.work import Work
 from twisted_wsgiref._threads.jobs import Job
 from twisted_wsgiref._threads.pool import WorkerPool
 from twisted_wsgiref._threads.schedule import Schedule
@@ -37,6 +39,7 @@ class Workers:
         self._interrupts = interrupts
         self._unfit = False  # every thread is stuck, and that was said
         self._suspended: set[WSGIExchange] = set()
+        self._busy = BusyWatch()
         self._stopped = False
         self._last: WorkerPool | None = None  # ends what is suspended when the threads have ended
         #: Called when every thread is stuck: what a service may still do is end.
@@ -58,6 +61,14 @@ class Workers:
         running = self._schedule.pool.running()
         return [(thread, job) for thread, job in running if isinstance(job, WSGIExchange)]  # every job is one
 
+    def works(self) -> list[Work]:
+        """Return what each thread that runs an exchange does. Any thread may call."""
+        return [exchange.describe(thread) for thread, exchange in self.running()]
+
+    def summary(self) -> str:
+        """Return one line of how busy the threads are. Any thread may call."""
+        return summary(self.works(), self._schedule.pool.size, self._schedule.pool.waiting)
+
     @property
     def stuck(self) -> int:
         """How many threads run a request whose time is over."""
@@ -70,7 +81,9 @@ class Workers:
         """
         self._judge()
         self._watch_ages(now)
-        return self._schedule.pool.sweep()
+        pool = self._schedule.pool
+        self._busy.look(now, self.works(), pool.size, pool.waiting)
+        return pool.sweep()
 
     def start(self) -> None:
         """Know that there are threads, also after `stop`."""
