@@ -218,7 +218,7 @@ class WSGIService(Service):
         """Start the threads, and listen unless it does already. Takes back a stop that is under way."""
         super().startService()
         self._factory.resume()
-        self._workers.streams.open()
+        self._workers.open()
         if self._end_stop is not None:
             self._end_stop()
         self._pool.start()
@@ -268,7 +268,7 @@ class WSGIService(Service):
         late = self._reactor.callLater(self._settings.grace, give_up)
         self._sweep_every(LAST_SWEEP)
         self._factory.retire()
-        self._workers.streams.close_after(self._settings.linger)
+        self._workers.retire(self._settings.linger)
         # Not before the last connection is accepted: with none it would be over at once.
         closed.addCallback(lambda _: self._factory.drain(end) if self._end_stop is end else None)
         closed.addErrback(_log_failure)

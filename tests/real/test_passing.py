@@ -76,8 +76,8 @@ def test_a_view_looks_at_the_session_and_the_server_sends(below: str, tmp_path: 
                 assert stream.readline() == b"data: %b\n" % (b"django" if below else b"flask")
                 stream.readline()
             assert other.get(below + "/login")[1] == b"welcome"  # the one thread is free
-            stream.close()
+            assert server.end() == 0
+            assert stream.read().endswith(b"\n\n")  # whole, to the last chunk
         finally:
             client.close()
             other.close()
-        assert server.end() == 0

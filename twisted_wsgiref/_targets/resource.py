@@ -6,6 +6,7 @@ is believed in the same way, and what was dropped for an application is dropped 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import partial
 from io import BytesIO
@@ -27,7 +28,11 @@ if TYPE_CHECKING:
     from twisted_wsgiref._twisted.reactor import Reactor
     from twisted_wsgiref.types import WSGIEnvironment
 
+    from .streams import Streams
+
 _log = logger(__name__)
+# RFC 9110, section 8.3: in whatever case.
+_EVENTS: Final = re.compile(r"^content-type:[ \t]*text/event-stream[ \t]*(?:;|\r)", re.IGNORECASE | re.MULTILINE)
 _CONTENT: Final = {"CONTENT_TYPE": b"Content-Type", "CONTENT_LENGTH": b"Content-Length"}
 
 
@@ -46,9 +51,13 @@ class MountedSite(Site):
 
 
 class ResourceAnswers:
-    """Has the resource of `site`, mounted at `prefix`, answer. Called in the reactor's thread, by a `ReactorTarget`."""
+    """Has the resource of `site`, mounted at `prefix`, answer. Called in the reactor's thread, by a `ReactorTarget`.
 
-    def __init__(self, site: MountedSite, prefix: str, call_later: Callable[..., object]) -> None:
+    Its event streams are ended with `streams`, once the server stops.
+    """
+
+    def __init__(self, site: MountedSite, prefix: str, call_later: Callable[..., object], streams: Streams) -> None:
+        self._streams = streams
         self._site = site
         self._prefix = prefix
         self._call_later = call_later
@@ -68,7 +77,23 @@ class ResourceAnswers:
             call_later=self._call_later,
         )
         way_out.on_lost = partial(_tell_lost, channel)
+        channel.on_head = partial(self._watch, exchange, channel)
         render(channel, environ, None if body is None else body.open())
+
+    def _watch(self, exchange: ReactorExchange, channel: WebChannel) -> None:
+        """Have the answer of `channel` end in time at a stop, if it is an event stream: such a client comes again.
+
+        Nobody can tell whether another answer without a length is whole, so those have the grace.
+        """
+        fields = exchange.fields
+        if fields is None or exchange.has_length or _EVENTS.search(fields.lines) is None:
+            return
+        if self._streams.closed:
+            self._call_later(0, channel.end)
+            return
+        live = self._streams.live
+        live.add(channel)
+        channel.request.notifyFinish().addBoth(lambda _: live.discard(channel))
 
 
 def _tell_lost(channel: WebChannel) -> None:

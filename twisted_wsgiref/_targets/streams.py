@@ -11,7 +11,7 @@ import threading
 from asyncio import CancelledError as TaskCancelled
 from collections.abc import Callable, Iterator
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from twisted.internet.defer import CancelledError
 from twisted.python.threadable import isInIOThread
@@ -39,6 +39,13 @@ class _End:
 _END: Final = _End()
 
 
+class Endable(Protocol):
+    """A body that may be ended in the middle, in order."""
+
+    def end(self) -> None:
+        """End it, unless it has to become as long as was promised."""
+
+
 class Streams:
     """The bodies of a service that are being made. `wake` has a function called in the reactor's thread.
 
@@ -52,7 +59,7 @@ class Streams:
         running: Callable[[], list[tuple[threading.Thread, WSGIExchange]]],
     ) -> None:
         self.wake = wake
-        self.live: set[_Stream] = set()
+        self.live: set[Endable] = set()
         #: None is made any more whose length is not promised.
         self.closed = False
         self._stopping = False

@@ -13,9 +13,11 @@ from twisted_wsgiref._http.mounts import MountTable, check_alone, read_prefix
 
 from .directory import check_directory
 from .immediate import FileAnswers, Redirections
+from .late_resource import LateResource
 from .mounted import MountedTargets
 from .passed_on import InternalTarget, Passage, PassedAnswer, Places, SendableFiles
 from .reactor_exchange import ReactorAnswer, ReactorTarget
+from .residents import Resident, resident_of
 from .specs import InternalSpec, RedirectSpec, ResourceSpec, Spec, StaticSpec, WSGISpec, read_spec
 from .static_files import StaticFiles
 from .wsgi import WSGITarget, accepted
@@ -64,6 +66,7 @@ class TargetMaker:
         self._workers = workers
         self._files = files
         self._validate = validate
+        self._residents: list[Resident] = []
 
     def mount(self, mounts: Mapping[str, object], script_name: str, passage: Passage) -> MountedTargets | None:
         """Return the targets of `mounts`, whose keys are prefixes as people write them; None if there are none.
@@ -77,6 +80,7 @@ class TargetMaker:
             raise ValueError(f"mounts: {error}") from None
         found = MountedTargets(MountTable(targets), script_name) if targets else None
         passage.open(Places(found, self._sendable(passage)))
+        self._workers.residents.settle(self._residents)
         return found
 
     def _targets(self, mounts: Mapping[str, object]) -> dict[str, Target]:
@@ -128,8 +132,12 @@ class TargetMaker:
         # Late: few mount one, and it imports the whole of twisted.web.
         from .resource import MountedSite, ResourceAnswers
 
+        resident = resource if isinstance(resource, LateResource) else resident_of(resource)
+        if resident is not None and resident not in self._residents:
+            self._residents.append(resident)
         site = MountedSite(resource, reactor=self._reactor)
-        return self._in_reactor(ResourceAnswers(site, prefix, self._reactor.callLater), internal, collects=True)
+        answers = ResourceAnswers(site, prefix, self._reactor.callLater, self._workers.streams)
+        return self._in_reactor(answers, internal, collects=True)
 
     def _by_spec(self, spec: Spec, prefix: str, internal: bool) -> Target:
         if isinstance(spec, StaticSpec):

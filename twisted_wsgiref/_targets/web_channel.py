@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IConsumer, IProtocol, IPushProducer, ITransport
+from twisted.python.failure import Failure
 from twisted.web.http_headers import Headers
 from twisted.web.server import version
 from zope.interface import implementer
@@ -23,7 +25,6 @@ from .web_transport import WebTransport, web_transport
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress, IProducer
-    from twisted.python.failure import Failure
     from twisted.web.server import Site
 
     from twisted_wsgiref._http.response import Fields
@@ -127,6 +128,8 @@ class WebChannel:
         self._pulling = False
         self._head_waits = False  # the head is set, and leaves with the first block
         self._rendering = True
+        #: Called once the head of the answer is set.
+        self.on_head: Callable[[], object] = bool
 
     # ---- What a request writes ---------------------------------------------------------------------------------
 
@@ -154,6 +157,7 @@ class WebChannel:
             self._head_waits = True
             if not self._rendering:
                 self._call_later(0, self._send_head)
+            self.on_head()
         except ClientGone:
             pass
         except (TypeError, ValueError) as error:
@@ -303,6 +307,23 @@ class WebChannel:
         if producer is not None:
             producer.stopProducing()
         self.request.connectionLost(reason)
+
+    def end(self) -> None:
+        """End the answer in order, since the server stops: to the request it is as if the client had left."""
+        if self.over:
+            return
+        self.over = True
+        try:
+            self._answer.end()
+        except ClientGone:
+            pass
+        producer, self._producer = self._producer, None
+        try:
+            if producer is not None:
+                producer.stopProducing()
+            self.request.connectionLost(Failure(ConnectionDone()))
+        except Exception as error:
+            self._log("a resource failed to hear that its answer has ended", error)
 
     # ---- The connection changes hands --------------------------------------------------------------------------
 

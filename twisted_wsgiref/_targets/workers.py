@@ -19,6 +19,7 @@ from twisted_wsgiref._threads.jobs import Job
 from twisted_wsgiref._threads.pool import WorkerPool
 from twisted_wsgiref._threads.schedule import Schedule
 
+from .residents import Residents
 from .streams import Streams
 
 #: A request that runs for longer, in seconds, is in the log with its stack: most balancers have given up by then.
@@ -48,6 +49,8 @@ class Workers:
         self.submit: Callable[[WSGIExchange], None] = schedule.submit
         #: Has answers that are made in the reactor's thread leave together. Called before such an answer is put.
         self.hold_turn: Callable[[], None] = schedule.hold_turn
+        #: Resources that begin and end with the server.
+        self.residents = Residents()
         #: The bodies that the reactor makes.
         self.streams = Streams(schedule.wake, schedule.call_later, self.running)
         self.is_stopping = self.streams.is_stopping
@@ -88,6 +91,16 @@ class Workers:
     def start(self) -> None:
         """Know that there are threads, also after `stop`."""
         self._stopped = False
+
+    def open(self) -> None:
+        """Know that the server goes on, also after `retire`."""
+        self.streams.open()
+        self.residents.start()
+
+    def retire(self, linger: float) -> None:
+        """Know that the server stops; after `linger` seconds, end the bodies that would go on for ever."""
+        self.streams.close_after(linger)
+        self.residents.stop()
 
     def stop(self) -> None:
         """Know that the threads end, and leave nothing with the reactor."""
