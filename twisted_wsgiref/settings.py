@@ -347,6 +347,10 @@ class Settings:
     pidfile: str = _knob(
         "", "file for the number of the process, or of the parent of workers, from when it serves to its end", str
     )
+    # None: most applications need not know how they are served.
+    hooks: str = _knob(
+        "", "module with any of worker_started, worker_stopping, request_finished and worker_died, to be called", str
+    )
     # None: processes are shown as they were started, which says more.
     name: str = _knob("", "name of the server in the titles of its processes; needs setproctitle", str)
     # Off: systemd, containers and supervisors watch a process in the foreground.

@@ -127,3 +127,44 @@ def test_a_daemon_keeps_the_file_that_the_shell_has_given_it_as_a_log(folder: Pa
     command(folder, "stop", "--pidfile", f"{pidfile}")
     assert "serving the demo page on" in log.read_text()
     assert "SIGTERM: answering the requests in flight" in log.read_text()
+
+
+# ---- Hooks ---------------------------------------------------------------------------------------------------------
+
+HOOKS = """
+import os
+
+def say(text):
+    with open("said", "a") as file:
+        file.write(f"{text} in {os.getpid()}\\n")
+
+def worker_started():
+    say("started")
+
+def worker_stopping():
+    say("stopping")
+
+def request_finished(record):
+    say(f"finished {record.status}")
+
+def worker_died(end):
+    say(f"died {end.number} {end.pid} {end.how} {end.asked}")
+"""
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_hooks_are_told_of_workers_in_them_and_of_their_end_in_the_parent(folder: Path, workers: int) -> None:
+    (folder / "hooked.py").write_text(HOOKS)
+    words = [*COMMANDS["python -m"], "--hooks", "hooked", "--port", "0", "--workers", f"{workers}"]
+    with Child(words, folder) as server:
+        get(server.port())
+        served = [pid for pid in server.processes() if pid != server.pid] or [server.pid]
+        assert server.end() == 0
+    said = (folder / "said").read_text().splitlines()
+    expected = [f"{event} in {pid}" for pid in served for event in ("started", "stopping")]
+    if workers > 1:
+        expected += [f"died {number} {pid} status 0 True in {server.pid}" for number, pid in enumerate(served, 1)]
+    finished = [line for line in said if line.startswith("finished 200 in ")]
+    assert len(finished) == 1
+    assert int(finished[0].split()[-1]) in served
+    assert sorted(set(said) - set(finished)) == sorted(expected)

@@ -31,6 +31,7 @@ from .beginning import Beginning, Terminal
 from .below_twistd import refusal
 from .config_file import read_table
 from .daemon import goes_to_file, left_outputs
+from .hooks import Hooks
 from .identity import identity_of
 from .link import Orders
 from .listeners import Listeners, activated, has_descriptors
@@ -44,7 +45,7 @@ from .runner import Runner, reactor_name
 from .signals import Ending
 from .supervisor import Patience
 from .surroundings import enter, take_variables
-from .terminal import Modes, can_prompt, pass_over_breakpoints
+from .terminal import Modes, can_prompt, modes_if, pass_over_breakpoints
 from .titles import take_title
 from .watching import check_watched, watch_for
 from .words import FLAGS, PARAMETERS, Row, joined, mistake, option
@@ -269,6 +270,7 @@ class Options(UsageOptions):
             identity_of(found.user, found.group, root=True)  # a check needs no root, but the start does
             check_mounts(found.mounts, found.settings.sendfile_root)
             check_access_log(found.settings)
+            Hooks.checked(found.settings.hooks)
         except ListenError as error:
             raise UsageError(str(error)) from None
         except SettingError as error:
@@ -299,6 +301,7 @@ def makeService(options: Asked, ending: Ending | None = None, notifier: Notifier
         take_variables(found.settings)
         check_mounts(found.mounts, found.settings.sendfile_root)
         check_access_log(found.settings)
+        hooks = Hooks.checked(found.settings.hooks)
         for endpoint in found.places:
             parse_endpoint(reactor, endpoint)
         keep(process, found.explain, leaves=bool(options.told_another or found.user or found.group))
@@ -308,7 +311,7 @@ def makeService(options: Asked, ending: Ending | None = None, notifier: Notifier
         refuse(options, str(error))
     take_title(found.settings.name, "parent" if found.apart else "process", tells=True)
     if found.apart:
-        return _make_parent(options, process)
+        return _make_parent(options, process, hooks)
     runner = Runner(reactor)
     if options.daemonises or not can_prompt():
         pass_over_breakpoints()
@@ -317,8 +320,9 @@ def makeService(options: Asked, ending: Ending | None = None, notifier: Notifier
         served, beginning = import_served(options, DEMO, runner)
     except LoadError as error:
         refuse(options, str(error), error.traceback)
+    hooks.attach(process, at_once=not options.leaves)
     access_log = _open_access_log(options)
-    observers = options.given.get("observers", ())
+    observers = (*options.given.get("observers", ()), *hooks.observers())
     service = WSGIService(
         served.application,
         found.places,
@@ -331,7 +335,7 @@ def makeService(options: Asked, ending: Ending | None = None, notifier: Notifier
     return ServingService(service, replace(process, beginning=beginning), access_log)
 
 
-def _make_parent(options: Asked, process: ThisProcess) -> CommandLineService:
+def _make_parent(options: Asked, process: ThisProcess, hooks: Hooks) -> CommandLineService:
     """Return the parent of worker processes. No application is imported: each worker does that for itself."""
     found, settings, reactor = options.found, process.settings, process.reactor
     try:
@@ -349,7 +353,8 @@ def _make_parent(options: Asked, process: ThisProcess) -> CommandLineService:
         if access_log is not None:
             access_log.close()  # Each worker opens its own; this one was to find a mistake before it is a daemon.
     patience = Patience(settings.start_timeout, settings.watchdog, settings.grace, until_reload=found.reload)
-    modes = _modes_of_terminal(options, found)
+    # Where somebody develops at a terminal, and one worker may have it.
+    modes = modes_if(found.reload and settings.workers == 1 and not options.daemonises)
     if modes is not None:
         # Somebody may sit at a prompt for as long as it takes, also in the reactor's thread, and at import.
         settings = replace(settings, request_timeout=0.0)
@@ -377,16 +382,11 @@ def _make_parent(options: Asked, process: ThisProcess) -> CommandLineService:
         relay=options.relayed,
         terminal=modes,
     )
+    service.hooks = hooks.loaded_by(process.notifier)
     if found.reload:
         watch_for(found.reload_dir, found.reload_include, service.supervisor.reload, reactor)
     beginning = Beginning(terminal=Terminal() if options.daemonises else None)
     return ParentProcess(service, replace(process, beginning=beginning), identity)
-
-
-def _modes_of_terminal(options: Asked, found: configuration.Configuration) -> Modes | None:
-    """Return the terminal's modes where somebody develops at it, and one worker may have it; else None."""
-    attended = found.reload and found.settings.workers == 1 and not options.daemonises and can_prompt()
-    return Modes() if attended else None
 
 
 def _open_access_log(options: Asked) -> AccessLog | None:

@@ -32,6 +32,7 @@ from twisted_wsgiref._twisted.reactor import ChildProcess, Reactor, repeating
 from twisted_wsgiref._twisted.typed import Service
 
 from .fairness import MOST_WORKERS, Table, nameless_page
+from .hooks import NO_HOOKS, Hooks, WorkerEnd
 from .link import FIRST_SOCKET, LINE, TABLE, Line, Orders, beginning, connect
 from .listeners import Bound, Listeners
 from .orphans import reap_strangers
@@ -81,6 +82,8 @@ class ParentService(Service):
     """
 
     host: Host
+    #: Told of each worker that is gone.
+    hooks: Hooks = NO_HOOKS
 
     def __init__(
         self,
@@ -254,7 +257,8 @@ class ParentService(Service):
                 child, sys.executable, _command(orders.app), environ, childFDs=inherited
             )
             connect(self.reactor, ours.dup(), child.line)
-        self.say(f"worker {child.number} starts: pid {child.process.pid}")
+        child.pid = child.process.pid or 0
+        self.say(f"worker {child.number} starts: pid {child.pid}")
         child.line.order(replace(orders, path=path, born=time.monotonic(), parent=os.getpid()))
 
     def signal(self, number: int, signum: int) -> None:
@@ -306,6 +310,9 @@ class ParentService(Service):
         if self._children.pop(child.number, None) is not None:
             self._table.clear(child.slot)
             child.line.hang_up()
+            if child.process is not None:
+                asked = self.supervisor.was_asked(child.number)
+                self.hooks.worker_died(WorkerEnd(child.number, child.pid, end.how, asked))
             self.supervisor.exited(child.number, end)
 
 
@@ -316,6 +323,7 @@ class _Process(ProcessProtocol):
         self.number = number
         self.slot = slot
         self.process: ChildProcess | None = None
+        self.pid = 0  # also when it is gone
         self.line = Line(lambda line: parent.heard(self, line), self._line_ended)
         self._parent = parent
         self._end: End | None = None

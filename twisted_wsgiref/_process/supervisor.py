@@ -188,6 +188,11 @@ class Supervisor:
 
     # ---- News of the children ----------------------------------------------------------------------------------
 
+    def was_asked(self, number: int) -> bool:
+        """Return whether the child `number` was asked to end."""
+        child = self.children.get(number)
+        return child is not None and child.state is State.DRAINING
+
     def beat(self, number: int) -> None:
         """Note that the reactor of the child `number` turns."""
         child = self.children.get(number)

@@ -96,3 +96,8 @@ class Modes:
                 termios.tcsetattr(0, termios.TCSADRAIN, self._modes)
         except (termios.error, OSError):
             pass  # it is gone
+
+
+def modes_if(attended: bool) -> Modes | None:
+    """Return the modes of the terminal if it is `attended`, and a person may answer there; else None."""
+    return Modes() if attended and can_prompt() else None

@@ -26,7 +26,7 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.logger import FileLogObserver, LogEvent, Logger, formatEventAsClassicLogText, globalLogBeginner
 from twisted.python.failure import Failure
 
-from twisted_wsgiref._observe.record import FactsObserver
+from twisted_wsgiref._observe.record import FactsObserver, Record
 from twisted_wsgiref._threads import forks
 from twisted_wsgiref._twisted.private import inherit_sockets
 from twisted_wsgiref._twisted.reactor import Port, Reactor, the_reactor
@@ -37,6 +37,7 @@ from .access import open_access_log
 from .adoption import adopting
 from .beginning import Beginning
 from .fairness import Table, Turn, pace
+from .hooks import Hooks
 from .lifeline import ORPHAN_GRACE, Lifeline
 from .link import LINE, TABLE, Line, Orders, beginning, connect, message, read_orders
 from .listeners import Bound
@@ -73,10 +74,12 @@ class WorkerService(ServingService):
         *,
         recycling: Recycling,
         share: Share,
+        hooks: Hooks,
     ) -> None:
         self.line = Line(lambda text: None, self.orphaned)
         self._recycling = recycling
         self._share = share
+        self._hooks = hooks
         self._asked = False
         self._is_alone = False  # there is a parent that kills
         self._is_over = False  # all is answered
@@ -119,6 +122,7 @@ class WorkerService(ServingService):
     def _listening(self, ports: Sequence[IListeningPort]) -> None:
         disarm()
         self.line.say("ready")
+        self._hooks.worker_started()
 
     def _not_listening(self, failure: Failure) -> None:
         # The sockets are bound: a key that can not be read, or does not fit, is no better the next time.
@@ -272,7 +276,13 @@ def _make_service(
 ) -> WorkerService:
     settings, reactor = process.settings, process.reactor
     recycling = Recycling(settings.max_requests, settings.max_rss, settings.max_worker_age)
-    observers: list[FactsObserver] = [recycling] if settings.max_requests else []
+    hooks = Hooks(settings.hooks)
+    hooks.load()
+    if settings.hooks:
+        reactor.addSystemEventTrigger("before", "shutdown", hooks.worker_stopping)
+    observers: list[Callable[[Record], object] | FactsObserver] = [*hooks.observers()]
+    if settings.max_requests:
+        observers.append(recycling)
     if access_log is not None:
         observers.append(access_log)
     wsgi = WSGIService(
@@ -286,7 +296,7 @@ def _make_service(
         mounts=served.mounts,
     )
     share.count_by(lambda: wsgi.connections)
-    return WorkerService(wsgi, process, access_log, recycling=recycling, share=share)
+    return WorkerService(wsgi, process, access_log, recycling=recycling, share=share, hooks=hooks)
 
 
 def _log_of(number: int) -> FileLogObserver:
