@@ -46,6 +46,8 @@ _ask(IServiceCollection(application))
 # Of other programs (valgrind's and the benchmarks' among them), and of ours beside the knobs.
 OTHER_OPTIONS = {
     "pidfile",
+    "pid",
+    "timeout",
     "chroot",
     "rundir",
     "help",
