@@ -459,3 +459,38 @@ def test_thousands_of_pipelined_requests_to_all_kinds_of_targets_come_out_exact(
     assert found == [
         (status, body % number if b"%" in body else body) for number in range(rounds) for status, body in expected
     ]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_resource_has_its_whole_body_also_where_the_application_streams(tree: Tree, kind: str, chunked: bool) -> None:
+    with serving(application, service={"mounts": {"/m": tree}}, stream_input=True, stream_chunked=True) as server:
+        if chunked:
+            ask = request("/m/upload", method="POST", fields="Transfer-Encoding: chunked") + b"5\r\nhello\r\n0\r\n\r\n"
+        else:
+            ask = request("/m/upload", method="POST", body=b"hello")
+        client = server.connect(kind)
+        for piece in (ask[:-6], ask[-6:]):
+            client.send(piece)
+            server.settle()
+        (answer,) = client.answers("POST")
+        assert (answer.status, answer.body) == (200, b"5 ")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_body_behind_which_its_resource_fails_is_seen_to_be_cut(kind: str) -> None:
+    gone: list[Any] = []
+
+    def fails(request: Any) -> Any:
+        request.notifyFinish().addErrback(gone.append)
+        request.write(b"begun")
+        raise ZeroDivisionError("behind the head")
+
+    with serving(application, service={"mounts": {"/m": Calls(fails)}}) as server:
+        client = server.ask(request("/m"), kind)
+        assert b"begun" in client.received
+        assert b"Processing Failed" not in client.received
+        assert not client.received.endswith(b"0\r\n\r\n")
+        assert client.gone
+        assert len(gone) == 1
+        assert "behind the head" in server.logged()

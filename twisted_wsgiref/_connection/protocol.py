@@ -216,7 +216,8 @@ class WSGIProtocol(WatchedConnection):
         """Return a pipe for the body of `head`, so that the request is answered while that arrives; None to collect."""
         factory, rules = self.factory, self._rules
         target = factory.find_target(head)
-        if target.collects and (not rules.stream_input or (head.length == CHUNKED and not rules.stream_chunked)):
+        streams = rules.stream_input and target.streams and (rules.stream_chunked or head.length != CHUNKED)
+        if target.collects and not streams:
             return None
 
         def go_on(pipe: InputPipe) -> None:

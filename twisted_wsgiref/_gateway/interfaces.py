@@ -163,6 +163,8 @@ class Target(Protocol):
     #: Whether a request is handed over once its body is whole. If not, it is at the end of its head; whoever answers
     #: it without reading the body refuses the rest.
     collects: bool
+    #: Whether one that collects takes a body that still arrives, too, if the service streams.
+    streams: bool
 
     @property
     def prepare(self) -> Callable[[RequestHead, WSGIEnvironment, Body, Outlet, Connection], Exchange]:

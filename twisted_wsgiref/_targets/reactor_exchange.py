@@ -159,6 +159,8 @@ class ReactorTarget:
     way out.
     """
 
+    streams = False
+
     def __init__(
         self,
         common: Common,

@@ -16,7 +16,7 @@ from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.error import ConnectionLost
 from twisted.python.failure import Failure
 from twisted.web.resource import getChildForRequest
-from twisted.web.server import Site
+from twisted.web.server import Request, Site
 
 from twisted_wsgiref._observe.log import logger
 
@@ -36,8 +36,24 @@ _EVENTS: Final = re.compile(r"^content-type:[ \t]*text/event-stream[ \t]*(?:;|\r
 _CONTENT: Final = {"CONTENT_TYPE": b"Content-Type", "CONTENT_LENGTH": b"Content-Length"}
 
 
+class MountedRequest(Request):
+    """A request of `twisted.web` that does not end a body in order behind which its resource has failed."""
+
+    def processingFailed(self, reason: Failure) -> Failure:
+        """Answer 500; if some of the body is out, have the client see that it is cut, instead of a page behind it."""
+        channel = self.channel
+        if not self.startedWriting or not isinstance(channel, WebChannel):
+            usual: Callable[[Failure], Failure] = super().processingFailed
+            return usual(reason)
+        channel.fail("a resource failed behind the head of its answer", reason.value)
+        self.connectionLost(reason)
+        return reason
+
+
 class MountedSite(Site):
     """A site whose resource is reached below the prefix that the channel of a request has."""
+
+    requestFactory = MountedRequest
 
     def __init__(self, resource: object, reactor: Reactor) -> None:
         super().__init__(resource, reactor=reactor)  # type: ignore[no-untyped-call]

@@ -26,6 +26,7 @@ class WSGITarget:
     """
 
     collects = True
+    streams = True
 
     def __init__(self, gateway: Gateway, workers: Workers, prefix: str = "") -> None:
         #: Makes an exchange. By C alone, unless there is a prefix: this is a call for each request.
