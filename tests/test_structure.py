@@ -88,6 +88,7 @@ MOST_LINES_IN_A_FILE = 400
 MOST_LINES_IN_A_FUNCTION = 60
 LARGER_FILES: dict[str, str] = {
     "_connection.protocol": "one connection's life, and where two threads meet: it is checked by reading it whole",
+    "service": "one service's life: a start may take back a stop, so what each step does is read beside the others",
     "settings": "a catalogue: it grows by a paragraph with each setting, and is read by looking one up",
 }
 LARGER_FUNCTIONS: dict[str, str] = {}

@@ -19,6 +19,8 @@ from twisted.internet.defer import Deferred, DeferredList, FirstError, maybeDefe
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.python.failure import Failure
 
+from . import __version__
+from ._connection.census import Census
 from ._connection.factory import LAST_SWEEP, SWEEP, Means, WSGIFactory, log_failure
 from ._connection.listening import (
     Announcement,
@@ -33,6 +35,7 @@ from ._connection.perhaps_secure import answer_plain
 from ._connection.poller import Poller, make_poller
 from ._connection.proxied import ProxiedReactor
 from ._connection.rules import environ_of, pools_of, rules_of
+from ._connection.status_port import StatusDoor, status_factory
 from ._connection.transports import stop_accepting, widen
 from ._gateway.error_stream import ErrorStream
 from ._gateway.exchange import Common
@@ -40,13 +43,19 @@ from ._gateway.handler import WSGIHandler
 from ._gateway.reactor_caller import ReactorCaller
 from ._gateway.wsgi_exchange import Gateway, WSGIExchange
 from ._http.coder import HTTP1Coder
+from ._observe.board import Board
 from ._observe.failures import log_exception, log_text
 from ._observe.log import logger
 from ._observe.record import FactsObserver, Record, find_extract, told_facts
+from ._observe.standing import Seat, Standing
+from ._observe.sums import Told
 from ._observe.tally import Tally
 from ._observe.work import Work, application_name
+from ._process.knobs import read_bounds
 from ._targets.mounted import MountedTargets
 from ._targets.passed_on import Passage
+from ._targets.reactor_exchange import ReactorTarget
+from ._targets.status import Others, StatusAnswers, StatusSite, is_watched, read_token, with_status
 from ._targets.table import FileSettings, TargetMaker
 from ._targets.workers import Workers
 from ._targets.wsgi import WSGITarget, accepted, find_guard
@@ -96,6 +105,8 @@ class WSGIService(Service):
 
     `clock`: returns seconds as a `float`, which never go back. Any thread calls it. By default `time.monotonic`.
 
+    `seat`: for worker processes of ours: where their numbers meet. None, the default: this process is the only one.
+
     Raises `TypeError` if `application` can not be called, `settings` is no `Settings`, or an endpoint is of neither
     kind. Raises `SettingError` if ``proxy_protocol`` is on and an endpoint is no description. A description that names
     no endpoint is no error here: ``whenListening`` fails with it. Called in the reactor's thread, or before it runs.
@@ -112,6 +123,7 @@ class WSGIService(Service):
 
     cut_off = 0  # requests that were not answered to their end when a grace was over
     _listens = False
+    _end_stop: Callable[[], None] | None = None  # of the stop that is under way
 
     def __init__(
         self,
@@ -126,11 +138,9 @@ class WSGIService(Service):
         name: str | None = None,
         multiprocess: bool = False,
         clock: Callable[[], float] = time.monotonic,
+        seat: Seat | None = None,
     ) -> None:
-        settings = Settings() if settings is None else settings
-        if not isinstance(settings, Settings):
-            raise TypeError(f"the settings are {settings!r:.100}: they have to be a Settings, as Settings(threads=8)")
-        self._settings = settings
+        self._settings = settings = _checked(settings)
         self._serves = application_name(application)
         application = accepted(application, settings.validate)
         # As late as this: a program may choose one until now.
@@ -140,15 +150,13 @@ class WSGIService(Service):
             raise SettingError("proxy_protocol is on: it needs endpoints given as text, to be read before all else")
         self._ports: list[IListeningPort] = []
         self._closed: Deferred[object] = succeed(None)  # the ports of the life before
-        self._end_stop: Callable[[], None] | None = None  # of the stop that is under way
         self.whenListening = Announcement()
         wake = ReactorWake(its.callFromThread, _log_bug)
         self._pool, self._disk = pools_of(settings, self.make_pool, name or f"wsgi-{next(_numbers)}", _log_bug)
         self._caller = ReactorCaller(its, wake, self._pool.running)
-        told = tuple(told_facts(observer) for observer in observers)
-        errors, extract = ErrorStream(log_text, log_exception), find_extract(observers)
-        self._common = common = Common(errors, clock, told, extract=extract)
         self._rules = rules_of(settings)
+        standing = self._standing_of(mounts, seat, clock)
+        self._common = common = _common_of(observers, clock, standing)
         tally = Tally(_say, clock)
         schedule = Schedule(self._pool, wake=wake, call_later=its.callLater, failed=_log_bug, clock=clock)
         if (poller := self._make_poller(schedule)) is not None:
@@ -158,30 +166,66 @@ class WSGIService(Service):
         self._passage = Passage(self._workers, settings.sendfile_root, tally.note, guard)
         self.busy = self._workers.summary
         self._gateway = Gateway(
-            *(errors, clock, told, application, handler_class, multiprocess, self._workers),
+            *(common.errors, clock, common.observers, application, handler_class, multiprocess, self._workers),
             *(self._passage.guard(mounts), settings.suspend_streams or settings.context == "request"),
             *(settings.suspend_streams,),
-            extract=extract,
+            extract=common.extract,
+            meter=common.meter,
         )
         self._factory = WSGIFactory(
             common,
             WSGITarget(self._gateway, self._workers),
-            environ_of(settings, errors, multiprocess, FileWrapper, self._caller, self._workers.is_stopping),
+            environ_of(settings, common.errors, multiprocess, FileWrapper, self._caller, self._workers.is_stopping),
             self._rules,
             HTTP1Coder(settings.server_header),
             Means(poller, schedule.batch, self._disk, wake, tally),
         )
+        self._door = None if standing is None else self._make_door(standing)
         self._factory.mount(self._mounted(mounts))
         self._sweep = repeating(self._look_after, its)
 
     def _make_poller(self, schedule: Schedule) -> Poller | None:
         return make_poller(self._reactor, schedule.flush, schedule.resumed)
 
+    def _standing_of(
+        self, mounts: Mapping[str, object], seat: Seat | None, clock: Callable[[], float]
+    ) -> Standing | None:
+        settings = self._settings
+        if not is_watched(settings.status, settings.health_path, mounts):
+            return None
+        return Standing(seat or Seat(Board.alone(time.time())), read_bounds(settings.histogram_buckets), clock)
+
+    def _make_door(self, standing: Standing) -> StatusDoor:
+        """Return the status site of this service. Raises `SettingError`."""
+        settings, factory = self._settings, self._factory
+        try:
+            token = read_token(settings.status_token)
+        except ValueError as error:
+            raise SettingError.of("{status_token}: {}", str(error)) from None
+        factory.census = census = Census(lambda: len(factory.connections))
+        standing.watch(self._pool, settings.queue, self._workers.running, census)
+        self._workers.meter = standing.meter
+        self._site = site = StatusSite(standing, self._describe, factory.wake)
+        self._quiet = quiet = Common(self._common.errors, self._common.clock, ())
+        self._token = token
+        if not settings.status:
+            return StatusDoor(standing, "", None)
+        target = ReactorTarget(quiet, StatusAnswers(site, "", token))
+        call = self._reactor.callFromThread
+        own = status_factory(quiet, target, factory.environ, self._rules, _say, call, _log_bug)
+        return StatusDoor(standing, settings.status, own)
+
+    def _describe(self) -> dict[str, object]:
+        return {"name": "twisted_wsgiref", "version": __version__, "application": self._serves}
+
     def _mounted(self, mounts: Mapping[str, object]) -> MountedTargets | None:
         """Return who answers below the prefixes of `mounts`. Raises `SettingError`."""
         given = self._settings
         how = FileSettings(given.static_max_age, given.static_links, given.sendfile_root, self._factory.log_trouble)
         try:
+            if self._door is not None:
+                quiet = self._quiet
+                mounts = with_status(mounts, self._site, self._token, given.health_path, self._common, quiet)
             maker = TargetMaker(self._common, self._gateway, self._workers, how, given.validate, self._reactor)
             return maker.mount(mounts, given.mount, self._passage)
         except ValueError as error:
@@ -229,6 +273,8 @@ class WSGIService(Service):
         if self._factory.poller is not None:
             self._factory.poller.open()
         self._sweep_every(SWEEP)
+        if self._door is not None:
+            self._door.begin()
         self._listen()
 
     def stopService(self) -> Deferred[None]:
@@ -255,6 +301,8 @@ class WSGIService(Service):
                 self._workers.stop()
                 self._factory.close()
                 self._caller.close()
+                if self._door is not None:
+                    closed.addCallback(lambda _: self._door and self._door.close())
             closed.addCallback(lambda _: stopped.callback(None))
 
         def give_up() -> None:
@@ -268,6 +316,8 @@ class WSGIService(Service):
         late = self._reactor.callLater(self._settings.grace, give_up)
         self._sweep_every(LAST_SWEEP)
         self._factory.retire()
+        if self._door is not None:
+            self._door.drain()
         self._workers.retire(self._settings.linger)
         # Not before the last connection is accepted: with none it would be over at once.
         closed.addCallback(lambda _: self._factory.drain(end) if self._end_stop is end else None)
@@ -302,6 +352,15 @@ class WSGIService(Service):
         except AttributeError:
             return object.__repr__(self)
 
+    def running_requests(self) -> list[Told]:
+        """Return what is told of the requests that run, for our own processes."""
+        return [] if self._door is None else self._door.standing.requests()
+
+    def meet(self, others: Others) -> None:
+        """Have the status site ask `others`, too, what they run: for our own processes."""
+        if self._door is not None:
+            self._site.others = others
+
     def call_when_unfit(self, call: Callable[[], object]) -> None:
         """Call `call` if each thread runs a request whose time is over, so that none is left for others."""
         self._workers.on_unfit = call
@@ -310,6 +369,8 @@ class WSGIService(Service):
         if self._workers.sweep(self._common.clock()):
             self._factory.note_forgotten("a request waited though a thread was idle")
         self._factory.sweep()
+        if self._door is not None:
+            self._door.look()
 
     def _sweep_every(self, seconds: float) -> None:
         if self._sweep.running:
@@ -333,10 +394,18 @@ class WSGIService(Service):
         closed.addCallback(lambda _: self._bind() if self._closed is closed else None)
 
     def _bind(self) -> None:
-        listening = DeferredList(map(self._listen_on, self._endpoints), fireOnOneErrback=True, consumeErrors=True)
+        places: list[tuple[str | IStreamServerEndpoint, WSGIFactory]]
+        places = [(endpoint, self._factory) for endpoint in self._endpoints]
+        if self._door is not None:
+            places += self._door.places()
+        made = [self._listen_on(endpoint, factory) for endpoint, factory in places]
+        listening = DeferredList(made, fireOnOneErrback=True, consumeErrors=True)
 
         def listens(results: list[tuple[bool, IListeningPort]]) -> None:
             ports = [port for _, port in results]
+            if self._door is not None:
+                self._door.opened(ports[len(self._endpoints) :])
+                del ports[len(self._endpoints) :]
             warning = open_proxies(ports, self._settings.trusted_proxy)
             if warning and not self._gateway.multiprocess:  # else the parent says so
                 _log.warn("{line}", line=warning)
@@ -362,15 +431,17 @@ class WSGIService(Service):
         if not self.whenListening.called:
             tell()
 
-    def _listen_on(self, endpoint: str | IStreamServerEndpoint) -> Deferred[IListeningPort]:
+    def _listen_on(self, endpoint: str | IStreamServerEndpoint, factory: WSGIFactory) -> Deferred[IListeningPort]:
         def listen() -> Deferred[IListeningPort]:
-            provider = parse_endpoint(self._listening_reactor(), endpoint) if isinstance(endpoint, str) else endpoint
-            return provider.listen(self._factory)
+            reactor = self._listening_reactor() if factory is self._factory else self._reactor
+            provider = parse_endpoint(reactor, endpoint) if isinstance(endpoint, str) else endpoint
+            return provider.listen(factory)
 
         def listens(port: IListeningPort) -> IListeningPort:
             if self._listens:
-                self._ports.append(port)
-                widen(port, self._settings.backlog, self._factory.places, self._factory.note_refusal)
+                if factory is self._factory:
+                    self._ports.append(port)
+                widen(port, self._settings.backlog, factory.places, factory.note_refusal)
                 answer_plain(port)
             else:
                 port.stopListening()  # stopped in the meantime
@@ -382,7 +453,25 @@ class WSGIService(Service):
         trusted = self._rules.trusted
         if not self._settings.proxy_protocol or trusted is None:
             return self._reactor
-        return ProxiedReactor(self._reactor, trusted, partial(self._factory.note_refusal, 0))
+        return ProxiedReactor(self._reactor, trusted, partial(self._factory.note_refusal, 0, cause="unreadable"))
+
+
+def _checked(settings: Settings | None) -> Settings:
+    if settings is None:
+        return Settings()
+    if not isinstance(settings, Settings):
+        raise TypeError(f"the settings are {settings!r:.100}: they have to be a Settings, as Settings(threads=8)")
+    return settings
+
+
+def _common_of(
+    observers: Sequence[Callable[[Record], object] | FactsObserver],
+    clock: Callable[[], float],
+    standing: Standing | None,
+) -> Common:
+    errors, told = ErrorStream(log_text, log_exception), tuple(told_facts(observer) for observer in observers)
+    meter = None if standing is None else standing.meter
+    return Common(errors, clock, told, extract=find_extract(observers), meter=meter)
 
 
 # In any thread: what these call is safe there.

@@ -13,6 +13,8 @@ from importlib.util import find_spec
 from typing import Final, TypeVar
 
 from ._http.freshness import read_age_rule
+from ._http.mounts import read_prefix
+from ._http.places import is_of_this_machine
 from ._process.knobs import (
     KIB,
     LARGEST,
@@ -31,6 +33,7 @@ from ._process.knobs import (
     parse_umask,
     parse_words,
     parse_workers,
+    read_bounds,
     shown,
 )
 from ._process.setting_error import SettingError
@@ -229,6 +232,35 @@ class Settings:
         parse_pattern,
     )
 
+    # ---- Status and metrics ------------------------------------------------------------------------------------
+    # None: it shows paths, clients and stacks. On a UNIX socket or on loopback only this machine's users reach it.
+    status: str = _knob(
+        "",
+        "endpoint of the status site: health, metrics, what runs now; as unix:/run/app/status.sock or "
+        "tcp:9100:interface=127.0.0.1; empty: none",
+        str,
+    )
+    # None: a site that only this machine reaches needs none. In a file it is in no list of processes.
+    status_token: str = _knob(
+        "",
+        "secret for which the status site asks (Authorization: Bearer), as text or as file:PATH; needed if more than "
+        "this machine reaches the site",
+        str,
+    )
+    # None: an application may have a path of its own for this.
+    health_path: str = _knob(
+        "",
+        "path of every endpoint at which the server itself answers a balancer's check, without a thread and without a "
+        "line in the access log, as /healthz; empty: none",
+        str,
+    )
+    # Prometheus' own bounds, and two more below: an answer from memory takes less than 5 ms, a queue's wait too.
+    histogram_buckets: tuple[str, ...] = _knob(
+        ("0.001", "0.0025", "0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "10"),
+        "bounds of the histograms of durations and waits, in seconds, in ascending order",
+        parse_words,
+    )
+
     # ---- Files of a mount --------------------------------------------------------------------------------------
     # None: a client asks each time, and a 304 tells it that it has the file. Nobody can call back a file that clients
     # keep for a year by mistake, and only whoever names the files knows which of them never change.
@@ -425,6 +457,24 @@ class Settings:
                 read_age_rule(word)
             except ValueError as error:
                 raise SettingError.of("{static_max_age} is {}: {}", shown(self.static_max_age), error) from None
+
+    def _check_status(self) -> None:
+        if self.status and not self.status_token and not is_of_this_machine(self.status):
+            raise SettingError.of(
+                "{status} is {!r}: more than this machine reaches it, so {status_token} has to be set; or listen on a "
+                "UNIX socket, or with interface=127.0.0.1",
+                self.status,
+            )
+        if self.health_path:
+            try:
+                if not read_prefix(self.health_path):
+                    raise ValueError("it has to be more than a slash")
+            except ValueError as error:
+                raise SettingError.of("{health_path} is {!r}: {}", self.health_path, error) from None
+        try:
+            read_bounds(self.histogram_buckets)
+        except ValueError as error:
+            raise SettingError.of("{histogram_buckets} is {}: {}", shown(self.histogram_buckets), error) from None
 
     def _check_networks(self) -> None:
         # Late: most settings name no proxy.

@@ -12,7 +12,7 @@ from twisted_wsgiref import InternalMount
 from twisted_wsgiref._process.loading import LoadError
 from twisted_wsgiref._process.mounting import check_modules, check_mounts, load, load_mounts
 from twisted_wsgiref._process.runner import Runner
-from twisted_wsgiref.settings import SettingError
+from twisted_wsgiref.settings import SettingError, Settings
 from twisted_wsgiref.simple_server import demo_app
 
 DEMO = "twisted_wsgiref.simple_server:demo_app"
@@ -91,9 +91,9 @@ def test_what_is_internal_is_loaded_and_stays_internal(tmp_path: Path, runner: R
 
 
 def test_a_directory_of_files_to_send_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    check_mounts([], (str(tmp_path),))
+    check_mounts([], Settings(sendfile_root=(str(tmp_path),)))
     with pytest.raises(SettingError, match=r"^sendfile_root is '/no/such': there is no directory /no/such$"):
-        check_mounts([], (str(tmp_path), "/no/such"))
+        check_mounts([], Settings(sendfile_root=(str(tmp_path), "/no/such")))
 
 
 # ---- Resources of twisted.web ----------------------------------------------------------------------------------

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from twisted_wsgiref._observe.memory import resident
 from twisted_wsgiref._observe.record import Record
 from twisted_wsgiref._observe.stacks import describe_threads, requests_of
-from twisted_wsgiref._process.recycling import Recycling, resident
+from twisted_wsgiref._process.recycling import Recycling
 
 RECORD = Record.refused(None, 400, 0, 0.0)
 

@@ -30,6 +30,7 @@ from twisted_wsgiref._threads.pool import Pool
 from twisted_wsgiref._threads.reactor_wake import ReactorWake
 from twisted_wsgiref._wsgiref.tracebacks import traceback_text
 
+from .census import Census
 from .deadlines import Phase
 from .poller import Poller
 from .protocol import WSGIProtocol
@@ -180,6 +181,9 @@ class WSGIFactory(Factory):
         self._drained: Callable[[], None] | None = None
         self._oldest: deque[Counted] = deque()
         self._tally = means.tally
+        self._meter = common.meter
+        #: Counts what connections wait for, at each sweep. None: nobody asks.
+        self.census: Census | None = None
         self.mount(None)
 
     # ---- Connections -------------------------------------------------------------------------------------------
@@ -194,6 +198,7 @@ class WSGIFactory(Factory):
         Half a head is no better than an idle connection: else as many as the limit would shut everybody out.
         """
         if len(self.connections) >= self.rules.max_connections:
+            self.count_refusal(0, "connections")
             victim = self._find_expendable()
             if victim is None:
                 self._tally.note("a connection was cut off: the limit is reached and none is idle")
@@ -248,6 +253,8 @@ class WSGIFactory(Factory):
     def sweep(self) -> None:
         """Keep the deadlines of all connections."""
         now = self.clock()
+        if self.census is not None:
+            self.census.begin(now)
         for connection in list(self.connections):
             try:
                 connection.sweep(now)
@@ -262,10 +269,27 @@ class WSGIFactory(Factory):
     def note_forgotten(self, what: str) -> None:
         """Count and log that the sweep has made up for a wake that was lost."""
         self.forgotten += 1
+        if self._meter is not None:
+            self._meter.forgotten()
         self._tally.note(f"a wake-up was lost, and came late: {what}")
 
-    def note_refusal(self, status: int, reason: str) -> None:
-        """Log why a request was refused; floods of one kind are counted and summed up."""
+    def count_refusal(self, status: int, cause: str = "") -> None:
+        """Count a refusal, or a connection that is cut off, if anybody asks for numbers."""
+        if self._meter is not None:
+            self._meter.refuse(status, cause)
+
+    def note_shaken(self, well: bool) -> None:
+        """Count a TLS handshake that is over, if anybody asks for numbers."""
+        if self._meter is not None:
+            self._meter.shaken(well)
+
+    def note_refusal(self, status: int, reason: str, cause: str = "") -> None:
+        """Log why a request was refused; floods of one kind are counted and summed up.
+
+        It is counted by its `status`, or as one of the causes of `_observe.board`; with neither it is no refusal.
+        """
+        if status or cause:
+            self.count_refusal(status, cause)
         self._tally.note(f"refused with {status}: {reason}" if status else reason)
 
     def log_trouble(self, what: str, error: BaseException) -> None:

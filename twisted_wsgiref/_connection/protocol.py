@@ -106,6 +106,7 @@ class WSGIProtocol(WatchedConnection):
     def handshakeCompleted(self) -> None:
         """Note that the TLS handshake is done."""
         self._secured = True
+        self.factory.note_shaken(True)
 
     def _ask_to_pump(self) -> None:
         self.factory.wake(self._sender.pump)

@@ -97,6 +97,9 @@ class WatchedConnection(EndingConnection):
         """Keep the deadlines; `now` is by the factory's clock. Called about once a second."""
         exchange = self._exchange
         phase, progress = self._look()
+        census = self.factory.census
+        if census is not None:
+            census.note(phase, self._deadlines.request or now)
         if self._is_forgotten(phase, progress):
             self._suspect = not self._suspect or self._suspected != self._deadlines.request
             if self._suspect:
@@ -169,7 +172,9 @@ class WatchedConnection(EndingConnection):
         exchange = self._exchange
         if phase is Phase.QUEUED:
             if exchange is not None and exchange.claim():
-                self.factory.note_refusal(0, "a request was answered 503: no thread was free within queue_age")
+                self.factory.note_refusal(
+                    0, "a request was answered 503: no thread was free within queue_age", "queue_age"
+                )
                 self.refuse_exchange(503)
         elif phase is Phase.HEAD:
             self._refuse(408, "the request head did not arrive in time")
@@ -178,7 +183,7 @@ class WatchedConnection(EndingConnection):
         elif phase is Phase.RUNNING:
             self._expire()
         elif phase is Phase.SENDING:
-            self.factory.note_refusal(0, "a client took nothing of its answer")
+            self.factory.note_refusal(0, "a client took nothing of its answer", "slow_reader")
             self.cut_off()
         elif phase is Phase.HANDSHAKE or self._closed:
             if self._shaking and not self._secured:
@@ -192,6 +197,7 @@ class WatchedConnection(EndingConnection):
             close(self.transport)
 
     def _note_handshake(self, why: str) -> None:
+        self.factory.note_shaken(False)
         self.factory.note_refusal(0, f"a TLS handshake failed: {why}")
 
     def _give_up_body(self) -> None:
@@ -208,6 +214,7 @@ class WatchedConnection(EndingConnection):
         if exchange is not None and not exchange.expired:
             exchange.cut = exchange.expired = True  # in this order: whoever is interrupted has to find it given up
             exchange.expire()
+            self.factory.count_refusal(504)
             self._lose_exchange(504)
             # The body is left to the thread that may be reading it: to close it would wait for that read.
             if self._incoming.pipe is not None:

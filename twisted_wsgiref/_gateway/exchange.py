@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from time import time
 from typing import TYPE_CHECKING, Final, NoReturn
 
+from twisted_wsgiref._observe.metrics import Meter
 from twisted_wsgiref._observe.record import Extra, Extract, Facts
 from twisted_wsgiref._observe.work import Work
 from twisted_wsgiref._threads.forks import leave
@@ -58,9 +59,16 @@ class Common:
     observers: tuple[Callable[[Facts], object], ...]
     # What an observer asks for beyond what every record has. None: nothing.
     extract: Extract | None = field(default=None, kw_only=True)
+    # Counts what is over. None: nobody asks for numbers.
+    meter: Meter | None = field(default=None, kw_only=True)
 
     def tell(self, facts: Facts) -> None:
-        """Tell the observers. What one of them raises is logged, and hurts neither the others nor a connection."""
+        """Tell of input that never became a request.
+
+        What an observer raises is logged, and hurts neither the others nor a connection.
+        """
+        if self.meter is not None:
+            self.meter.count_unread(facts[2], facts[3])
         for observer in self.observers:
             try:
                 observer(facts)
@@ -180,9 +188,14 @@ class Exchange(Answer):
     def report(self) -> None:
         """Tell the observers, once. Called in the thread that sent the last byte."""
         gateway = self.gateway
-        if not gateway.observers or self.reported:
+        meter = gateway.meter
+        if (meter is None and not gateway.observers) or self.reported:
             return
         self.reported = True
+        if meter is not None:
+            meter.count(self)
+            if not gateway.observers:
+                return
         if not self._over:
             self._let_go()
         head, body = self.head, self.body

@@ -265,10 +265,10 @@ class Options(UsageOptions):
         reactor = the_reactor()
         found: configuration.Configuration = self["configuration"]
         try:
-            for endpoint in found.places:
+            for endpoint in [*found.places, *filter(None, [found.settings.status])]:
                 parse_endpoint(reactor, endpoint)
             identity_of(found.user, found.group, root=True)  # a check needs no root, but the start does
-            check_mounts(found.mounts, found.settings.sendfile_root)
+            check_mounts(found.mounts, found.settings)
             check_access_log(found.settings)
             Hooks.checked(found.settings.hooks)
         except ListenError as error:
@@ -299,10 +299,10 @@ def makeService(options: Asked, ending: Ending | None = None, notifier: Notifier
     )
     try:
         take_variables(found.settings)
-        check_mounts(found.mounts, found.settings.sendfile_root)
+        check_mounts(found.mounts, found.settings)
         check_access_log(found.settings)
         hooks = Hooks.checked(found.settings.hooks)
-        for endpoint in found.places:
+        for endpoint in [*found.places, *filter(None, [found.settings.status])]:
             parse_endpoint(reactor, endpoint)
         keep(process, found.explain, leaves=bool(options.told_another or found.user or found.group))
     except SettingError as error:
@@ -375,7 +375,7 @@ def _make_parent(options: Asked, process: ThisProcess, hooks: Hooks) -> CommandL
     )
     service = ParentService(
         reactor,
-        Listeners(reactor, found.places, parse_endpoint, settings.backlog),
+        Listeners(reactor, found.places, parse_endpoint, settings.backlog, aside=settings.status),
         orders,
         workers=settings.workers,
         patience=patience,

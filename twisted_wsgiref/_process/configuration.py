@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import Final, NamedTuple, TypeVar
 
@@ -125,6 +125,8 @@ class Configuration:
         values |= {"user": self.user, "group": self.group, "reload": self.reload, "reload_dir": self.reload_dir}
         values["reload_include"] = self.reload_include
         values |= {name: getattr(self.settings, name) for name in knobs()}
+        if self.settings.status_token and not self.settings.status_token.startswith("file:"):
+            values["status_token"] = "(secret)"
         for name, value in values.items():
             unset = value is None or (value == "" and name in EXTRAS)
             line = f"# {name} is not set" if unset else f"{name} = {_toml(value, sizes=_is_size(name))}"
@@ -186,9 +188,10 @@ def configure(
 
 def _settings(chosen: Layer) -> Settings:
     try:
-        return from_words({name: given.word for name, given in chosen.items()})
+        settings = from_words({name: given.word for name, given in chosen.items()})
     except SettingError as error:
         raise SettingError(_named_as_given(error, chosen)) from None
+    return replace(settings, status="".join(with_modes(filter(None, [settings.status]), settings.umask)))
 
 
 def _named_as_given(error: SettingError, chosen: Layer, usual: Place = LINE) -> str:

@@ -12,9 +12,11 @@ from __future__ import annotations
 import mmap
 import os
 import tempfile
+import time
 from collections.abc import Callable
 from typing import Final
 
+from twisted_wsgiref._observe.board import Board, board_size
 from twisted_wsgiref._twisted.private import accept_by
 from twisted_wsgiref._twisted.reactor import Port
 
@@ -118,9 +120,12 @@ def pace(port: Port, turn: Turn, call_later: Callable[[float, Callable[[], None]
     accept_by(port, may_accept)
 
 
-def nameless_page() -> int:
-    """Return the descriptor of memory for a `Table`, which children inherit, and which no file system shows."""
-    size = os.sysconf("SC_PAGESIZE")
+def nameless_memory() -> int:
+    """Return the descriptor of memory for a `Table` and a board, which children inherit, and no file system shows.
+
+    Pages that nobody touches take no room.
+    """
+    size = mmap.PAGESIZE + board_size(MOST_WORKERS)
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("wsgi-workers")
         os.ftruncate(descriptor, size)
@@ -128,3 +133,9 @@ def nameless_page() -> int:
     with tempfile.TemporaryFile() as file:
         file.truncate(size)
         return os.dup(file.fileno())
+
+
+def board_behind(descriptor: int) -> Board:
+    """Return the board of all workers, which is behind the table in the memory of `descriptor`."""
+    size = mmap.PAGESIZE + board_size(MOST_WORKERS)
+    return Board(memoryview(mmap.mmap(descriptor, size))[mmap.PAGESIZE :], time.time())

@@ -10,10 +10,13 @@ import os
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from math import inf
 from typing import TypeAlias, TypeVar, cast
 
 KIB = 1024
 MIB = 1024 * KIB
+# The bounds of a histogram: as many as the shared memory has room for.
+MOST_BOUNDS = 32
 # Of file sizes, which the system counts in 64 bits.
 LARGEST = 2**63 - 1
 # The types that a setting can have; that of its default is its own.
@@ -154,6 +157,20 @@ def parse_pattern(text: str) -> str:
     except re.error as error:
         raise ValueError(f"no regular expression: {error}") from None
     return text
+
+
+def read_bounds(words: tuple[str, ...]) -> tuple[float, ...]:
+    """Return the bounds of a histogram, in seconds. Raises `ValueError`."""
+    try:
+        bounds = tuple(map(float, words))
+    except ValueError:
+        raise ValueError("not numbers of seconds") from None
+    # One value more than these has a bucket, too: the one for all above.
+    if not 1 <= len(bounds) <= MOST_BOUNDS:
+        raise ValueError(f"it has to be 1 to {MOST_BOUNDS} numbers")
+    if not all(low < high < inf for low, high in zip((0.0, *bounds), bounds, strict=False)):
+        raise ValueError("the numbers have to be above 0, and each above the one before")
+    return bounds
 
 
 def parse_workers(word: str) -> int:

@@ -1,9 +1,9 @@
 """The line between the parent and a child: words, one a line, and the news that the other is gone.
 
-From the parent comes one line, `Orders` as JSON, and nothing else: all it wants later it says by signals. From the
-child come ``begun``, ``beat``, ``ready``, ``asks REASON``, ``unfit REASON``, and before it ends ``failed LINE`` or
-``hopeless LINE``. When the parent dies the child reads the end of the line, whatever killed it. Called in the reactor's
-thread.
+From the parent comes one line, `Orders` as JSON; all that it wants later it says by signals. From the child come
+``begun``, ``beat``, ``ready``, ``asks REASON``, ``unfit REASON``, and before it ends ``failed LINE`` or ``hopeless
+LINE``. Whatever workers tell each other goes by the parent (`relay`). When the parent dies the child reads the end of
+the line, whatever killed it. Called in the reactor's thread.
 """
 
 from __future__ import annotations
@@ -119,6 +119,11 @@ class Line(LineOnlyReceiver):
         """Send a child's message, if the other end is still there."""
         if self.transport is not None:
             self.transport.write(message(*words))
+
+    def pass_on(self, *words: str) -> None:
+        """Send a line of ASCII as it is, which is shorter than `MAX_LENGTH`, if the other end is still there."""
+        if self.transport is not None:
+            self.transport.write(" ".join(words).encode("ascii", "backslashreplace") + b"\n")
 
     def say_last(self, *words: str) -> None:
         """Send a child's message at once: its reactor will not turn again."""

@@ -68,6 +68,11 @@ class BindingReactor:
         self.bound.append((key, port))
         return port
 
+    def close(self) -> Deferred[list[tuple[bool, None]]]:
+        """Close what is bound."""
+        ports, self.bound = self.bound, []
+        return DeferredList([_close(port) for _, port in ports], consumeErrors=True)
+
     def listenTCP(self, port: int, factory: IProtocolFactory, backlog: int = 50, interface: str = "") -> Port:
         """Bind a TCP port. Raises `CannotListenError`."""
         made = self._reactor.listenTCP(port, factory, backlog=backlog, interface=interface)
@@ -106,7 +111,10 @@ def activated() -> tuple[list[int], list[str]]:
 
 
 class Listeners:
-    """The sockets of the endpoints that `parse` makes of their descriptions `texts`, for a reactor."""
+    """The sockets of the endpoints that `parse` makes of their descriptions `texts`, for a reactor.
+
+    That of `aside`, if it is one, is bound and handed to children as well; nobody is told of it, and it is closed last.
+    """
 
     def __init__(
         self,
@@ -114,9 +122,12 @@ class Listeners:
         texts: Sequence[str],
         parse: Callable[[Listening, str], IStreamServerEndpoint],
         backlog: int,
+        aside: str = "",
     ) -> None:
         self._reactor = BindingReactor(reactor)
+        self._reactor_aside = BindingReactor(reactor)
         self._texts = texts
+        self._aside = [aside] if aside else []
         self._parse = parse
         self._backlog = backlog
 
@@ -125,28 +136,33 @@ class Listeners:
         factory = Factory()
         factory.noisy = False
 
-        def listen_on(text: str) -> Deferred[IListeningPort]:
-            return self._parse(self._reactor, text).listen(factory)
+        def listen_on(reactor: BindingReactor, text: str) -> Deferred[IListeningPort]:
+            return self._parse(reactor, text).listen(factory)
 
-        each = [maybeDeferred(listen_on, text).addErrback(partial(as_listen_error, text)) for text in self._texts]
+        texts = [(self._reactor, text) for text in self._texts] + [(self._reactor_aside, text) for text in self._aside]
+        each = [maybeDeferred(listen_on, *pair).addErrback(partial(as_listen_error, pair[1])) for pair in texts]
         made = DeferredList(each, fireOnOneErrback=True, consumeErrors=True)
 
         def listens(results: list[tuple[bool, IListeningPort]]) -> list[IListeningPort]:
             for _, port in self._reactor.bound:
                 # As many as the settings say: Twisted's endpoints ask for 50.
                 port.socket.listen(self._backlog)
-            return [port for _, port in results]
+            return [port for _, port in results[: len(self._texts)]]
 
         return made.addCallbacks(listens, lambda failure: failure.value.subFailure)
 
     def bound(self) -> list[Bound]:
         """Return the sockets for a child."""
-        return [Bound(key, port.fileno(), port.socket.family) for key, port in self._reactor.bound]
+        ports = [*self._reactor.bound, *self._reactor_aside.bound]
+        return [Bound(key, port.fileno(), port.socket.family) for key, port in ports]
 
     def close(self) -> Deferred[list[tuple[bool, None]]]:
-        """Close all: from now on the system refuses clients, and the paths of UNIX sockets are gone."""
-        ports, self._reactor.bound = self._reactor.bound, []
-        return DeferredList([_close(port) for _, port in ports], consumeErrors=True)
+        """Close all but those aside: from now on the system refuses clients, and the paths of UNIX sockets are gone."""
+        return self._reactor.close()
+
+    def close_aside(self) -> Deferred[list[tuple[bool, None]]]:
+        """Close the others."""
+        return self._reactor_aside.close()
 
 
 def _close(port: Port) -> Deferred[None]:

@@ -14,8 +14,17 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 from twisted_wsgiref._gateway.passing import InternalMount
 from twisted_wsgiref._targets.directory import check_directory
 from twisted_wsgiref._targets.late_resource import LateResource
-from twisted_wsgiref._targets.specs import InternalSpec, ResourceSpec, Spec, StaticSpec, WSGISpec, read_mount
-from twisted_wsgiref.settings import SettingError
+from twisted_wsgiref._targets.specs import (
+    InternalSpec,
+    ResourceSpec,
+    Spec,
+    StaticSpec,
+    StatusSpec,
+    WSGISpec,
+    read_mount,
+)
+from twisted_wsgiref._targets.status import read_token
+from twisted_wsgiref.settings import SettingError, Settings
 
 from .asked import Asked
 from .beginning import Beginning, Terminal
@@ -39,9 +48,12 @@ class Loaded(NamedTuple):
     mounts: Mapping[str, object]
 
 
-def check_mounts(mounts: Sequence[str], roots: Sequence[str] = ()) -> None:
-    """Raise `SettingError` for a directory that is not there; `roots` are those of X-Sendfile."""
-    for root in roots:
+def check_mounts(mounts: Sequence[str], settings: Settings | None = None) -> None:
+    """Raise `SettingError` for what is not there: a directory, one of X-Sendfile's, or the status site's token."""
+    if settings is None:
+        settings = Settings()
+    _check_status(mounts, settings)
+    for root in settings.sendfile_root:
         try:
             check_directory(root)
         except ValueError as error:
@@ -54,6 +66,23 @@ def check_mounts(mounts: Sequence[str], roots: Sequence[str] = ()) -> None:
                 check_directory(inner.directory)
             except ValueError as error:
                 raise SettingError.of("{mount} is {!r}: {}", mount, error) from None
+
+
+def _check_status(mounts: Sequence[str], settings: Settings) -> None:
+    try:
+        token = read_token(settings.status_token)
+    except ValueError as error:
+        raise SettingError.of("{status_token}: {}", error) from None
+    for mount in mounts:
+        prefix, spec = read_mount(mount)
+        if isinstance(spec, StatusSpec) and not token:
+            raise SettingError.of(
+                "{mount} is {!r}: {status_token} has to be set, since whoever reaches the port could read the site; or "
+                "give it an endpoint of its own by {status}",
+                mount,
+            )
+        if settings.health_path and prefix == read_mount(f"{settings.health_path}=status:")[0]:
+            raise SettingError.of("{health_path} is {!r}: that is a {mount}, too", settings.health_path)
 
 
 def check_modules(spec: str, mounts: Sequence[str], directory: str) -> None:
@@ -80,7 +109,8 @@ def import_served(options: Asked, usual: str, runner: Runner) -> tuple[Loaded, B
     if options.leaves and options.application is None:
         check_modules(spec, mounts, directory)
         beginning = Beginning(runner, Terminal(), partial(load, spec, mounts, runner, directory))
-        return Loaded(_not_imported, objects), beginning
+        now = {mount.partition("=")[0]: "status:" for mount in mounts if isinstance(read_mount(mount)[1], StatusSpec)}
+        return Loaded(_not_imported, {**now, **objects}), beginning
     application = load_application(spec, directory) if options.application is None else options.application
     loaded = load_mounts(mounts, runner, directory)
     runner.settle()

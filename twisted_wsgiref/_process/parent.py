@@ -20,7 +20,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final, Protocol
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import ProcessProtocol
@@ -31,12 +31,13 @@ from twisted_wsgiref._twisted.private import is_reaped
 from twisted_wsgiref._twisted.reactor import ChildProcess, Reactor, repeating
 from twisted_wsgiref._twisted.typed import Service
 
-from .fairness import MOST_WORKERS, Table, nameless_page
+from .fairness import MOST_WORKERS, Table, board_behind, nameless_memory
 from .hooks import NO_HOOKS, Hooks, WorkerEnd
 from .link import FIRST_SOCKET, LINE, TABLE, Line, Orders, beginning, connect
 from .listeners import Bound, Listeners
 from .orphans import reap_strangers
 from .pulse import DUMP
+from .relay import Relay, siblings
 from .supervisor import End, Patience, Supervisor
 from .terminal import Modes
 
@@ -100,7 +101,7 @@ class ParentService(Service):
         self.reactor = reactor
         self._listeners = listeners
         self._orders = orders
-        self._relay = relay
+        self._relayed = relay
         self._terminal = terminal
         self._bound = False
         self._children: dict[int, _Process] = {}
@@ -108,8 +109,9 @@ class ParentService(Service):
         self._stopped: Deferred[None] | None = None
         self._running = False
         self._over = False
-        self._table_descriptor = nameless_page()
+        self._table_descriptor = nameless_memory()
         self._table = Table(self._table_descriptor)
+        self._relay = Relay(board_behind(self._table_descriptor), lambda: siblings(self.supervisor, self._children))
         self._tick = repeating(self._look, reactor)
         self.supervisor = Supervisor(workers, self, patience, clock=time.monotonic)
 
@@ -129,6 +131,7 @@ class ParentService(Service):
         """Have every worker drain; fires when the last is gone."""
         super().stopService()
         stopped = self._stopped = Deferred()
+        self._relay.stop()
         if self._over:
             self._finish()
         else:
@@ -163,6 +166,7 @@ class ParentService(Service):
 
     def _look(self) -> None:
         self.supervisor.tick()
+        self._relay.look(self.supervisor.target)
         if os.getpid() == 1:
             reap_strangers(is_reaped)  # Twisted waits for those that it started itself
 
@@ -187,8 +191,7 @@ class ParentService(Service):
     def _finish(self) -> None:
         if self._tick.running:
             self._tick.stop()
-        closed = self._listeners.close()
-        stopped = self._stopped
+        closed, stopped = DeferredList([self._listeners.close(), self._listeners.close_aside()]), self._stopped
         if stopped is not None:
             closed.addCallback(lambda _: stopped.callback(None))
 
@@ -232,6 +235,7 @@ class ParentService(Service):
         taken = {each.slot for each in self._children.values()}
         slot = next(each for each in range(MOST_WORKERS) if each not in taken)
         self._table.clear(slot)
+        self._relay.begin(slot)
         child = self._children[number] = _Process(self, number, slot)
         try:
             self._spawn(child)
@@ -249,7 +253,7 @@ class ParentService(Service):
         with ours, theirs, open(os.devnull, "rb") as nothing:
             stdin = nothing.fileno() if self._terminal is None else 0
             inherited: dict[int, int | str] = {0: stdin, 1: 1, 2: 2}
-            inherited |= dict.fromkeys(self._relay, "r")
+            inherited |= dict.fromkeys(self._relayed, "r")
             inherited |= {LINE: theirs.fileno(), TABLE: self._table_descriptor}
             inherited |= {FIRST_SOCKET + index: each.descriptor for index, each in enumerate(bound)}
             path, environ = _environment()
@@ -302,6 +306,8 @@ class ParentService(Service):
             supervisor.unfit(child.number, rest)
         elif word in {"failed", "hopeless"}:
             supervisor.failed(child.number, rest, hopeless=word == "hopeless")
+        else:
+            self._relay.heard(child.number, word, rest)
 
     def gone(self, child: _Process, end: End) -> None:
         """Forget a child that has ended."""
@@ -314,6 +320,7 @@ class ParentService(Service):
                 asked = self.supervisor.was_asked(child.number)
                 self.hooks.worker_died(WorkerEnd(child.number, child.pid, end.how, asked))
             self.supervisor.exited(child.number, end)
+            self._relay.end(child.slot, child.process, well=end.well)
 
 
 class _Process(ProcessProtocol):

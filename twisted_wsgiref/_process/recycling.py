@@ -5,14 +5,13 @@ Here live the three limits and the counting. The replacing is the parent's busin
 
 from __future__ import annotations
 
-import os
 import random
-import resource
 import time
 from collections.abc import Callable
 from itertools import count
 from typing import Final
 
+from twisted_wsgiref._observe.memory import resident
 from twisted_wsgiref._observe.record import Facts
 
 # Processes that began together must not end together: a limit is drawn from this part below to this part above.
@@ -57,13 +56,3 @@ class Recycling:
             if now > self._max_rss:
                 return f"it has {now / _MIB:.0f} MiB of memory"
         return ""
-
-
-def resident() -> int:
-    """Return how many bytes of memory this process has now, or its most so far if the system tells only that."""
-    try:
-        with open("/proc/self/statm", encoding="ascii") as file:
-            return int(file.read().split()[1]) * resource.getpagesize()
-    except OSError:
-        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return most if os.uname().sysname == "Darwin" else most * 1024

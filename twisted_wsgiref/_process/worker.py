@@ -27,6 +27,7 @@ from twisted.logger import FileLogObserver, LogEvent, Logger, formatEventAsClass
 from twisted.python.failure import Failure
 
 from twisted_wsgiref._observe.record import FactsObserver, Record
+from twisted_wsgiref._observe.standing import Seat
 from twisted_wsgiref._threads import forks
 from twisted_wsgiref._twisted.private import inherit_sockets
 from twisted_wsgiref._twisted.reactor import Port, Reactor, the_reactor
@@ -36,7 +37,7 @@ from twisted_wsgiref.settings import SettingError
 from .access import open_access_log
 from .adoption import adopting
 from .beginning import Beginning
-from .fairness import Table, Turn, pace
+from .fairness import Table, Turn, board_behind, pace
 from .hooks import Hooks
 from .lifeline import ORPHAN_GRACE, Lifeline
 from .link import LINE, TABLE, Line, Orders, beginning, connect, message, read_orders
@@ -46,6 +47,7 @@ from .mounting import Loaded, load
 from .process import ServingService, ThisProcess
 from .pulse import disarm, end_within, show_on_dump
 from .recycling import Recycling
+from .relay import Siblings
 from .runner import Runner
 from .signals import Ending, heed_not
 from .supervisor import FAILED
@@ -76,7 +78,9 @@ class WorkerService(ServingService):
         share: Share,
         hooks: Hooks,
     ) -> None:
-        self.line = Line(lambda text: None, self.orphaned)
+        siblings = Siblings(service.running_requests, process.reactor.callLater)
+        self.line = siblings.line = Line(siblings.heard, self.orphaned)
+        service.meet(siblings)
         self._recycling = recycling
         self._share = share
         self._hooks = hooks
@@ -177,7 +181,9 @@ class Share:
         self._count = count
 
     def adopted(self, reactor: Reactor, port: Port) -> None:
-        """Make `port` accept in turn with the other workers."""
+        """Make `port` accept in turn with the other workers, unless it is the status site's: any of them answers."""
+        if getattr(getattr(port.factory, "wrappedFactory", port.factory), "is_status", False):
+            return
         self._ports.append(port)
         pace(port, self._turn, reactor.callLater)
         self.update()
@@ -212,7 +218,9 @@ def main() -> None:
     except EOFError:
         sys.exit(1)
     sock.sendall(message("begun"))
-    table = Table(_moved(TABLE))
+    memory = _moved(TABLE)
+    share = Share(Table(memory), orders.slot)
+    seat = Seat(board_behind(memory), orders.slot, orders.number)
     bound = [Bound(each.key, _moved(each.descriptor), each.family) for each in orders.sockets]
     forks.settle()
     inherited = forks.Descriptors([sock.fileno(), *(each.descriptor for each in bound)])
@@ -240,7 +248,7 @@ def main() -> None:
     served, access_log = _load(orders, sock, runner)
     del inherited
     process = ThisProcess(orders.app, settings, f"worker {orders.number}", reactor, ending, beginning=Beginning(runner))
-    service = _make_service(served, orders, process, access_log, Share(table, orders.slot), bound)
+    service = _make_service(served, orders, process, access_log, share, seat, bound)
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
     runner.call(lambda: connect(reactor, sock, service.line))
     lifeline.serves = True
@@ -272,6 +280,7 @@ def _make_service(
     process: ThisProcess,
     access_log: AccessLog | None,
     share: Share,
+    seat: Seat,
     bound: Sequence[Bound],
 ) -> WorkerService:
     settings, reactor = process.settings, process.reactor
@@ -294,6 +303,7 @@ def _make_service(
         name=f"worker-{orders.number}",
         multiprocess=True,
         mounts=served.mounts,
+        seat=seat,
     )
     share.count_by(lambda: wsgi.connections)
     return WorkerService(wsgi, process, access_log, recycling=recycling, share=share, hooks=hooks)

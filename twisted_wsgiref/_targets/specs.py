@@ -15,7 +15,7 @@ from twisted_wsgiref._http.mounts import check_alone, read_prefix
 
 _MODULE: Final = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 _REDIRECT: Final = re.compile(r"(?:(30[12378]):)?((?:https?://[^/?#\s]+|/(?!/))[!-~]*|/)")
-_KINDS: Final = "static:DIR, redirect:URL, wsgi:MOD:APP or MOD:RESOURCE"
+_KINDS: Final = "static:DIR, redirect:URL, status:, wsgi:MOD:APP or MOD:RESOURCE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +61,24 @@ class ResourceSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class StatusSpec:
+    """The status site."""
+
+    def __str__(self) -> str:
+        return "status:"
+
+
+@dataclass(frozen=True, slots=True)
 class InternalSpec:
     """Any of the others, for answers of the application alone."""
 
-    spec: StaticSpec | RedirectSpec | WSGISpec | ResourceSpec
+    spec: StaticSpec | RedirectSpec | WSGISpec | ResourceSpec | StatusSpec
 
     def __str__(self) -> str:
         return f"internal:{self.spec}"
 
 
-Spec = StaticSpec | RedirectSpec | WSGISpec | ResourceSpec | InternalSpec
+Spec = StaticSpec | RedirectSpec | WSGISpec | ResourceSpec | StatusSpec | InternalSpec
 
 
 def read_spec(text: str) -> Spec:
@@ -96,6 +104,10 @@ def read_spec(text: str) -> Spec:
                 "301:, 302:, 303:, 307: or 308:"
             )
         return RedirectSpec(found[2], int(found[1] or 307))
+    if colon and kind == "status":
+        if rest:
+            raise ValueError("nothing comes after status:")
+        return StatusSpec()
     if colon and kind == "wsgi":
         if _MODULE.fullmatch(rest.partition(":")[0]) is None:
             raise ValueError("after wsgi: comes an application, as wsgi:mod:app")

@@ -18,7 +18,7 @@ from .mounted import MountedTargets
 from .passed_on import InternalTarget, Passage, PassedAnswer, Places, SendableFiles
 from .reactor_exchange import ReactorAnswer, ReactorTarget
 from .residents import Resident, resident_of
-from .specs import InternalSpec, RedirectSpec, ResourceSpec, Spec, StaticSpec, WSGISpec, read_spec
+from .specs import InternalSpec, RedirectSpec, ResourceSpec, Spec, StaticSpec, StatusSpec, WSGISpec, read_spec
 from .static_files import StaticFiles
 from .wsgi import WSGITarget, accepted
 
@@ -107,6 +107,8 @@ class TargetMaker:
         return ReactorTarget(self._common, files, way_out=PassedAnswer)
 
     def _target(self, written: str, mounted: object, prefix: str, internal: bool = False) -> Target:
+        if isinstance(mounted, ReactorTarget):
+            return mounted
         if isinstance(mounted, InternalMount):
             if internal or isinstance(mounted.mounted, InternalMount):
                 raise ValueError(f"what is mounted at {written} is an InternalMount in another one")
@@ -153,6 +155,8 @@ class TargetMaker:
             if not isinstance(spec.spec, WSGISpec | ResourceSpec):
                 return InternalTarget(self._common, self._by_spec(spec.spec, prefix, internal=True))
             raise ValueError("import it, and give InternalMount(the object itself)")
+        if isinstance(spec, StatusSpec):
+            raise ValueError("the status site is for whoever operates the server: it can not be internal")
         raise ValueError("import it, and give the object itself")
 
     def _static(self, directory: str, *, private: bool) -> StaticFiles:

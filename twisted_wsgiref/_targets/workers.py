@@ -12,6 +12,7 @@ from typing import Final
 
 from twisted_wsgiref._gateway.wsgi_exchange import WSGIExchange
 from twisted_wsgiref._observe.busy import BusyWatch, summary
+from twisted_wsgiref._observe.metrics import Meter
 from twisted_wsgiref._observe.stacks import describe_threads, requests_of
 from twisted_wsgiref._observe.tally import Tally
 from twisted_wsgiref._observe.work import Work
@@ -43,6 +44,8 @@ class Workers:
         self._busy = BusyWatch()
         self._stopped = False
         self._last: WorkerPool | None = None  # ends what is suspended when the threads have ended
+        #: Counts refusals. None: nobody asks for numbers.
+        self.meter: Meter | None = None
         #: Called when every thread is stuck: what a service may still do is end.
         self.on_unfit: Callable[[], object] = lambda: None
         #: Has an exchange run. No method of ours: this is a call for each request.
@@ -158,6 +161,8 @@ class Workers:
             self._retry(job)
             return
         self._tally.note("a request was answered 503: the queue is full")
+        if self.meter is not None:
+            self.meter.refuse(503)
         if job.claim():
             job.connection.refuse_exchange(503)
 

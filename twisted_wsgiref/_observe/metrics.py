@@ -1,0 +1,175 @@
+"""Counting what happens: requests in the thread that ends them, all else in the reactor's thread.
+
+What lives here: a call for each request, and one for each thing that is rare. What may not: the layout, which is
+`board`'s, reading, which is `sums`'s, and a lock on a request's path.
+
+The count of a request goes into the board at once, so that it outlives a process that is killed. One cell says the
+method, the status, the duration, and that the wait for a thread was short; a longer wait has a second cell. No number
+is the difference of two cells: another process may read between two writes, and no counter may fall. Sums stay in a
+list, which costs a third, and are written about once a second.
+
+With the GIL, ``cells[at] += 1.0`` is one step: CPython (3.10 and later) lets another thread go on at a call and at a
+jump back, and there is neither between the read and the write. A test tries it. Without the GIL a lock is held.
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+from twisted_wsgiref._threads.marks import NO_GIL
+
+from . import board
+from .board import BUCKETS, CAUSES, CLASSES, METHODS, MOST_BOUNDS, OTHERS, REFUSED, WAITS, Slot
+
+# Why a request was refused, by the status of its answer.
+_CAUSES: Final = {
+    **dict.fromkeys((400, 421), "malformed"),
+    408: "timeout",
+    **dict.fromkeys((413, 414, 431), "too_large"),
+    **dict.fromkeys((417, 501, 505), "unsupported"),
+    503: "queue_full",
+    504: "request_timeout",
+}
+# As many statuses as three digits have.
+_STATUSES: Final = 1000
+
+
+class Head(Protocol):
+    """The head of a request."""
+
+    method: str
+
+
+class Body(Protocol):
+    """The body of a request: its length in bytes, or None if nobody knows that, and then how many came."""
+
+    @property
+    def size(self) -> int | None: ...
+
+
+class Finished(Protocol):
+    """A request that is over, as `_gateway.exchange.Exchange` is one.
+
+    ``received`` is when it was ready for a thread, ``started`` when one took it: not later, if none did.
+    """
+
+    status: int
+    size: int
+    received: float
+    started: float
+
+    @property
+    def head(self) -> Head: ...
+
+    @property
+    def body(self) -> Body | None: ...
+
+
+class _Rows(dict[str, list[int]]):
+    """The first cell of each outcome, by method and then by status."""
+
+    def __missing__(self, method: str) -> list[int]:
+        return self[METHODS[-1]]
+
+
+def _rows() -> _Rows:
+    rows = _Rows()
+    for at, method in enumerate(METHODS):
+        first = at * len(CLASSES)
+        # What is no class of RFC 9110 (section 15) is an error of the server.
+        kinds = [min(status // 100, len(CLASSES) - 1) for status in range(_STATUSES)]
+        rows[method] = [board.REQUESTS + (first + kind) * BUCKETS for kind in kinds]
+    return rows
+
+
+class Meter:
+    """Counts in `slot`. `bounds` are those of both histograms, in seconds; `clock` is the one of the requests.
+
+    ``count`` is called with each request that is over, by the thread that ended it. All else is called in the reactor's
+    thread. Raises `ValueError` for more bounds than there is room for, or none.
+    """
+
+    def __init__(self, slot: Slot, bounds: Sequence[float], clock: Callable[[], float]) -> None:
+        if not 1 <= len(bounds) <= MOST_BOUNDS:
+            raise ValueError(f"a histogram has 1 to {MOST_BOUNDS} bounds")
+        self.clock = clock
+        self._cells = slot.cells
+        # They go on where the worker before has left them.
+        self._sums = [float(each) for each in slot.cells[board.SUMS : board.SUMS + 4]]
+        self._rows = _rows()
+        count = _counter(slot.cells, self._sums, self._rows, tuple(bounds), clock)
+        #: Counts a request. A function and no method: it is called once for each request.
+        self.count: Callable[[Finished], None] = _locked(count) if NO_GIL else count
+
+    def publish(self) -> None:
+        """Write the sums."""
+        for at, value in enumerate(self._sums):
+            self._cells[board.SUMS + at] = value
+
+    def count_unread(self, status: int, size: int) -> None:
+        """Count input that never became a request, and was answered `status` with so many bytes."""
+        self._cells[self._rows[METHODS[-1]][status] + OTHERS] += 1.0
+        self._sums[board.BYTES_OUT] += size
+
+    def refuse(self, status: int, cause: str = "") -> None:
+        """Count a refusal, for `cause`, or for the one that is told by `status`."""
+        cause = cause or _CAUSES.get(status, "")
+        self._cells[REFUSED + CAUSES.index(cause if cause in CAUSES else "other")] += 1.0
+
+    def shaken(self, well: bool) -> None:
+        """Count a TLS handshake that is over, `well` or not."""
+        self._cells[board.SHAKEN if well else board.UNSHAKEN] += 1.0
+
+    def forgotten(self) -> None:
+        """Count a wake that was lost, and made up for."""
+        self._cells[board.FORGOTTEN] += 1.0
+
+    def unlogged(self, lines: int) -> None:
+        """Count lines of the access log that were lost."""
+        self._cells[board.UNLOGGED] += lines
+
+
+def _counter(
+    cells: memoryview[float], sums: list[float], rows: _Rows, bounds: tuple[float, ...], clock: Callable[[], float]
+) -> Callable[[Finished], None]:
+    first = bounds[0]
+
+    def count(request: Finished) -> None:
+        received = request.received
+        seconds = clock() - received
+        at = rows[request.head.method][request.status]
+        if seconds > first:  # most are faster
+            at += bisect_left(bounds, seconds)
+        sums[0] += seconds
+        started = request.started
+        if started > received:
+            wait = started - received
+            sums[1] += wait
+            if wait > first:
+                at += OTHERS
+                cells[WAITS + bisect_left(bounds, wait)] += 1.0
+        else:  # no thread has had it
+            at += OTHERS
+        cells[at] += 1.0
+        body = request.body
+        if body is not None:
+            bytes_in = body.size
+            sums[2] += bytes_in if bytes_in is not None else getattr(body, "received", 0)
+        size = request.size
+        if size:
+            sums[3] += size
+
+    return count
+
+
+def _locked(count: Callable[[Finished], None]) -> Callable[[Finished], None]:
+    lock = threading.Lock()
+
+    def count_alone(request: Finished) -> None:
+        with lock:
+            count(request)
+
+    return count_alone
