@@ -232,6 +232,17 @@ class Settings:
         parse_pattern,
     )
 
+    # Text is for people. A collector of logs reads JSON, and has a traceback as one field of it.
+    log_format: str = _knob(
+        "text", "lines of the server's own log, of every process: text, or json", one_of("text", "json")
+    )
+    # Debugging is for those who write the server, or Twisted.
+    log_level: str = _knob(
+        "info",
+        "least level of the server's own log: debug, info, warn, error or critical",
+        one_of("debug", "info", "warn", "error", "critical"),
+    )
+
     # ---- Status and metrics ------------------------------------------------------------------------------------
     # None: it shows paths, clients and stacks. On a UNIX socket or on loopback only this machine's users reach it.
     status: str = _knob(

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from twisted.internet.error import ProcessTerminated
 from twisted.internet.task import Clock
+from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 
-from twisted_wsgiref._process import parent as parent_module
 from twisted_wsgiref._process.parent import LAST_WORDS, LONGEST_LINE, _Process
 from twisted_wsgiref._process.supervisor import End
 
@@ -27,11 +27,15 @@ class Parent:
 
 
 @pytest.fixture
-def logged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def logged() -> Iterator[list[str]]:
     lines: list[str] = []
-    log = SimpleNamespace(info=lambda text, **values: lines.append(text.format(**values)))
-    monkeypatch.setattr(parent_module, "_log", log)
-    return lines
+
+    def observe(event: LogEvent) -> None:
+        lines.append(formatEvent(event))
+
+    globalLogPublisher.addObserver(observe)
+    yield lines
+    globalLogPublisher.removeObserver(observe)
 
 
 @pytest.mark.parametrize(("number", "how"), [(9, "SIGKILL"), (40, "signal 40")])

@@ -8,13 +8,14 @@ import pytest
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from twisted_wsgiref._process import worker
+from twisted_wsgiref._process.logs import log_to_stderr
+from twisted_wsgiref.settings import Settings
 
 
 def test_each_line_of_a_workers_log_begins_with_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.StringIO()
     monkeypatch.setattr("sys.stderr", stream)
-    observer = worker._log_of(12)
+    observer = log_to_stderr(Settings(), 12)
     log = Logger("demo", observer=observer)
     log.info("one line")
     try:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from time import time
 from typing import TYPE_CHECKING, Final, NoReturn
 
+from twisted_wsgiref._observe.lines import path_and_query
 from twisted_wsgiref._observe.metrics import Meter
 from twisted_wsgiref._observe.record import Extra, Extract, Facts
 from twisted_wsgiref._observe.work import Work
@@ -161,6 +162,14 @@ class Exchange(Answer):
         client = peer if type(peer) is str else self._peer
         seconds = self.gateway.clock() - self.received
         return Work(thread, self.head.request_line, seconds, client, self.expired, self.is_client_gone())
+
+    def facts(self) -> dict[str, object]:
+        """Return what a message about the request says of it."""
+        head = self.head
+        path, _, _ = path_and_query(head.target)
+        client = self.environ.get("REMOTE_ADDR")
+        told = {"request": head.request_line, "method": head.method, "path": path, "client": client}
+        return {**told, "request_id": head.request_id}
 
     def claim(self) -> bool:
         """Return True to the first who asks: a worker, or the reactor because the wait was too long."""

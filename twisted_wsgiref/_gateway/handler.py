@@ -325,8 +325,8 @@ class WSGIHandler(SimpleHandler):
     def log_exception(self, exc_info: OptExcInfo) -> None:
         """Log the exception and the request line, as one message.
 
-        The log gets a `Failure`, with the line as ``request`` and the client's address as ``client``; where
-        `get_stderr` is overridden, that stream gets the text.
+        The log gets a `Failure`, with the line as ``request``, its parts as ``method`` and ``path``, the client's
+        address as ``client``, and ``request_id``; where `get_stderr` is overridden, that stream gets the text.
         """
         kind, value, trace = exc_info
         try:
@@ -335,8 +335,7 @@ class WSGIHandler(SimpleHandler):
             stream = self.get_stderr()
             request = self.exchange.head.request_line
             if type(stream) is ErrorStream and value is not None:
-                client = self.exchange.environ.get("REMOTE_ADDR")
-                stream.log_exception("{request} failed", value, trace, text, request=request, client=client)
+                stream.log_exception("{request} failed", value, trace, text, **self.exchange.facts())
             else:
                 stream.write(f"{request} failed\n{text.rstrip()}\n")
                 stream.flush()

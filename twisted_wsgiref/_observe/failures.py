@@ -30,8 +30,11 @@ class ToldFailure(Failure):
 
 
 def log_text(text: str) -> None:
-    """Log text that an application has written to ``wsgi.errors``."""
-    _log.error("{text}", text=text)
+    """Log text that an application has written to ``wsgi.errors``.
+
+    As a warning: its text may have a level of its own, and what is no exception is no error to whoever counts errors.
+    """
+    _log.warn("{text}", text=text)
 
 
 def log_exception(
@@ -44,4 +47,4 @@ def log_exception(
     try:
         _log.failure(what, ToldFailure(error, trace, text), LogLevel.error, **facts)
     except BaseException:  # of the exception's class, or of an observer that asks it for its text
-        log_text(f"{what.format(**facts)}\n{text}")
+        _log.error("{text}", text=f"{what.format(**facts)}\n{text}")

@@ -28,4 +28,18 @@ def refusal(settings: Settings, *, below: bool, daemonises: bool) -> SettingErro
         return SettingError.of("{access_log} is '-': a daemon has no standard output; give a path, or twistd -n")
     if daemonises and settings.umask:
         return SettingError.of("{umask} is {!r}: a daemon of twistd's has twistd's: twistd --umask", settings.umask)
+    return _refused_log(settings) if below else None
+
+
+def _refused_log(settings: Settings) -> SettingError | None:
+    for name, value, usual in (
+        ("log_format", settings.log_format, "text"),
+        ("log_level", settings.log_level, "info"),
+    ):
+        if value != usual:
+            return SettingError.of(
+                "{" + name + "} is {!r}: twistd and twist write their own log (twistd --logger, twist --log-format); "
+                "python -m twisted_wsgiref takes it",
+                value,
+            )
     return None

@@ -36,6 +36,7 @@ from .identity import identity_of
 from .link import Orders
 from .listeners import Listeners, activated, has_descriptors
 from .loading import LoadError
+from .logs import hear_logging
 from .mounting import check_mounts, import_served
 from .notify import Notifier
 from .parent import ParentService
@@ -313,6 +314,7 @@ def makeService(options: Asked, ending: Ending | None = None, notifier: Notifier
     if found.apart:
         return _make_parent(options, process, hooks)
     runner = Runner(reactor)
+    hear_logging()
     if options.daemonises or not can_prompt():
         pass_over_breakpoints()
     process.ending.call_last(Modes().restore)
@@ -372,6 +374,7 @@ def _make_parent(options: Asked, process: ThisProcess, hooks: Hooks) -> CommandL
         path=None,
         activated=activated(),
         at_terminal=modes is not None,
+        relayed=2 in options.relayed,
     )
     service = ParentService(
         reactor,

@@ -305,18 +305,17 @@ _TABLE: Final[dict[str, list[tuple[str, str]]]] = {
         ("it is --access-log off", "uWSGI --disable-logging -L, granian --no-access-log, uvicorn --no-access-log"),
         (
             "it is --access-log-format: combined, json, or a format in gunicorn's atoms",
-            "gunicorn --access-logformat, uWSGI --log-format --logformat, granian --access-log-fmt, hypercorn "
-            "--access-logformat",
+            "gunicorn --access-logformat, uWSGI --logformat, granian --access-log-fmt, hypercorn --access-logformat",
         ),
         (
             "instead, redirect standard error, which the log is written to: 2>>FILE; or twistd --logfile FILE wsgiref",
-            "gunicorn --error-logfile --log-file, uWSGI --logto --logto2 --logger --log-master, granian --log "
+            "gunicorn --error-logfile --log-file, uWSGI --logto --logto2 --logger --log-master, granian "
             "--no-log, hypercorn --error-logfile --log-file --error-log",
         ),
         (
-            "there is no such thing: the log is Twisted's",
-            "gunicorn --log-level --logger-class --log-config --log-config-json, granian --log-level --log-config, "
-            "uvicorn --log-level --log-config --use-colors --no-use-colors, hypercorn --log-level --log-config",
+            "instead, the application sets up logging; the server's own log has --log-format and --log-level",
+            "gunicorn --logger-class --log-config --log-config-json, granian --log-config, uvicorn --log-config "
+            "--use-colors --no-use-colors, hypercorn --log-config",
         ),
         (
             "it is --access-log syslog:HOST:PORT,facility=NAME,tag=NAME, or syslog: for /dev/log; for the other log "

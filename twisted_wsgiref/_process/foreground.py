@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
-from twisted.logger import globalLogBeginner, textFileLogObserver
-
 from twisted_wsgiref._connection.listening import NotListening, endpoint_of_address
 from twisted_wsgiref._gateway.handler import WSGIHandler
 from twisted_wsgiref._observe.work import application_name
@@ -30,6 +28,7 @@ from .asked import Objects
 from .configuration import CALL, EXTRAS, Configuration, settled_mounts
 from .hints import hint
 from .knobs import Value, shown
+from .logs import begin_log, logging_kept
 from .process import CannotStart, CommandLineService
 from .pulse import disarm
 from .signals import Ending
@@ -51,8 +50,7 @@ _SIGNALS: Final = ("SIGINT", "SIGTERM", "SIGBREAK", "SIGHUP", "SIGUSR1", "SIGUSR
 def run(service: CommandLineService, reactor: Reactor) -> int:
     """Serve until a signal comes, and return the status to end with. Raises `CannotStart`."""
     if not has_logging_begun():
-        # Standard output belongs to the access log and to the application's own prints.
-        globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)], redirectStandardIO=False)
+        begin_log(service.settings)
     service.privilegedStartService()
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
     service.startService()
@@ -137,7 +135,7 @@ def _serve(asked: _Asked) -> None:
         raise RuntimeError("serve() runs the reactor, which runs already: start a WSGIService there instead")
     if has_run(reactor):
         raise RuntimeError("serve() runs the reactor, which has run and ended: it runs once in a process")
-    with _signals_kept():
+    with _signals_kept(), logging_kept():
         # No end of the interpreter's: the script goes on, and what it ends with is its own business.
         service = command_line.makeService(asked, Ending(reactor, register=lambda call: None))
         try:

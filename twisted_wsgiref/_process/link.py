@@ -41,6 +41,7 @@ class Orders:
     `path` is PYTHONPATH as it was, or None; `born` is when the child was
     started, by the monotonic clock that all processes of a system share; `parent` is the pid of who gives them;
     `at_terminal` is whether it may read the parent's standard input;
+    `relayed` is whether the parent reads what it writes to standard error;
     `activated` is what systemd gave.
     """
 
@@ -56,6 +57,7 @@ class Orders:
     born: float = 0.0
     parent: int = 0
     at_terminal: bool = False
+    relayed: bool = False
     activated: tuple[Sequence[int], Sequence[str]] = ((), ())
 
     def text(self) -> str:

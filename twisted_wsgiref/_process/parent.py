@@ -33,8 +33,9 @@ from twisted_wsgiref._twisted.typed import Service
 
 from .fairness import MOST_WORKERS, Table, board_behind, nameless_memory
 from .hooks import NO_HOOKS, Hooks, WorkerEnd
-from .link import FIRST_SOCKET, LINE, TABLE, Line, Orders, beginning, connect
+from .link import FIRST_SOCKET, LINE, TABLE, Line, Orders, connect
 from .listeners import Bound, Listeners
+from .logs import relay
 from .orphans import reap_strangers
 from .pulse import DUMP
 from .relay import Relay, siblings
@@ -352,9 +353,7 @@ class _Process(ProcessProtocol):
             self._log(text)
 
     def _log(self, line: bytes) -> None:
-        # The child's log names it already, and the application's prints do not.
-        begin, text = beginning(self.number), line.decode("utf-8", "replace")
-        _log.info("{line}", line=text if text.startswith(begin) else begin + text)
+        relay(self.number, line.decode("utf-8", "replace"))
 
     def processExited(self, reason: Failure) -> None:
         """Note how the child ended; it counts when its last words have been read."""

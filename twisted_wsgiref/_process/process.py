@@ -113,6 +113,7 @@ class CommandLineService(Service):
     def __init__(self, service: Served, process: ThisProcess, access_log: AccessLog | None) -> None:
         self._service = service
         self._process = process
+        self.settings = process.settings
         self._reactor = process.reactor
         self._ending = process.ending
         self._beginning = process.beginning

@@ -26,6 +26,7 @@ from .command_line import SCRIPT
 from .control import COMMANDS
 from .daemon import leave_terminal
 from .foreground import run
+from .logs import begin_log
 from .notify import Notifier
 
 
@@ -62,6 +63,7 @@ def serve_words(words: Sequence[str]) -> NoReturn:
         refuse(options, str(error))
     daemon = leave_terminal() if options.found.settings.daemon else None
     notifier = Notifier.taken_from(os.environ)
+    begin_log(options.found.settings)  # the import of the application may have something to say
     service = command_line.makeService(options, notifier=notifier)
     if daemon is not None:
         notifier.call_when_ready(daemon.serves)  # at last: then there is a pid file

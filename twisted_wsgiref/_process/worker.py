@@ -23,7 +23,7 @@ import_without_tls()  # before all that imports a reactor
 from twisted.application.reactors import installReactor
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort
-from twisted.logger import FileLogObserver, LogEvent, Logger, formatEventAsClassicLogText, globalLogBeginner
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twisted_wsgiref._observe.record import FactsObserver, Record
@@ -40,9 +40,10 @@ from .beginning import Beginning
 from .fairness import Table, Turn, board_behind, pace
 from .hooks import Hooks
 from .lifeline import ORPHAN_GRACE, Lifeline
-from .link import LINE, TABLE, Line, Orders, beginning, connect, message, read_orders
+from .link import LINE, TABLE, Line, Orders, connect, message, read_orders
 from .listeners import Bound
 from .loading import LoadError
+from .logs import begin_log, hear_logging
 from .mounting import Loaded, load
 from .process import ServingService, ThisProcess
 from .pulse import disarm, end_within, show_on_dump
@@ -241,8 +242,8 @@ def main() -> None:
     if orders.reactor:
         installReactor(orders.reactor)
     reactor = the_reactor()
-    # Standard output belongs to the access log and to the application's own prints.
-    globalLogBeginner.beginLoggingTo([_log_of(orders.number)], redirectStandardIO=False)
+    begin_log(settings, orders.number, relayed=orders.relayed)
+    hear_logging()
     ending, runner = Ending(reactor), Runner(reactor)
     lifeline = Lifeline(sock, orders.parent)
     served, access_log = _load(orders, sock, runner)
@@ -307,19 +308,6 @@ def _make_service(
     )
     share.count_by(lambda: wsgi.connections)
     return WorkerService(wsgi, process, access_log, recycling=recycling, share=share, hooks=hooks)
-
-
-def _log_of(number: int) -> FileLogObserver:
-    """Return a log on standard error each line of which begins with the worker's number."""
-
-    begin = beginning(number)
-
-    def format_event(event: LogEvent) -> str | None:
-        text = formatEventAsClassicLogText(event)
-        # Of a traceback every line, since other workers may write between two of them.
-        return text and "".join(f"{begin}{line}" for line in text.splitlines(keepends=True))
-
-    return FileLogObserver(sys.stderr, format_event)
 
 
 def _end_with(sock: socket.socket, word: str, line: str, traceback: str = "") -> NoReturn:
