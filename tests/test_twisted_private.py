@@ -1,6 +1,6 @@
 """Is all that we rest on of Twisted's private parts still there? Whatever fails here, an upgrade of Twisted has moved.
 
-Each test is of one function of `twisted_wsgiref._twisted.private`, or of one of the points above them.
+Each test is of one function of `twisted_wsgiref._twisted.private` or `web_private`, or of one of the points above them.
 """
 
 from __future__ import annotations
@@ -33,10 +33,12 @@ from twisted.protocols import tls
 from twisted.python import logfile, threadable, usage
 from twisted.python.failure import Failure
 from twisted.python.systemd import ListenFDs
+from twisted.web import server
 from twisted.web.http import HTTPChannel, Request
+from twisted.web.resource import Resource
 
 from tests.stepped import SteppedReactor
-from twisted_wsgiref._twisted import private
+from twisted_wsgiref._twisted import private, web_private
 from twisted_wsgiref._twisted.reactor import repeating
 
 POINTS = "the points at the top"
@@ -44,7 +46,7 @@ POINTS = "the points at the top"
 
 def gone(what: str, function: str) -> NoReturn:
     """Fail with the one sentence that whoever upgrades Twisted has to read."""
-    pytest.fail(f"Twisted has changed: {what}; see {function} in twisted_wsgiref/_twisted/private.py", pytrace=False)
+    pytest.fail(f"Twisted has changed: {what}; see {function} in twisted_wsgiref/_twisted/", pytrace=False)
 
 
 def need(holds: object, what: str, function: str) -> None:
@@ -431,12 +433,14 @@ def test_a_fork_of_twisteds_is_made_in_its_module_process() -> None:
 def test_a_channel_says_that_its_transport_told_it_to_pause() -> None:
     channel = HTTPChannel()
     channel.makeConnection(StringTransport())
-    assert not private.waits_for_transport(channel)
-    assert not private.waits_for_transport(object())
+    assert not web_private.waits_for_transport(channel)
+    assert not web_private.waits_for_transport(object())
     channel.pauseProducing()
-    need(private.waits_for_transport(channel), "HTTPChannel has no mark _waitingForTransport", "waits_for_transport")
+    need(
+        web_private.waits_for_transport(channel), "HTTPChannel has no mark _waitingForTransport", "waits_for_transport"
+    )
     channel.resumeProducing()
-    assert not private.waits_for_transport(channel)
+    assert not web_private.waits_for_transport(channel)
     channel.connectionLost(Failure(ConnectionDone()))
 
 
@@ -444,9 +448,42 @@ def test_a_request_says_that_it_was_made_secure() -> None:
     channel = HTTPChannel()
     channel.makeConnection(StringTransport())
     request = Request(channel)
-    assert not private.is_made_secure(request)
+    assert not web_private.is_made_secure(request)
     request.setHost(b"h", 443, ssl=1)
-    need(private.is_made_secure(request), "Request has no mark _forceSSL", "is_made_secure")
+    need(web_private.is_made_secure(request), "Request has no mark _forceSSL", "is_made_secure")
+    channel.connectionLost(Failure(ConnectionDone()))
+
+
+def test_a_request_of_twisteds_own_says_whether_it_writes_plainly(pair: Any) -> None:
+    transport, _, theirs = pair
+    function = "writes_plainly"
+    channel = HTTPChannel()
+    channel.site = server.Site(Resource())
+    transport.setTcpNoDelay = lambda enabled: None  # a pair has none, and no address
+    transport.getHost = transport.getPeer
+    channel.makeConnection(transport)
+    request = server.Request(channel)
+    request.clientproto, request.method = b"HTTP/1.1", b"GET"
+    need(web_private.writes_plainly(request, channel), "a name of Request or of the transport is another", function)
+    request.responseHeaders.setRawHeaders(b"content-length", [b"5"])
+    sent = transport.writeSomeData(b"at once ")
+    need(sent == 8 and theirs.recv(100) == b"at once ", "writeSomeData does not send at once", function)
+    request.startedWriting, request.sentLength = 1, 5
+    request.write(b"hello")
+    need(list(transport._tempDataBuffer) == [b"hello"], "a request that has begun writes its head", function)
+    assert not web_private.writes_plainly(request, channel)  # it has begun, and the transport holds something
+    for name, value in {
+        "_encoder": object(),
+        "cookies": [b"a=b"],
+        "etag": b"a",
+        "lastModified": 1,
+        "finished": 1,
+    }.items():
+        other = server.Request(channel)
+        need(hasattr(other, name), f"Request has no {name}", function)
+        setattr(other, name, value)
+        assert not web_private.writes_plainly(other, channel)
+    assert not web_private.writes_plainly(Request(channel), channel)
     channel.connectionLost(Failure(ConnectionDone()))
 
 
@@ -469,13 +506,14 @@ def test_twisted_answers_a_shell_that_asks_how_to_go_on(capsys: Any) -> None:
     gone("usage.Options has no --_shell-completion", "asks_for_completion")
 
 
-def test_all_of_the_file_is_tested_here() -> None:
+@pytest.mark.parametrize("module", [private, web_private])
+def test_all_of_the_file_is_tested_here(module: Any) -> None:
     source = Path(__file__).read_text(encoding="utf-8")
     functions = [
-        name for name, each in vars(private).items() if inspect.isfunction(each) and each.__module__ == private.__name__
+        name for name, each in vars(module).items() if inspect.isfunction(each) and each.__module__ == module.__name__
     ]
     assert [name for name in functions if f"{name}(" not in source] == []
-    assert all("To be checked:" in (getattr(private, name).__doc__ or "") for name in functions)
+    assert all("To be checked:" in (getattr(module, name).__doc__ or "") for name in functions)
 
 
 def test_a_lone_reactor_is_not_the_process_s_and_leaves_nothing() -> None:

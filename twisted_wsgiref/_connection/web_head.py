@@ -14,7 +14,7 @@ from twisted_wsgiref._http.errors import ProtocolError
 from twisted_wsgiref._http.forwarded import apply as read_forwarded
 from twisted_wsgiref._http.head import HeadParser, RequestHead
 from twisted_wsgiref._http.request_framing import CHUNKED
-from twisted_wsgiref._twisted.private import is_made_secure
+from twisted_wsgiref._twisted.web_private import is_made_secure
 
 from .peer import tls_facts
 from .rules import Rules

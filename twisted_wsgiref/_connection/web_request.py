@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from errno import EIO
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from twisted.internet.interfaces import IProtocol, IPushProducer
@@ -18,12 +17,12 @@ from zope.interface import implementer
 from twisted_wsgiref._gateway.exchange import Exchange
 from twisted_wsgiref._gateway.file_span import FileSpan
 from twisted_wsgiref._http.errors import ProtocolError
-from twisted_wsgiref._http.response import UncodedHead, error_body, error_size
-from twisted_wsgiref._twisted.private import waits_for_transport
+from twisted_wsgiref._http.response import UncodedHead, error_size
+from twisted_wsgiref._twisted.web_private import waits_for_transport
 
 from .blocks import END, Block
 from .deadlines import Deadlines, Phase
-from .web_answer import Given, WebCoder, WebQueue, is_http1, write_head
+from .web_answer import Given, WebCoder, WebQueue, is_http1, refusal, split_whole, write_head, write_straight
 from .web_head import WebReader, take_body
 
 if TYPE_CHECKING:
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
 _CODER: Final = WebCoder()
 # A transport says that it has enough at 64 KiB: what it is given beyond is copied, and waits in memory.
 _PIECE: Final = 64 * 1024
-# For a client whose request found no room.
-_RETRY_AFTER: Final = "Retry-After: 1\r\n"
 # After so many pieces in a row the other connections have their turn.
 _PIECES_A_TURN: Final = 8
 
@@ -89,8 +86,7 @@ class WebRequest:
 
     def begin(self, request: Any) -> None:
         """Have a worker answer, or refuse what our own server would refuse."""
-        factory = self._factory
-        self._request = request
+        factory, self._request = self._factory, request
         self._channel = getattr(request, "channel", None)
         self._answered = self._registered = self._paused = False
         self._deadlines = None
@@ -100,7 +96,7 @@ class WebRequest:
         request.notifyFinish().addCallbacks(self._finished, self._lost)
         if len(factory.connections) >= factory.rules.max_connections:
             factory.note_refusal(503, "as many requests as max_connections are being answered")
-            self._refuse(503, _RETRY_AFTER)
+            self._refuse(503)
             return
         factory.add(self)
         body = None
@@ -158,9 +154,7 @@ class WebRequest:
             # Most answers are all there: to be told when to pause would cost more than it is worth.
             blocks = self._queue.take_whole(_PIECE)
             if blocks is not None:
-                for each in blocks:
-                    self._give_now(each)
-                self._end()
+                self._give_whole(blocks)
                 return False
         for _ in range(_PIECES_A_TURN):
             block = None if self._paused or self._answered else self._queue.take(_PIECE)
@@ -171,6 +165,22 @@ class WebRequest:
                 return False
             self._give(block)
         return True
+
+    def _give_whole(self, blocks: list[Given]) -> None:
+        """Give all of an answer, and its end; as one, if its request is one of Twisted's own, on a plain socket."""
+        exchange = self._exchange
+        # Behind an answer that is cut there must be no end of it.
+        whole = split_whole(blocks) if exchange is not None and not exchange.cut else None
+        if whole is not None:
+            head, body = whole
+            self._write_head(head)
+            self._sent += len(body)
+            if not write_straight(self._request, self._channel, body) and body:
+                self._request.write(body)
+        else:
+            for each in blocks:
+                self._give_now(each)
+        self._end()
 
     def _pump_again(self) -> None:
         self._again = False
@@ -194,9 +204,8 @@ class WebRequest:
         if isinstance(block, UncodedHead):
             self._write_head(block)
         elif block:
-            data = bytes(block)
-            self._sent += len(data)
-            self._request.write(data)
+            self._sent += len(block)
+            self._request.write(bytes(block))
 
     def _register(self) -> None:
         """Be told when to pause."""
@@ -208,8 +217,7 @@ class WebRequest:
 
     def _write_head(self, head: UncodedHead) -> None:
         """Set the head of the answer, which leaves with the first block, or at the end; or send an interim answer."""
-        exchange = self._exchange
-        close = exchange is not None and not exchange.persistent
+        close = self._exchange is not None and not self._exchange.persistent
         write_head(self._request, self._channel, head, self._server, close)
 
     def _end(self) -> None:
@@ -238,15 +246,9 @@ class WebRequest:
             return
         if not self._answered:
             self._leave()
-        while (block := self._queue.take()) is not None:
-            if block is END:
-                break
-            if isinstance(block, FileSpan):
-                block.close()
-        else:
-            return
-        self._exchange = None
-        exchange.report()
+        if self._queue.drop():
+            self._exchange = None
+            exchange.report()
 
     def _cut(self) -> None:
         chunked = self._request.clientproto == b"HTTP/1.1" and self._request.startedWriting
@@ -257,13 +259,12 @@ class WebRequest:
         else:
             self.cut_off()
 
-    def _refuse(self, status: int, extra: str = "") -> None:
+    def _refuse(self, status: int) -> None:
         """Answer `status` with our own words."""
         self._queue.lose()
-        body = error_body(status)
-        lines = f"{extra}Content-Type: text/plain; charset=utf-8\r\nContent-Length: {len(body)}\r\n"
+        head, body = refusal(status)
         try:
-            self._write_head(UncodedHead(f"{status} {HTTPStatus(status).phrase}", lines))
+            self._write_head(head)
             self._request.write(body)
             self._finish()
         except Exception as error:
@@ -279,7 +280,7 @@ class WebRequest:
             if exchange.body is not None:
                 exchange.body.close()
             self._report_refused(exchange, status)
-            self._refuse(status, _RETRY_AFTER if status == 503 else "")
+            self._refuse(status)
 
     def hand_over(self, exchange: Exchange, protocol: IProtocol) -> NoReturn:
         """Raise `RuntimeError`: the connection is somebody else's."""

@@ -1,7 +1,7 @@
 """Twisted's private names, and its undocumented behaviour, as far as this package relies on them.
 
 Each function says what an upgrade of Twisted has to check. `tests/test_twisted_private.py` checks it, and fails with a
-sentence that names the function. No other module of ours reads or sets a private name of Twisted
+sentence that names the function. Only this module, and `web_private` beside it, read or set a private name of Twisted
 (`tests/test_structure.py`). Imports are late, since the log needs only the log.
 
 Four points have no function here, since each is a class, or is called once a request. The tests cover them too:
@@ -347,20 +347,3 @@ def asks_for_completion(words: Sequence[str]) -> bool:
     To be checked: ``usage.Options.parseOptions`` looks for ``--_shell-completion``.
     """
     return "--_shell-completion" in words
-
-
-def waits_for_transport(channel: object) -> bool:
-    """Return whether an HTTP channel of Twisted's was told by its transport to pause.
-
-    A producer that is registered then is not told. To be checked: `HTTPChannel.pauseProducing` sets the mark, and
-    `resumeProducing` takes it back. A stream of HTTP/2 has none: its window tells.
-    """
-    return bool(getattr(channel, "_waitingForTransport", False))
-
-
-def is_made_secure(request: object) -> bool:
-    """Return whether `Request.setHost` has made a request of Twisted's one that came by TLS.
-
-    To be checked: `Request.setHost` sets the mark.
-    """
-    return bool(getattr(request, "_forceSSL", False))
