@@ -360,6 +360,21 @@ def test_ranges_and_conditions_are_the_file_s(server: Server, application: Appli
     assert ask(server, Range="bytes=1-3").status == 200
 
 
+@pytest.mark.parametrize("field", ["X-Accel-Redirect", "X-Sendfile"])
+@pytest.mark.parametrize("size", [100, 100_000])
+def test_a_file_that_is_made_for_each_request_is_never_an_older_one(
+    server: Server, application: Application, folder: Path, field: str, size: int
+) -> None:
+    application.field = field
+    application.to = f"{'/files' if field == 'X-Accel-Redirect' else folder}/report"
+    for user in (b"a", b"b"):
+        (folder / "report").write_bytes(user * size)
+        os.utime(folder / "report", (1_700_000_000, 1_700_000_000))
+        assert ask(server).body == user * size
+    (folder / "report").unlink()
+    assert ask(server).status == 404
+
+
 def test_a_file_answers_a_post_as_a_get(server: Server, application: Application) -> None:
     client = server.connect().send(
         request("/", fields="Range: bytes=1-2\nIf-None-Match: *", body=b"body", method="POST")
@@ -745,6 +760,25 @@ def test_a_proxy_s_word_holds_for_what_is_passed_on(folder: Path) -> None:
     with serving(app, service={"mounts": {"/inner": InternalMount(app)}}, trusted_proxy=("*",)) as server:
         assert ask(server, X_Forwarded_For="192.0.2.7").body == b"x"
     assert told == ["192.0.2.7"] * 2
+
+
+def test_a_resource_that_takes_too_long_is_given_up(application: Application) -> None:
+    class Silent(Resource):
+        isLeaf = True
+        gone: list[Any] = []
+
+        def render(self, request: Any) -> int:
+            request.notifyFinish().addErrback(self.gone.append)
+            return NOT_DONE_YET
+
+    application.to = "/silent"
+    mounts = {"/silent": InternalMount(Silent())}
+    with serving(application, service={"mounts": mounts}, request_timeout=5.0) as server:
+        client = server.ask(request("/"))
+        server.advance(8)
+        assert (one(client).status, client.ended) == (504, True)
+        assert len(Silent.gone) == 1
+        assert [record.status for record in server.records] == [504]
 
 
 def test_a_script_name_may_be_in_the_path_or_not(application: Application, folder: Path) -> None:

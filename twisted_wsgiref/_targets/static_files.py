@@ -142,7 +142,7 @@ class _File:
 class StaticFiles:
     """The files below `directory`; `rules` say how long clients may use them, `links` whether links may leave it.
 
-    With `private` no cache but a client's own may keep them.
+    With `private` no cache but a client's own may keep them, and each request has what the file is then.
 
     `wall` returns seconds since the epoch, `clock` seconds that never go back.
     """
@@ -280,13 +280,15 @@ class StaticFiles:
     # ---- What is in memory -------------------------------------------------------------------------------------
 
     def _keep(self, rest: str, file: _File) -> None:
-        """Remember `file`, with the content of those copies that are small."""
+        """Read the content of those copies of `file` that are small; remember it, unless it is for one client alone."""
         for copy in file.copies.values():
             if copy.size <= _SMALL and copy.descriptor is not None:
                 content = os.pread(copy.descriptor, copy.size + 1, 0)
                 if len(content) == copy.size:  # else it has just changed
                     copy.content = content
                     file.weight += copy.size
+        if self._private:
+            return  # an application may write another one of the same name for the next request
         self._files[rest] = file
         self._bytes += file.weight
         while self._bytes > _MOST_BYTES or len(self._files) > _MOST_FILES:
