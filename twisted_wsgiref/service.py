@@ -25,7 +25,6 @@ from ._connection.factory import LAST_SWEEP, SWEEP, Means, WSGIFactory, log_fail
 from ._connection.listening import (
     Announcement,
     NotListening,
-    as_endpoints,
     as_listen_error,
     endpoint_name,
     open_proxies,
@@ -36,6 +35,7 @@ from ._connection.poller import Poller, make_poller
 from ._connection.proxied import ProxiedReactor
 from ._connection.rules import environ_of, pools_of, rules_of
 from ._connection.status_port import StatusDoor, status_factory
+from ._connection.tls_settings import endpoints_of
 from ._connection.transports import stop_accepting, widen
 from ._gateway.error_stream import ErrorStream
 from ._gateway.exchange import Common
@@ -145,7 +145,7 @@ class WSGIService(Service):
         application = accepted(application, settings.validate)
         # As late as this: a program may choose one until now.
         self._reactor = its = the_reactor() if reactor is None else cast(Reactor, reactor)
-        self._endpoints = as_endpoints(endpoints)
+        self._endpoints = endpoints_of(endpoints, settings)
         if settings.proxy_protocol and not all(isinstance(endpoint, str) for endpoint in self._endpoints):
             raise SettingError("proxy_protocol is on: it needs endpoints given as text, to be read before all else")
         self._ports: list[IListeningPort] = []

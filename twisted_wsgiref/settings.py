@@ -343,6 +343,22 @@ class Settings:
         1024, "connections that the kernel keeps until the server accepts them", parse_number, least=1, most=65535
     )
 
+    # ---- TLS ---------------------------------------------------------------------------------------------------
+    # None: most servers have a proxy in front of them that speaks TLS.
+    tls_cert: str = _knob(
+        "", "file of the certificate, with all above it; TCP ports that are given without TLS speak it then", str
+    )
+    # None: often one file has both.
+    tls_key: str = _knob("", "file of the private key; none: it is in the file of --tls-cert", str)
+    # None: a key that the server has to read without anybody there is protected by the rights of its file.
+    tls_passphrase_file: str = _knob("", "file of the passphrase, if the key is encrypted", str)
+    # None: sites for everybody know their users in other ways.
+    tls_client_ca: str = _knob(
+        "", "file of the authorities one of which has to have signed each client's certificate", str
+    )
+    # As Mozilla's "intermediate" profile, whose suites there are: all browsers since 2014. 1.3 is its "modern" one.
+    tls_min: str = _knob("1.2", "oldest version of TLS that --tls-cert speaks, 1.2 or 1.3", one_of("1.2", "1.3"))
+
     # ---- Processes ---------------------------------------------------------------------------------------------
     # One process needs no parent. With several, each has its own interpreter and memory, so you have to choose that.
     workers: int = _knob(
@@ -436,6 +452,7 @@ class Settings:
             )
         self._check_age_rules()
         self._check_variables()
+        self._check_tls()
         if self.trusted_proxy:
             self._check_networks()
         elif self.proxy_protocol:
@@ -455,6 +472,11 @@ class Settings:
                 "{watchdog} is {:g}: it has to be 0 or at least {:g}, since a worker says twice a second that it lives",
                 *(self.watchdog, SHORTEST_WATCHDOG),
             )
+
+    def _check_tls(self) -> None:
+        for name in ("tls_key", "tls_passphrase_file", "tls_client_ca"):
+            if getattr(self, name) and not self.tls_cert:
+                raise SettingError.of("{" + name + "} is {!r}: {tls_cert} has to be set, too", getattr(self, name))
 
     def _check_variables(self) -> None:
         try:

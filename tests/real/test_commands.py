@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import socket
+import ssl
 import subprocess
 import sys
+from http.client import HTTPSConnection
 from pathlib import Path
 
 import pytest
+
+from tests.authorities import family
 
 from .children import COMMANDS, Child, ended, environment, free_port, get
 
@@ -168,3 +173,27 @@ def test_hooks_are_told_of_workers_in_them_and_of_their_end_in_the_parent(folder
     assert len(finished) == 1
     assert int(finished[0].split()[-1]) in served
     assert sorted(set(said) - set(finished)) == sorted(expected)
+
+
+# ---- TLS -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_tls_by_options_reaches_every_process(folder: Path, workers: int) -> None:
+    root, middle, leaf = family()
+    (folder / "chain.pem").write_bytes(leaf.pem + middle.pem)
+    (folder / "key.pem").write_bytes(leaf.key_pem(b"secret"))
+    (folder / "secret").write_text("secret\n")
+    (folder / "root.pem").write_bytes(root.pem)
+    words = [*COMMANDS["python -m"], "--tls-cert", "chain.pem", "--tls-key", "key.pem"]
+    refused = ended([*words, "--check-config"], folder)
+    assert refused.stderr.startswith("twisted_wsgiref: --tls-key is 'key.pem': the key is encrypted")
+    words += ["--tls-passphrase-file", "secret", "--workers", f"{workers}", "--bind", "127.0.0.1:0"]
+    with Child(words, folder) as server:
+        port = server.port()
+        assert f"serving the demo page on https://127.0.0.1:{port}" in server.said
+        context = ssl.create_default_context(cafile=f"{folder / 'root.pem'}")
+        with contextlib.closing(HTTPSConnection("localhost", port, timeout=30, context=context)) as connection:
+            connection.request("GET", "/")
+            assert connection.getresponse().status == 200
+        assert server.end() == 0

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, TypedDict, cast
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 from OpenSSL import SSL, crypto
-from twisted.internet.ssl import CertificateOptions, DiffieHellmanParameters
+from twisted.internet.interfaces import IAcceptableCiphers
+from twisted.internet.ssl import AcceptableCiphers, CertificateOptions, DiffieHellmanParameters, TLSVersion
 from twisted.python.filepath import FilePath
 
 if TYPE_CHECKING:
@@ -25,11 +26,18 @@ if TYPE_CHECKING:
 # pyOpenSSL refuses other kinds with a TypeError.
 _PrivateKey: TypeAlias = "RSAPrivateKey | EllipticCurvePrivateKey | Ed25519PrivateKey"
 
-# In the order that they have in a description without names, which is that of Twisted's; the last two are ours.
+# In the order that they have in a description without names, which is that of Twisted's; the last four are ours.
 _WORDS: Final = (
     *("port", "privateKey", "certKey", "sslmethod", "interface", "backlog", "extraCertChain", "dhParameters"),
-    *("clientCA", "clientVerify"),
+    *("clientCA", "clientVerify", "minimum", "passphraseFile"),
 )
+# What is asked for with a `minimum`: Mozilla's "intermediate" profile, version 5.7, without those that need parameters
+# of a file (DHE). Twisted alone would also take suites without forward secrecy. TLS 1.3 has its own.
+_SUITES: Final = (
+    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:"
+    "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
+)
+_VERSIONS: Final = {"1.2": TLSVersion.TLSv1_2, "1.3": TLSVersion.TLSv1_3}
 _REQUIRED: Final = {"require": True, "optional": False}
 _KEY: Final = re.compile(rb"-----BEGIN ([A-Z ]*PRIVATE KEY)-----.*?-----END \1-----", re.DOTALL)
 _CERTIFICATE: Final = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
@@ -43,6 +51,8 @@ class _More(TypedDict, total=False):
     verify: bool
     caCerts: list[crypto.X509]
     requireCertificate: bool
+    raiseMinimumTo: object
+    acceptableCiphers: IAcceptableCiphers
 
 
 class Secure(NamedTuple):
@@ -113,6 +123,11 @@ def _options(words: dict[str, str]) -> CertificateOptions:
     if "dhParameters" in words:
         _read(words, "dhParameters")
         more["dhParameters"] = DiffieHellmanParameters.fromFile(FilePath(words["dhParameters"]))
+    if "minimum" in words:
+        if words["minimum"] not in _VERSIONS:
+            raise ValueError(f"minimum is {words['minimum']!r}: it has to be {' or '.join(_VERSIONS)}")
+        more["raiseMinimumTo"] = _VERSIONS[words["minimum"]]
+        more["acceptableCiphers"] = AcceptableCiphers.fromOpenSSLCipherString(_SUITES)
     more |= _clients(words)
     leaf, *above = map(crypto.X509.from_cryptography, chain)
     try:
@@ -132,12 +147,7 @@ def _identity(words: dict[str, str]) -> tuple[str, _PrivateKey, list[x509.Certif
     if found is None:
         hint = ": say privateKey=PATH" if key_word == "certKey" else ""
         raise ValueError(f"{key_word} is {words[key_word]!r}: there is no private key in it{hint}")
-    try:
-        key = cast(_PrivateKey, load_pem_private_key(found[0], None))
-    except TypeError:
-        raise ValueError(f"{key_word} is {words[key_word]!r}: the key is encrypted, and nobody can be asked") from None
-    except Exception as error:
-        raise ValueError(f"{key_word} is {words[key_word]!r}: the key can not be read: {error}") from None
+    key = _private(found[0], words, f"{key_word} is {words[key_word]!r}")
     given = _certificates(words, certificate_word)
     if "extraCertChain" in words:
         given += _certificates(words, "extraCertChain")
@@ -147,6 +157,21 @@ def _identity(words: dict[str, str]) -> tuple[str, _PrivateKey, list[x509.Certif
         names = f"{certificate_word} is {words[certificate_word]!r}"
         raise ValueError(f"{names}: no certificate in it belongs to the key in {words[key_word]!r}")
     return key_word, key, _in_order(leaf, given)
+
+
+def _private(pem: bytes, words: dict[str, str], named: str) -> _PrivateKey:
+    passphrase = _read(words, "passphraseFile").rstrip(b"\r\n") if "passphraseFile" in words else None
+    try:
+        return cast(_PrivateKey, load_pem_private_key(pem, passphrase))
+    except TypeError:
+        wrong = "the key is encrypted, and nobody can be asked: give the file of its passphrase"
+        if passphrase is not None:
+            wrong = "the key is not encrypted, so there is no use for a passphrase"
+        raise ValueError(f"{named}: {wrong}") from None
+    except Exception as error:
+        if passphrase is not None:
+            raise ValueError(f"passphraseFile is {words['passphraseFile']!r}: it does not open the key") from None
+        raise ValueError(f"{named}: the key can not be read: {error}") from None
 
 
 def _in_order(leaf: x509.Certificate, given: list[x509.Certificate]) -> list[x509.Certificate]:

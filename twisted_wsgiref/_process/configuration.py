@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import Final, NamedTuple, TypeVar
 
+from twisted_wsgiref._connection.tls_settings import endpoints_of
 from twisted_wsgiref._targets.specs import read_mount, read_mounts
 from twisted_wsgiref.settings import SettingError, Settings, from_words, knobs
 
@@ -42,10 +43,7 @@ EXTRAS: Final[dict[str, Knob]] = {
     "user": Knob("user that the process becomes, with its groups, once it has bound its endpoints", str),
     "group": Knob("group that the process becomes, instead of the groups of the user", str),
     "reload": Knob("start the application anew whenever one of its files changes; needs watchfiles", parse_truth),
-    "reload_dir": Knob(
-        "directories to watch besides the one in which the server is started; in a variable blanks separate them",
-        parse_lines,
-    ),
+    "reload_dir": Knob("directories to watch as well; in a variable blanks separate them", parse_lines),
     "reload_include": Knob("patterns of names of files to watch besides *.py, such as *.html", parse_words),
 }
 # Of these, those that are texts with blanks and commas in them: they are parted by lines. So are a few others.
@@ -108,8 +106,8 @@ class Configuration:
 
     @property
     def places(self) -> list[str]:
-        """The endpoints, with all that settings say of them."""
-        return with_modes(self.endpoints, self.settings.umask)
+        """The endpoints, with all that settings say of them. Raises `SettingError`."""
+        return with_modes(map(str, endpoints_of(self.endpoints, self.settings)), self.settings.umask)
 
     @property
     def apart(self) -> dict[str, object]:

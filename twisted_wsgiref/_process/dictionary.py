@@ -115,22 +115,26 @@ _TABLE: Final[dict[str, list[tuple[str, str]]]] = {
     ],
     "TLS": [
         (
-            "it is in the endpoint: --listen ssl:443:privateKey=key.pem:certKey=cert.pem",
+            "it is --tls-cert FILE and --tls-key FILE",
             "gunicorn --certfile --keyfile, uWSGI --https --https2 --https-socket, granian --ssl-certificate "
             "--ssl-keyfile, uvicorn --ssl-certfile --ssl-keyfile, hypercorn --certfile --keyfile, develop --cert "
             "--key",
         ),
         (
-            "it is in the endpoint: --listen ssl:443:privateKey=key.pem:certKey=cert.pem:clientCA=ca.pem, with "
-            ":clientVerify=optional if a client needs none",
+            "it is --tls-client-ca FILE; if a client needs no certificate, in the endpoint: --listen "
+            "ssl:443:privateKey=key.pem:certKey=cert.pem:clientCA=ca.pem:clientVerify=optional",
             "gunicorn --cert-reqs --ca-certs, granian --ssl-ca --ssl-client-verify --no-ssl-client-verify, uvicorn "
             "--ssl-cert-reqs --ssl-ca-certs, hypercorn --ca-certs --cert-reqs --verify-mode",
         ),
         (
-            "instead, leave it to the proxy, or embed the service with an endpoint of your own (docs/embedding.md)",
-            "gunicorn --ssl-version --ciphers --suppress-ragged-eofs --do-handshake-on-connect, granian "
-            "--ssl-keyfile-password --ssl-protocol-min --ssl-crl, uvicorn --ssl-keyfile-password --ssl-version "
-            "--ssl-ciphers, hypercorn --ciphers --keyfile-password",
+            "it is --tls-passphrase-file FILE",
+            "granian --ssl-keyfile-password, uvicorn --ssl-keyfile-password, hypercorn --keyfile-password",
+        ),
+        ("it is --tls-min 1.2 or 1.3", "gunicorn --ssl-version, granian --ssl-protocol-min, uvicorn --ssl-version"),
+        (
+            "instead, --tls-min; or embed the service with an endpoint of your own (docs/embedding.md)",
+            "gunicorn --ciphers --suppress-ragged-eofs --do-handshake-on-connect, granian --ssl-crl, uvicorn "
+            "--ssl-ciphers, hypercorn --ciphers",
         ),
     ],
     "Processes and threads": [
