@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from twisted_wsgiref._threads.reactor_wake import ReactorWake
+from twisted_wsgiref._threads.reactor_wake import SHARE, ReactorWake
 
 
 class Reactor:
@@ -32,6 +33,27 @@ def test_one_wake_for_all_that_wait() -> None:
     assert seen == []
     reactor.turn()
     assert seen == list(range(10))
+
+
+def test_many_calls_leave_a_turn_to_others_after_their_share() -> None:
+    reactor, seen, now = Reactor(), [], [0.0]
+    wake = ReactorWake(reactor.call, print, lambda: now[0])
+
+    def call(number: int) -> None:
+        seen.append(number)
+        now[0] += SHARE / 40
+
+    for number in range(100):
+        wake(partial(call, number))
+    turns = []
+    while reactor.calls:
+        assert len(reactor.calls) == 1
+        before = len(seen)
+        reactor.turn()
+        turns.append(len(seen) - before)
+    assert seen == list(range(100))  # in their order
+    assert len(turns) == 3
+    assert max(turns) < 60
 
 
 def test_what_is_asked_for_meanwhile_is_called_at_the_next_turn() -> None:

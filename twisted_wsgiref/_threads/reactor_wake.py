@@ -4,23 +4,35 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from time import monotonic
+from typing import Final
 
 from .marks import NO_GIL, fence
+
+#: For so long, in seconds, the reactor makes such calls in one turn; then sockets are read, and the rest has the next.
+#: A thousand event streams that get an event at once are a thousand calls, and would hold up each new request.
+SHARE: Final = 0.002
+# The clock is looked at after so many calls: most turns have fewer, and do without.
+_CALLS_A_LOOK: Final = 16
 
 
 class ReactorWake:
     """Functions that workers ask to be called in the reactor's thread, at most one wake for all that wait.
 
-    `call_from_thread` is the reactor's; `failed` is told of what a function raised. A reactor's wake is two system
-    calls and a turn of its loop: under load the answers of a whole turn share it.
+    `call_from_thread` is the reactor's; `failed` is told of what a function raised; `clock` returns seconds. A wake of
+    a reactor is two system calls and a turn of its loop: under load the answers of a whole turn share it.
     """
 
-    __slots__ = ("_asked", "_call_from_thread", "_due", "_failed", "_suspect")
+    __slots__ = ("_asked", "_call_from_thread", "_clock", "_due", "_failed", "_suspect")
 
     def __init__(
-        self, call_from_thread: Callable[[Callable[[], None]], object], failed: Callable[[BaseException], None]
+        self,
+        call_from_thread: Callable[[Callable[[], None]], object],
+        failed: Callable[[BaseException], None],
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         self._call_from_thread = call_from_thread
+        self._clock = clock
         self._failed = failed
         self._due: deque[Callable[[], None]] = deque()
         self._asked = False
@@ -41,11 +53,15 @@ class ReactorWake:
         if NO_GIL:
             fence()
         due = self._due
-        for _ in range(len(due)):
+        count = len(due)
+        end = self._clock() + SHARE if count > _CALLS_A_LOOK else 0.0
+        for number in range(1, count + 1):
             try:
                 due.popleft()()
             except Exception as error:
                 self._failed(error)
+            if not number % _CALLS_A_LOOK and self._clock() >= end:
+                break
         if due and not self._asked:
             self._asked = True
             self._call_from_thread(self._run)
