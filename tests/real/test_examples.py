@@ -177,6 +177,32 @@ def test_django_sends_events_and_no_stream_holds_a_thread(tmp_path: Path) -> Non
         assert child.wait() == 0
 
 
+def test_flask_passes_downloads_and_a_stream_on_for_members(tmp_path: Path) -> None:
+    with example("flask_members", tmp_path) as child, contextlib.ExitStack() as stack:
+        port = child.port()
+        for path in ("/download/flask_members.py", "/here"):
+            assert get(port, path)[0].status == 403
+        for path in ("/files/flask_members.py", "/stream"):
+            assert get(port, path)[0].status == 404
+        browser = stack.enter_context(contextlib.closing(Browser(port)))
+        assert browser.ask("POST", "/", {"name": "Ada"})[0].status == 302
+        assert "Good day, Ada" in browser.ask("GET", "/")[1]
+        answer, text = browser.ask("GET", "/download/flask_members.py")
+        assert text == (tmp_path / "flask_members.py").read_text(encoding="utf-8")
+        assert answer.headers["Content-Disposition"] == "attachment"
+        assert browser.ask("GET", "/download/..%2Fx")[0].status == 404
+        streams = []
+        for number in range(1, 11):  # and there are four threads
+            connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+            stack.callback(connection.close)
+            connection.request("GET", "/here", headers={"Cookie": browser.cookie})
+            streams.append(stack.enter_context(connection.getresponse()))
+            assert streams[-1].readline() == b"data: %d\n" % number
+        child.process.terminate()
+        assert all(each.read().endswith(b"\n\n") for each in streams)
+        assert child.wait() == 0
+
+
 def test_two_applications_share_the_port(tmp_path: Path) -> None:
     with example("two_applications", tmp_path) as child:
         port = child.port()
@@ -312,6 +338,15 @@ def order_dishes(pages: Pages) -> None:
     pages.wait_for("#orders li", "soup")
 
 
+def enter_as_a_member(pages: Pages) -> None:
+    pages.open()
+    pages.type("[name=name]", "Ada")
+    pages.wait_for("#here", "1")
+    pages.driver.switch_to.new_window("tab")
+    pages.open()
+    pages.wait_for("#here", "2")
+
+
 def bid_at_the_auction(pages: Pages) -> None:
     pages.open()
     pages.wait_for("#highest", "0")
@@ -322,6 +357,7 @@ def bid_at_the_auction(pages: Pages) -> None:
 
 ERRANDS: dict[str, Callable[[Pages], None]] = {
     "flask_chat": chat_in_flask,
+    "flask_members": enter_as_a_member,
     "django_events": bid_at_the_auction,
     "two_applications": look_at_the_shop,
     "twisted_chat": chat_in_django,
