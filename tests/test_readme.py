@@ -48,6 +48,8 @@ OTHER_OPTIONS = {
     "pidfile",
     "pid",
     "timeout",
+    "once",
+    "interval",
     "chroot",
     "rundir",
     "help",

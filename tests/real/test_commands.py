@@ -197,3 +197,18 @@ def test_tls_by_options_reaches_every_process(folder: Path, workers: int) -> Non
             connection.request("GET", "/")
             assert connection.getresponse().status == 200
         assert server.end() == 0
+
+
+# ---- Status --------------------------------------------------------------------------------------------------------
+
+
+def test_the_table_of_a_server_is_printed_where_there_is_no_terminal(folder: Path) -> None:
+    words = [*COMMANDS["python -m"], "--workers", "2", "--port", "0", "--status", f"unix:{folder}/s"]
+    with Child(words, folder) as server:
+        get(server.port())
+        shown = command(folder, "status", "--status", f"unix:{folder}/s").splitlines()
+        pids = {int(line.split()[1]) for line in shown[6:8]}
+        assert pids == {pid for pid in server.processes() if pid != server.pid}
+        assert "   ready   up " in shown[0]
+        assert shown[1].startswith("requests 1 ")
+        assert server.end() == 0

@@ -1,8 +1,8 @@
-"""The commands that ask a server which runs already for something: ``stop``, ``reload`` and ``workers +1``.
+"""The commands for a server that runs already: ``stop``, ``reload``, ``workers +1``, and ``status``.
 
 What lives here: finding the process, by its file or its number, the judgement whether it is ours, and the signal that
 it gets. What may not: Twisted, which would make the shell wait. What a signal does is `signals`' and `parent`'s
-business. Called in the main thread of a process of its own.
+business, the table of ``status`` is `status_command`'s. Called in the main thread of a process of its own.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from . import titles
 from .other_process import lives, parent_of, takes, words_of
 from .pidfile import Owner, read
 
-COMMANDS: Final = ("stop", "reload", "workers")
+COMMANDS: Final = ("status", "stop", "reload", "workers")
 PIDFILE: Final = "TWISTED_WSGIREF_PIDFILE"
 # Above the default of --grace, at the end of which a server ends whatever happens.
 PATIENCE: Final = 60.0
@@ -153,11 +153,17 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser(command: str) -> argparse.ArgumentParser:
     what = {
+        "status": "Show how a server is doing, by its status site; q ends it.",
         "stop": "Ask a server to answer what is in flight and to end; wait until it has.",
         "reload": "Ask a server with workers for new ones, with the code of now.",
         "workers": "Ask a server with workers for one more (+1) or one fewer (-1).",
     }
     parser = _Parser(prog=f"twisted-wsgiref {command}", description=what[command], allow_abbrev=False)
+    if command == "status":
+        from .status_command import add_options
+
+        add_options(parser)
+        return parser
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--pidfile", metavar="FILE", help=f"the server's --pidfile (default: ${PIDFILE})")
     which.add_argument("--pid", metavar="PID", type=int, help="the number of the server's process")
@@ -178,6 +184,8 @@ def run(words: Sequence[str]) -> str:
     """Do what `words` say, of which the first is one of `COMMANDS`, and return what was done. Raises `Refused`."""
     command, *rest = words
     given = _parser(command).parse_args(rest)
+    if command == "status":
+        return _status(given)
     path = given.pidfile or (None if given.pid is not None else os.environ.get(PIDFILE))
     if path is None and given.pid is None:
         raise Refused("which server? Say --pidfile FILE, as the server was told, or --pid PID")
@@ -187,12 +195,30 @@ def run(words: Sequence[str]) -> str:
     return reload(pid) if command == "reload" else change_workers(pid, int(given.by))
 
 
+def _status(given: argparse.Namespace) -> str:
+    """Show the table until somebody has seen enough; without a terminal, return it."""
+    # Late: the other commands need no HTTP.
+    from .status_client import NoStatus
+    from .status_command import Screen, client_of, follow, once
+
+    try:
+        client = client_of(given.status, given.status_token, os.environ)
+        if given.once or not sys.stdout.isatty():
+            return once(client)
+        follow(client, Screen(), max(0.1, given.interval))
+    except NoStatus as error:
+        raise Refused(str(error)) from None
+    return ""
+
+
 def main(words: Sequence[str]) -> NoReturn:
     """Do as `run`; end with status 0 after a line of what was done, or with status 1 after the line of a mistake."""
-    if not hasattr(signal, "SIGHUP"):
+    if words[0] != "status" and not hasattr(signal, "SIGHUP"):
         sys.exit(f"twisted-wsgiref {words[0]}: this system has no signals to ask a server by")
     try:
-        print(run(words), flush=True)
+        done = run(words)
+        if done:
+            print(done, flush=True)
     except Refused as error:
         sys.exit(f"twisted-wsgiref {words[0]}: {error}")
     except KeyboardInterrupt:
