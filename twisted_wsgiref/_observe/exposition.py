@@ -12,6 +12,8 @@ from typing import Final
 
 from .sums import Histogram, Sums, Told, WorkerState, age_of
 
+# More requests than these nobody reads at once.
+_SLOWEST: Final = 20
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 Sample = tuple[str, float]
@@ -118,8 +120,6 @@ def as_json(sums: Sums, server: Mapping[str, object]) -> str:
 def as_values(sums: Sums, server: Mapping[str, object]) -> dict[str, object]:
     """Return what `as_json` writes."""
     workers = sums.workers
-    slowest: list[Told] = [{**each, "worker": worker.number} for worker in workers for each in worker.running]
-    slowest.sort(key=age_of, reverse=True)
     return {
         "now": sums.now,
         "server": {
@@ -157,8 +157,15 @@ def as_values(sums: Sums, server: Mapping[str, object]) -> dict[str, object]:
         "lost_wakeups": sums.forgotten,
         "access_log_dropped": sums.unlogged,
         "workers": [_worker_values(each) for each in workers],
-        "slowest": slowest[:20],
+        "slowest": slowest(sums),
     }
+
+
+def slowest(sums: Sums) -> list[Told]:
+    """Return the requests that have been running for longest, the oldest first, each with the number of its worker."""
+    found: list[Told] = [{**each, "worker": worker.number} for worker in sums.workers for each in worker.running]
+    found.sort(key=age_of, reverse=True)
+    return found[:_SLOWEST]
 
 
 def _worker_values(worker: WorkerState) -> dict[str, object]:

@@ -6,12 +6,15 @@ where the site listens, which is `_connection.status_port`'s. docs/metrics.md ha
 
 from __future__ import annotations
 
+import base64
 import json
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from urllib.parse import quote
 
 from twisted_wsgiref._gateway.client_gone import ClientGone
 from twisted_wsgiref._gateway.fields import format_fields
@@ -29,7 +32,11 @@ if TYPE_CHECKING:
 ASK: Final = 1.0
 _TEXT: Final = "text/plain; charset=utf-8"
 _JSON: Final = "application/json"
+# A browser asks its user for the token by the second (RFC 9110, section 11.6.1; RFC 6750 and RFC 7617).
+_CHALLENGES: Final = (("WWW-Authenticate", 'Bearer realm="status"'), ("WWW-Authenticate", 'Basic realm="status"'))
+_NO_TOKEN: Final = b"send the status token, as Authorization: Bearer TOKEN, or as the password of any user\n"
 _INDEX: Final = """\
+/                     a page for people, if a browser asks
 /health/live          whether a process answers
 /health/ready         whether a request would be served soon, and why not
 /metrics              Prometheus' text format
@@ -40,11 +47,12 @@ _INDEX: Final = """\
 
 
 class Page(NamedTuple):
-    """An answer: its status line's end, its type, and its body."""
+    """An answer: its status line's end, its type, its body, and fields that only this one has."""
 
     status: str
     kind: str
     body: bytes
+    fields: tuple[tuple[str, str], ...] = ()
 
 
 class Requests(NamedTuple):
@@ -95,9 +103,18 @@ class StatusSite:
         if path == "/status.json":
             values = as_values(self._standing.read(), self._server())
             return Page("200 OK", _JSON, json.dumps(values, separators=(",", ":")).encode())
-        if path in ("", "/"):
+        if path == "/":
             return Page("200 OK", _TEXT, _INDEX.encode())
         return None
+
+    def page_for_people(self) -> Page:
+        """Return the page at ``/`` for a browser."""
+        # Late: most sites are read by programs only.
+        from .status_page import policy, status_page
+
+        body = status_page(self._standing.read(), self._server())
+        more = (("Content-Security-Policy", policy()), ("Referrer-Policy", "no-referrer"))
+        return Page("200 OK", "text/html; charset=utf-8", body, more)
 
     def later(self, path: str, told: Callable[[Page], object]) -> bool:
         """Have `told` called with the page at `path`, if it is one that takes time; return whether it is."""
@@ -169,7 +186,14 @@ class StatusAnswers:
         if refused is not None:
             send_page(way_out, refused, head.method)
             return
-        page = self._site.page(path)
+        if path == "":
+            # Links of the page are relative to its folder.
+            here = exchange.environ["SCRIPT_NAME"] + self._prefix
+            place = (("Location", quote(here.encode("latin-1")) + "/"),)
+            send_page(way_out, Page("308 Permanent Redirect", _TEXT, b"", place), head.method)
+            return
+        wants_html = "text/html" in head.fields.get("HTTP_ACCEPT", "")
+        page = self._site.page_for_people() if path == "/" and wants_html else self._site.page(path)
         if page is not None:
             send_page(way_out, page, head.method)
         elif not self._site.later(path, lambda page: send_page(way_out, page, head.method)):
@@ -184,10 +208,9 @@ class StatusAnswers:
             # Late: few sites have a token, and this brings a library of ciphers.
             from hmac import compare_digest
 
-            scheme, _, given = fields.get("HTTP_AUTHORIZATION", "").partition(" ")
-            if scheme.lower() == "bearer" and compare_digest(given.strip().encode("latin-1"), self._token):
+            if compare_digest(_secret(fields.get("HTTP_AUTHORIZATION", "")), self._token):
                 return None
-            return Page("401 Unauthorized", _TEXT, b"send the status token, as Authorization: Bearer TOKEN\n")
+            return Page("401 Unauthorized", _TEXT, _NO_TOKEN, _CHALLENGES)
         if by_tcp and not _is_of_this_machine(fields.get("HTTP_HOST", "")):
             return Page("403 Forbidden", _TEXT, b"ask for localhost, or an address\n")
         return None
@@ -256,15 +279,26 @@ def send_page(way_out: ReactorAnswer, page: Page, method: str) -> None:
         ("Content-Length", str(len(page.body))),
         ("Cache-Control", "no-store"),
         ("X-Content-Type-Options", "nosniff"),
+        *page.fields,
     ]
-    if page.status.startswith("401"):
-        fields.append(("WWW-Authenticate", 'Bearer realm="status"'))
-    elif page.status.startswith("405"):
+    if page.status.startswith("405"):
         fields.append(("Allow", "GET, HEAD"))
     try:
         way_out.whole(page.status, format_fields(fields), b"" if method == "HEAD" else page.body)
     except ClientGone:
         pass
+
+
+def _secret(authorization: str) -> bytes:
+    """Return the token that an Authorization field brings, or nothing: a bearer's, or the password of any user."""
+    scheme, _, given = authorization.partition(" ")
+    given = given.strip()
+    if scheme.lower() == "bearer":
+        return given.encode("latin-1")
+    if scheme.lower() == "basic":
+        with suppress(ValueError):
+            return base64.b64decode(given, validate=True).partition(b":")[2]
+    return b""
 
 
 def _is_of_this_machine(host: str) -> bool:
