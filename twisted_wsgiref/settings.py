@@ -285,7 +285,7 @@ class Settings:
     static_links: bool = _knob(False, "symbolic links may lead out of the directory of a static: mount", parse_truth)
     # None: an application that lets strangers say a path would send any file that this process may read.
     sendfile_root: tuple[str, ...] = _knob(
-        (), "directory with files that the application may send by X-Sendfile, naming their paths", parse_words
+        (), "directory with files that the application may send by X-Sendfile, naming their paths", parse_lines
     )
 
     # ---- Trust, and how the server calls the application -------------------------------------------------------

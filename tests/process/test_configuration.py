@@ -269,6 +269,17 @@ def test_a_directory_is_relative_to_where_the_server_is_started(
     assert configured(file="mount = '/static=static:build'").mounts == [f"/static=static:{tmp_path}/build"]
 
 
+def test_directories_of_files_to_send_are_settled_and_may_have_spaces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert configured(file="sendfile_root = ['my files', '/b,c']").settings.sendfile_root == (
+        f"{tmp_path}/my files",
+        "/b,c",
+    )
+    assert configured({"sendfile_root": "my files\n"}).settings.sendfile_root == (f"{tmp_path}/my files",)
+
+
 @pytest.mark.parametrize(
     ("file", "line"),
     [

@@ -11,6 +11,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from os.path import abspath
 from pathlib import PurePath
 from typing import Final, NamedTuple, TypeVar
 
@@ -48,7 +49,7 @@ EXTRAS: Final[dict[str, Knob]] = {
 }
 # Of these, those that are texts with blanks and commas in them: they are parted by lines. So are a few others.
 LISTS: Final = ("listen", "mount")
-LINED: Final = (*LISTS, "env", "reload_dir")
+LINED: Final = (*LISTS, "env", "reload_dir", "sendfile_root")
 # Variables that other servers and platforms have made a habit, and what they set here.
 _HABITS: Final = {"workers": "WEB_CONCURRENCY", "port": "PORT", "trusted_proxy": "FORWARDED_ALLOW_IPS"}
 _COLUMN: Final = 48
@@ -189,7 +190,8 @@ def _settings(chosen: Layer) -> Settings:
         settings = from_words({name: given.word for name, given in chosen.items()})
     except SettingError as error:
         raise SettingError(_named_as_given(error, chosen)) from None
-    return replace(settings, status="".join(with_modes(filter(None, [settings.status]), settings.umask)))
+    status = "".join(with_modes(filter(None, [settings.status]), settings.umask))
+    return replace(settings, status=status, sendfile_root=tuple(map(abspath, settings.sendfile_root)))
 
 
 def _named_as_given(error: SettingError, chosen: Layer, usual: Place = LINE) -> str:
