@@ -46,6 +46,9 @@ _ask(IServiceCollection(application))
 # Of other programs (valgrind's and the benchmarks' among them), and of ours beside the knobs.
 OTHER_OPTIONS = {
     "pidfile",
+    "logfile",
+    "syslog",
+    "logger",
     "pid",
     "timeout",
     "once",

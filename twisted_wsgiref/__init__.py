@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ._gateway.reactor_caller import ReactorCaller as ReactorCaller
     from ._gateway.reactor_caller import ServiceStopped as ServiceStopped
     from ._gateway.reactor_caller import current_reactor_caller as current_reactor_caller
+    from ._observe.current import current_request_id as current_request_id
     from ._observe.record import FactsObserver as FactsObserver
     from ._observe.record import Record as Record
     from ._observe.work import Work as Work
@@ -47,6 +48,7 @@ __all__ = [
     "WSGIService",
     "Work",
     "current_reactor_caller",
+    "current_request_id",
     "serve",
 ]
 
@@ -67,6 +69,7 @@ _ROOMS = {
     "WSGIService": "service",
     "Work": "_observe.work",
     "current_reactor_caller": "_gateway.reactor_caller",
+    "current_request_id": "_observe.current",
     "serve": "_process.foreground",
 }
 

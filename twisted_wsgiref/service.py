@@ -43,6 +43,7 @@ from ._gateway.handler import WSGIHandler
 from ._gateway.reactor_caller import ReactorCaller
 from ._gateway.wsgi_exchange import Gateway, WSGIExchange
 from ._http.coder import HTTP1Coder
+from ._http.identifying import IdentifyingCoder
 from ._observe.board import Board
 from ._observe.failures import log_exception, log_text
 from ._observe.log import logger
@@ -169,6 +170,7 @@ class WSGIService(Service):
             *(common.errors, clock, common.observers, application, handler_class, multiprocess, self._workers),
             *(self._passage.guard(mounts), settings.suspend_streams or settings.context == "request"),
             *(settings.suspend_streams,),
+            identifies=settings.request_id,
             extract=common.extract,
             meter=common.meter,
         )
@@ -177,7 +179,7 @@ class WSGIService(Service):
             WSGITarget(self._gateway, self._workers),
             environ_of(settings, common.errors, multiprocess, FileWrapper, self._caller, self._workers.is_stopping),
             self._rules,
-            HTTP1Coder(settings.server_header),
+            (IdentifyingCoder if settings.request_id else HTTP1Coder)(settings.server_header),
             Means(poller, schedule.batch, self._disk, wake, tally),
         )
         self._door = None if standing is None else self._make_door(standing)

@@ -232,6 +232,13 @@ class Settings:
         parse_pattern,
     )
 
+    # Off: it adds a field to each answer, and costs a request some 2 us.
+    request_id: bool = _knob(
+        False,
+        "identify requests: X-Request-ID and traceparent of a trusted proxy, or made, for the application, the answer "
+        "and the logs",
+        parse_truth,
+    )
     # Text is for people. A collector of logs reads JSON, and has a traceback as one field of it.
     log_format: str = _knob(
         "text", "lines of the server's own log, of every process: text, or json", one_of("text", "json")

@@ -162,6 +162,18 @@ def test_a_format_or_level_that_there_is_not_is_told(settings: dict[str, str]) -
         Settings(**settings)  # type: ignore[arg-type]
 
 
+def test_in_text_the_first_line_names_the_request(stream: io.StringIO) -> None:
+    with observed(log_on(stream, Settings(), 3)):
+        failure = fail()
+        log_exception(
+            "{request} failed", {"request": "GET / HTTP/1.1", "request_id": "abc"}, failure.value, None, "told"
+        )
+    first, *rest = stream.getvalue().splitlines()
+    assert first.startswith("worker 3: ")
+    assert first.endswith("[wsgi.errors#error] GET / HTTP/1.1 failed [request abc]")
+    assert rest == ["worker 3: \ttold"]
+
+
 # ---- `logging` ------------------------------------------------------------------------------------------------------
 
 

@@ -754,6 +754,15 @@ def test_observers_are_told() -> None:
         assert (record.status, record.request_line, record.peer) == (200, "GET /a?b HTTP/1.1", "127.0.0.2")
 
 
+def test_requests_of_a_resource_are_identified_too() -> None:
+    with web_serving(request_id=True) as server:
+        for _ in range(2):
+            client = server.ask(request())
+            line = f"X-Request-ID: {server.records[-1].request_id}\r\n".encode()
+            assert client.received.lower().count(line.lower()) == 1
+        assert server.records[0].request_id != server.records[1].request_id
+
+
 def test_what_an_application_writes_to_errors_is_in_the_log() -> None:
     def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
         environ["wsgi.errors"].write("a line\n")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from twisted.internet.protocol import Protocol
 
+from twisted_wsgiref._http.request_id import id_line
 from twisted_wsgiref._http.response import NOT_TLS, error_size
 from twisted_wsgiref._observe.record import Record
 
@@ -51,7 +52,7 @@ class EndingConnection(Protocol):
                 exchange.body.close()
             self._report_refused(exchange, status)
             self._exchange = None
-            self._answer_and_close(status, exchange.head.method)
+            self._answer_and_close(status, exchange.head.method, exchange.head.request_id)
 
     def _lose_exchange(self, status: int) -> None:
         """Give up the answer that is being made, for `status` if none has begun: its worker meets `ClientGone` next.
@@ -63,7 +64,7 @@ class EndingConnection(Protocol):
             exchange.cut = True
             if exchange.seize():
                 self._report_refused(exchange, status)
-                self._answer_and_close(status, exchange.head.method)
+                self._answer_and_close(status, exchange.head.method, exchange.head.request_id)
             else:
                 self.cut_off()
             exchange.give_up()
@@ -92,8 +93,8 @@ class EndingConnection(Protocol):
         below.write(self.factory.coder.error(400, time(), head=head, body=NOT_TLS))
         below.loseWriteConnection()
 
-    def _answer_and_close(self, status: int, method: str = "") -> None:
-        extra = _RETRY_AFTER if status == 503 else ""
+    def _answer_and_close(self, status: int, method: str = "", request_id: str = "") -> None:
+        extra = (_RETRY_AFTER if status == 503 else "") + id_line(request_id)
         self.transport.write(self.factory.coder.error(status, time(), extra, head=method == "HEAD"))
         self._linger()
 

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from operator import itemgetter
+from random import Random
 from typing import TYPE_CHECKING, Final, Protocol
 
 from twisted.internet.interfaces import IProtocolNegotiationFactory
@@ -21,6 +22,7 @@ from twisted_wsgiref._gateway.interfaces import Mounts, Target
 from twisted_wsgiref._gateway.request_body import RequestBody
 from twisted_wsgiref._http.coder import HTTP1Coder
 from twisted_wsgiref._http.head import RequestHead
+from twisted_wsgiref._http.request_id import Identifier
 from twisted_wsgiref._observe.log import logger
 from twisted_wsgiref._observe.tally import Tally
 from twisted_wsgiref._threads.answer_batch import AnswerBatch
@@ -184,6 +186,8 @@ class WSGIFactory(Factory):
         self._meter = common.meter
         #: Counts what connections wait for, at each sweep. None: nobody asks.
         self.census: Census | None = None
+        #: Gives each request an id; None: there are none.
+        self.identifier = Identifier(Random().getrandbits) if rules.request_id else None
         self.mount(None)
 
     # ---- Connections -------------------------------------------------------------------------------------------
@@ -235,13 +239,19 @@ class WSGIFactory(Factory):
     def mount(self, mounts: Mounts | None) -> None:
         """Have `mounts` answer from now on, and the target what is at none of them."""
         self._mounts = mounts
-        #: Every request goes to one target as it came: nothing is mounted, and no proxy is asked to be believed.
-        self.is_direct = mounts is None and self.rules.trusted is None
+        #: Every request goes to one target as it came: nothing is mounted, no proxy is believed, none is identified.
+        self.is_direct = mounts is None and self.rules.trusted is None and self.identifier is None
 
     def find_target(self, head: RequestHead) -> Target:
         """Return who answers the request of `head`. Raises `ProtocolError` if its path could mean another one."""
         mounted = None if self._mounts is None else self._mounts.find(head)
         return self.target if mounted is None else mounted
+
+    def identify(self, head: RequestHead, environ: WSGIEnvironment, peer: str | None) -> None:
+        """Give the request of `head` its id, if requests have any; `peer` has sent it, None over a UNIX socket."""
+        if self.identifier is not None:
+            trusted = self.rules.trusted
+            head.request_id = self.identifier.identify(environ, trusted is not None and trusted.trusts(peer))
 
     def spill(self, body: RequestBody, done: Callable[[BaseException | None], None]) -> None:
         """Have a part of `body` written to its file, and `done` called in the reactor's thread."""

@@ -322,6 +322,7 @@ class WSGIProtocol(WatchedConnection):
                 target = factory.find_target(head)
                 if factory.rules.trusted is not None:
                     believe(environ, read_forwarded(head.fields, connection.peer, factory.rules.trusted))
+                factory.identify(head, environ, connection.peer)
             except ProtocolError as error:
                 if body is not None:
                     body.close()

@@ -46,6 +46,7 @@ class Rules:
     stream_input: bool
     stream_chunked: bool
     trusted: TrustedPeers | None  # None: nobody was asked to be believed, so fields pass as they came
+    request_id: bool
 
 
 def pools_of(
@@ -94,6 +95,7 @@ def rules_of(settings: Settings) -> Rules:
         stream_input=settings.stream_input,
         stream_chunked=settings.stream_chunked,
         trusted=TrustedPeers.parse(settings.trusted_proxy) if settings.trusted_proxy else None,
+        request_id=settings.request_id,
     )
 
 

@@ -13,6 +13,7 @@ from twisted.web.http import NO_BODY_CODES
 
 from twisted_wsgiref._gateway.file_span import FileSpan
 from twisted_wsgiref._http.head import RequestHead
+from twisted_wsgiref._http.request_id import id_line, is_identified
 from twisted_wsgiref._http.response import (
     Fields,
     Framing,
@@ -87,10 +88,11 @@ def split_whole(blocks: list[Given]) -> tuple[UncodedHead, bytes] | None:
     return head, bytes(body)
 
 
-def refusal(status: int) -> tuple[UncodedHead, bytes]:
+def refusal(status: int, request_id: str = "") -> tuple[UncodedHead, bytes]:
     """Return the head and the body of an answer of our own."""
     body = error_body(status)
     extra = "Retry-After: 1\r\n" if status == 503 else ""  # there was no room
+    extra += id_line(request_id)
     lines = f"{extra}Content-Type: text/plain; charset=utf-8\r\nContent-Length: {len(body)}\r\n"
     return UncodedHead(f"{status} {HTTPStatus(status).phrase}", lines), body
 
@@ -114,7 +116,10 @@ class WebCoder:
         self, request: RequestHead, status: str, fields: Fields, known: int | None, keep: bool, now: float
     ) -> tuple[Piece, Framing]:
         """Return the head of the answer, and how the end of its body is told. Raises `ValueError` as HTTP/1's does."""
-        return _code_head(status, fields.lines, request.method == "HEAD", fields.length, known, keep)
+        head, framing = _code_head(status, fields.lines, request.method == "HEAD", fields.length, known, keep)
+        if request.request_id and not is_identified(fields.lines):
+            head = UncodedHead(status, head.lines + id_line(request.request_id))
+        return head, framing
 
     def join(self, head: Piece, block: bytes) -> tuple[Piece, bytes]:
         """Return both."""

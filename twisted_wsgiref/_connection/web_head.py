@@ -120,6 +120,11 @@ class WebReader:
             believe(environ, read_forwarded(head.fields, self._connection.peer, trusted))
         return environ
 
+    @property
+    def peer(self) -> str | None:
+        """The address of the sender of the last request."""
+        return self._connection.peer
+
     def _describe(self, request: Request, host: object, peer: object) -> ConnectionEnviron:
         secure = request.isSecure()
         facts = _facts(request) if secure else {}

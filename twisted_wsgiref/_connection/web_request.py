@@ -89,8 +89,7 @@ class WebRequest:
         factory, self._request = self._factory, request
         self._channel = getattr(request, "channel", None)
         self._answered = self._registered = self._paused = False
-        self._deadlines = None
-        self._sent = 0
+        self._deadlines, self._sent = None, 0
         self._queue.begin()
         request.defaultContentType = None  # the application says what it sends, or does not
         request.notifyFinish().addCallbacks(self._finished, self._lost)
@@ -106,6 +105,7 @@ class WebRequest:
             if body is not None and body.size > factory.rules.max_body:
                 raise ProtocolError(413, "the body is larger than max_body")
             environ = self._reader.make_environ(request, head, body)
+            factory.identify(head, environ, self._reader.peer)
         except ProtocolError as error:
             if body is not None:
                 body.close()
@@ -259,10 +259,10 @@ class WebRequest:
         else:
             self.cut_off()
 
-    def _refuse(self, status: int) -> None:
+    def _refuse(self, status: int, request_id: str = "") -> None:
         """Answer `status` with our own words."""
         self._queue.lose()
-        head, body = refusal(status)
+        head, body = refusal(status, request_id)
         try:
             self._write_head(head)
             self._request.write(body)
@@ -280,7 +280,7 @@ class WebRequest:
             if exchange.body is not None:
                 exchange.body.close()
             self._report_refused(exchange, status)
-            self._refuse(status)
+            self._refuse(status, exchange.head.request_id)
 
     def hand_over(self, exchange: Exchange, protocol: IProtocol) -> NoReturn:
         """Raise `RuntimeError`: the connection is somebody else's."""
@@ -394,7 +394,7 @@ class WebRequest:
         exchange.expire()
         if exchange.seize():
             self._report_refused(exchange, 504)
-            self._refuse(504)
+            self._refuse(504, exchange.head.request_id)
         else:
             self.cut_off()
         exchange.interrupt_run()

@@ -95,6 +95,8 @@ class Gateway(Common):
     isolated: bool = False
     # Whether a request gives its thread back while its client has to read. It is isolated, too.
     suspends: bool = False
+    # Whether requests have ids, which their threads know.
+    identifies: bool = False
 
 
 class WSGIExchange(Exchange):

@@ -15,7 +15,7 @@ from .response import Fields, Framing, Piece, error_answer, make_head
 
 # A body of at most so many bytes is joined to its head: from 32 KiB on the copy costs more than the kernel's work to
 # gather two parts.
-_MOST_JOINED: Final = 16 * 1024
+MOST_JOINED: Final = 16 * 1024
 
 
 class HTTP1Coder:
@@ -50,7 +50,7 @@ class HTTP1Coder:
             head += self._end_head(fields, now)
         if framing.bodyless:
             return head, framing
-        return head + body if len(body) <= _MOST_JOINED else (head, body), framing
+        return head + body if len(body) <= MOST_JOINED else (head, body), framing
 
     def head(
         self, request: RequestHead, status: str, fields: Fields, known: int | None, keep: bool, now: float
@@ -67,7 +67,7 @@ class HTTP1Coder:
 
     def join(self, head: Piece, block: bytes) -> Piece | tuple[Piece, bytes]:
         """Return `head` with the first `block` of the body, which the method `block` has framed if it had to."""
-        return head + block if isinstance(head, bytes) and len(block) <= _MOST_JOINED else (head, block)
+        return head + block if isinstance(head, bytes) and len(block) <= MOST_JOINED else (head, block)
 
     def block(self, data: bytes) -> bytes:
         """Return `data`, which must not be empty, as a part of a chunked body. RFC 9112, section 7.1."""

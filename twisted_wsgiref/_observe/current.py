@@ -12,9 +12,16 @@ class _Current(threading.local):
 _current = _Current()
 
 
-def request_id() -> str:
-    """Return the id of this thread's request, "" if it runs none or the server identifies none. Any thread may call."""
+def current_request_id() -> str:
+    """Return the id of the request that this thread runs, as a `str`.
+
+    It is "" if the thread runs none, or `Settings.request_id` is off. For a filter or a formatter of `logging`, which
+    has no environ. Any thread may call.
+    """
     return _current.request_id
+
+
+current_request_id.__module__ = "twisted_wsgiref"  # public at the package's top
 
 
 def begin_request(ident: str) -> None:

@@ -16,7 +16,7 @@ from typing import Final, cast
 from twisted.logger import LogEvent, formatEvent, formatEventAsClassicLogText
 from twisted.python.failure import Failure
 
-from .current import request_id
+from .current import current_request_id
 
 #: The words for levels, from the least on. These are Twisted's.
 LEVELS: Final = ("debug", "info", "warn", "error", "critical")
@@ -69,6 +69,9 @@ def as_text(begin: str = "") -> Format:
         if text is not None:
             return f"{text}\n"
         classic = formatEventAsClassicLogText(event)
+        ident = event.get("request_id")
+        if classic and ident:
+            classic = classic.replace("\n", f" [request {ident}]\n", 1)
         # Of a traceback every line, since other workers may write between two of them.
         return classic and "".join(f"{begin}{line}" for line in classic.splitlines(keepends=True))
 
@@ -117,7 +120,7 @@ def _object(event: Mapping[str, object], message: str, number: int | None) -> di
         value = event.get(name)
         if isinstance(value, str) and value:
             told[key] = value
-    told.setdefault("request_id", request_id())
+    told.setdefault("request_id", current_request_id())
     if not told["request_id"]:
         del told["request_id"]
     failure = event.get("log_failure")

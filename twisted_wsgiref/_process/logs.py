@@ -16,7 +16,7 @@ from typing import Final
 
 from twisted.logger import FileLogObserver, LogEvent, LogLevel, formatEvent, globalLogBeginner
 
-from twisted_wsgiref._observe.current import request_id
+from twisted_wsgiref._observe.current import current_request_id
 from twisted_wsgiref._observe.event_lines import LEVELS, Format, as_json, as_text, at_least, level_of, said
 from twisted_wsgiref._observe.failures import ToldFailure
 from twisted_wsgiref._observe.log import logger
@@ -116,7 +116,7 @@ class LastResort(logging.Handler):
         text = record.getMessage()
         if record.stack_info:
             text += f"\n{record.stack_info}"
-        facts: dict[str, object] = {"text": text, "request_id": request_id()}
+        facts: dict[str, object] = {"text": text, "request_id": current_request_id()}
         kind, error, trace = record.exc_info or (None, None, None)
         if kind is not None and error is not None:
             facts["log_failure"] = ToldFailure(error, trace, traceback_text(kind, error, trace))

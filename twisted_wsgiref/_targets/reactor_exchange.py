@@ -29,7 +29,10 @@ class ReactorExchange(Exchange):
 
     def expire(self) -> None:
         """Log which request it was."""
-        _log.info("a request took too long and was given up: {line}", line=self.head.request_line)
+        head = self.head
+        _log.info(
+            "a request took too long and was given up: {line}", line=head.request_line, request_id=head.request_id
+        )
 
     def is_abandoned(self) -> bool:
         """Return whether its client has closed its half, and has had the time to be answered."""
@@ -183,7 +186,8 @@ class ReactorTarget:
         try:
             self._answer(exchange, way_out)
         except Exception:
-            _log.failure("what is mounted failed, at {line}", line=exchange.head.request_line)
+            head = exchange.head
+            _log.failure("what is mounted failed, at {line}", line=head.request_line, request_id=head.request_id)
             way_out.refuse(500)
 
 

@@ -239,10 +239,8 @@ class _FreeStream(_Stream):
             self._log(error)
 
     def _log(self, error: BaseException) -> None:
-        request = self._exchange.head.request_line
-        self._exchange.gateway.errors.log_exception(
-            "{request} failed", error, error.__traceback__, request=request, client=self._client
-        )
+        facts = {**self._exchange.facts(), "client": self._client}  # the environ is gone
+        self._exchange.gateway.errors.log_exception("{request} failed", error, error.__traceback__, "", **facts)
 
 
 class _HeldStream(_Stream):

@@ -60,6 +60,11 @@ def find_guard() -> Callable[[WSGIExchange, WSGIApplication], WSGIApplication]:
 
 
 def _kind_of_exchange(gateway: Gateway) -> type[WSGIExchange]:
+    if gateway.identifies:
+        # Late, as below: few ask for it.
+        from twisted_wsgiref._gateway.identified import IdentifiedExchange, IdentifiedSuspendedExchange
+
+        return IdentifiedSuspendedExchange if gateway.suspends else IdentifiedExchange
     if not gateway.suspends:
         return WSGIExchange
     # Late: few ask for it.
