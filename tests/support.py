@@ -32,6 +32,7 @@ from twisted.python.failure import Failure
 import twisted
 from tests.answers import Answer, read_answers
 from tests.stepped import SteppedReactor
+from twisted_wsgiref._connection.plain_transports import TCPTransport
 from twisted_wsgiref._gateway import request_body
 from twisted_wsgiref.service import WSGIService
 from twisted_wsgiref.settings import Settings
@@ -46,7 +47,7 @@ PORT_TAKEN = pytest.mark.filterwarnings(
 
 TEXT = [("Content-Type", "text/plain")]
 GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
-KINDS = ("socket", "opaque", "string")
+KINDS = ("socket", "ours", "opaque", "string")
 # Nothing here waits for real time; a test that needs another thread may take this long on a loaded machine.
 PATIENCE = 20.0
 
@@ -144,6 +145,10 @@ class _SocketTransport(_Recorded, tcp.Server):
     """Twisted's own transport, over one end of a socketpair."""
 
 
+class _OurTransport(_Recorded, TCPTransport):
+    """The server's own transport, over the same."""
+
+
 class _OpaqueTransport(_SocketTransport):
     """The same, but no socket is to be had from it."""
 
@@ -186,8 +191,17 @@ class Client:
                 theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)
             for each in (theirs, self._sock):
                 each.setblocking(False)
+            peer = ("127.0.0.2", 50000)
+            if kind == "ours":
+                if server.factory.poller is None:
+                    pytest.skip("there is no epoll here")
+                self.transport = _OurTransport(
+                    theirs, self.protocol, peer, 8080, 0, server.reactor, server.factory.poller
+                )
+                self.protocol.begin(self.transport)
+                return
             transport_class = _SocketTransport if kind == "socket" else _OpaqueTransport
-            self.transport = transport_class(theirs, self.protocol, ("127.0.0.2", 50000), None, 0, server.reactor)
+            self.transport = transport_class(theirs, self.protocol, peer, None, 0, server.reactor)
         if self.protocol is not None:
             self.protocol.makeConnection(self.transport)
 

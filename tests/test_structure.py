@@ -64,7 +64,7 @@ FOLDERS += ("_testing",)
 
 # The modules that may use private names of Twisted, and Python's own private names that others use.
 OF_TWISTED = frozenset({"_twisted.private", "_twisted.web_private"})
-OF_PYTHON = {"_args_from_interpreter_flags", "_current_frames", "_exit", "_getframe", "_is_gil_enabled"}
+OF_PYTHON = {"_accept", "_args_from_interpreter_flags", "_current_frames", "_exit", "_getframe", "_is_gil_enabled"}
 
 # Rooms that say the type of every value, and that ignore nothing that mypy says; and the modules that may not, and why.
 TYPED = {"_http", "_wsgiref", "_twisted", "_threads", "_observe", "_gateway", "_connection", "settings"}

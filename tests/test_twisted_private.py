@@ -226,6 +226,23 @@ def test_a_port_accepts_by_what_it_is_told(port: Any, reactor: SteppedReactor, f
     need(seen == [0, 2, 3], "a port does not accept numberAccepts connections in its doRead", "accept_by")
 
 
+def test_a_port_may_accept_otherwise_and_still_in_its_turn(port: Any, reactor: SteppedReactor) -> None:
+    calls: list[str] = []
+    allowed = [0, 2]
+    private.accept_by(port, lambda: allowed.pop(0) if allowed else 1)
+
+    def accept() -> None:
+        calls.append(f"ours, {port.numberAccepts} at most")
+        if own is not None:
+            own()
+
+    own = private.accept_otherwise(port, accept)
+    need(own is not None, "a port of Twisted's own is not known as one by its class and transport", "accept_otherwise")
+    with socket.create_connection(port.socket.getsockname()):
+        turns(reactor, 2)
+    need(calls == ["ours, 2 at most"], "the reactor does not look up doRead on the port", "accept_otherwise")
+
+
 @pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no UNIX sockets here")
 def test_a_unix_socket_can_be_adopted(reactor: SteppedReactor, factory: Any, tmp_path: Path) -> None:
     function = "adopt_unix_port"

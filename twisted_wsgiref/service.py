@@ -20,6 +20,7 @@ from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.python.failure import Failure
 
 from . import __version__
+from ._connection.acceptor import accept_for
 from ._connection.census import Census
 from ._connection.factory import LAST_SWEEP, SWEEP, Means, WSGIFactory, log_failure
 from ._connection.listening import (
@@ -444,6 +445,7 @@ class WSGIService(Service):
                 if factory is self._factory:
                     self._ports.append(port)
                 widen(port, self._settings.backlog, factory.places, factory.note_refusal)
+                accept_for(port, factory, self._reactor)
                 answer_plain(port)
             else:
                 port.stopListening()  # stopped in the meantime

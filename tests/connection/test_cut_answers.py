@@ -276,7 +276,7 @@ def test_headers_changed_after_start_response_change_nothing(kind: str) -> None:
         assert b"Evil" not in client.received
 
 
-@pytest.mark.parametrize("kind", ["socket", "opaque"])
+@pytest.mark.parametrize("kind", ["socket", "ours", "opaque"])
 def test_a_file_that_is_cut_short_while_it_is_sent_is_seen_and_logged(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"x" * 3_000_000)

@@ -17,7 +17,7 @@ from tests.support import GET, KINDS, PATIENCE, TEXT, Server, echo, request, ser
 from twisted_wsgiref._connection.deadlines import Deadlines, Phase
 
 kinds = pytest.mark.parametrize("kind", KINDS)
-sockets = pytest.mark.parametrize("kind", ["socket", "opaque"])
+sockets = pytest.mark.parametrize("kind", ["socket", "ours", "opaque"])
 
 
 @kinds

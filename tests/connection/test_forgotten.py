@@ -90,7 +90,7 @@ def test_half_a_head_is_not_forgotten() -> None:
         assert len(client.answers()) == 2
 
 
-@pytest.mark.parametrize("kind", ["socket", "opaque"])
+@pytest.mark.parametrize("kind", ["socket", "ours", "opaque"])
 @pytest.mark.parametrize("blocks", [2, 3])
 def test_an_answer_is_sent_on_though_the_reactor_was_not_told(kind: str, blocks: int) -> None:
     def blocky(environ: Any, start_response: Any) -> Any:

@@ -236,7 +236,7 @@ def test_no_descriptor_is_left_after_clients_that_left_at_any_moment() -> None:
         server.settle()
         before = descriptors()
         for cut in range(0, len(octets) + 1, 97):
-            for kind in ("socket", "opaque"):
+            for kind in ("socket", "ours", "opaque"):
                 client = server.connect(kind).send(octets[:cut])
                 for _ in range(cut % 4):
                     server.turn()
@@ -306,7 +306,7 @@ def test_an_answer_of_which_nothing_could_be_sent_is_recorded_as_none() -> None:
         assert server.factory.connections == set()
 
 
-@pytest.mark.parametrize("kind", ["socket", "opaque"])
+@pytest.mark.parametrize("kind", ["socket", "ours", "opaque"])
 def test_an_answer_whose_client_leaves_within_its_first_block_is_recorded_as_begun(kind: str) -> None:
     def app(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
         start_response("200 OK", [*TEXT])

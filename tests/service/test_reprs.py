@@ -152,7 +152,7 @@ def test_an_exchange_that_waits_or_is_over_says_so() -> None:
 # ---- A connection ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["socket", "opaque"])
+@pytest.mark.parametrize("kind", ["socket", "ours", "opaque"])
 def test_a_connection_says_whose_it_is_and_what_it_waits_for(kind: str) -> None:
     with serving() as server:
         connection = server.connect(kind).protocol

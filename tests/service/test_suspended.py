@@ -62,7 +62,7 @@ def streaming(application: Any, **settings: Any) -> Any:
     return serving(application, validated=False, suspend_streams=True, high_water=0x20000, **settings)
 
 
-@pytest.mark.parametrize("kind", ["socket", "opaque"])
+@pytest.mark.parametrize("kind", ["socket", "ours", "opaque"])
 def test_a_client_that_reads_nothing_holds_no_thread(kind: str) -> None:
     stream = Stream()
     with streaming(stream) as server:
@@ -103,7 +103,7 @@ def test_a_kept_connection_serves_on_after_a_suspended_answer() -> None:
         assert [len(answer.body) for answer in client.answers()] == [len(BLOCK) * COUNT, 5]
 
 
-@pytest.mark.parametrize("kind", ["socket", "opaque"])
+@pytest.mark.parametrize("kind", ["socket", "ours", "opaque"])
 def test_a_client_that_leaves_has_the_iterable_closed_by_a_worker(kind: str) -> None:
     stream = Stream()
     by: list[object] = []

@@ -166,7 +166,7 @@ def descriptors() -> int:
     return len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
 
 
-@pytest.mark.parametrize("kind", ["socket", "opaque"])
+@pytest.mark.parametrize("kind", ["socket", "ours", "opaque"])
 @pytest.mark.parametrize("ranges", ["bytes=0-", "bytes=0-1000000,2000000-3000000"])
 def test_a_client_that_leaves_half_way_leaves_no_file_open(folder: Path, kind: str, ranges: str) -> None:
     (folder / "large.bin").write_bytes(LARGE * 8)

@@ -365,7 +365,7 @@ def test_a_websocket_of_autobahns_and_a_stop(kind: str) -> None:
             assert "failed" not in server.logged()
 
 
-@pytest.mark.parametrize("kind", ["socket", "opaque"])
+@pytest.mark.parametrize("kind", ["socket", "ours", "opaque"])
 def test_a_websocket_that_opens_while_the_server_stops_is_asked_to_close_then(kind: str) -> None:
     websocket: Any = pytest.importorskip("autobahn.twisted.websocket")
     resource: Any = pytest.importorskip("autobahn.twisted.resource")

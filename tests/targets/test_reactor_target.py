@@ -18,7 +18,7 @@ from twisted_wsgiref._http.mounts import MountTable
 from twisted_wsgiref._targets.mounted import MountedTargets
 from twisted_wsgiref._targets.reactor_exchange import ReactorAnswer, ReactorExchange, ReactorTarget
 
-KINDS = pytest.mark.parametrize("kind", ["socket", "opaque", "string"])
+KINDS = pytest.mark.parametrize("kind", ["socket", "ours", "opaque", "string"])
 PLAIN = format_fields([("Content-Type", "text/plain")])
 
 

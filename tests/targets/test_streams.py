@@ -18,7 +18,7 @@ from tests.support import GET, Client, Server, request, serving
 from twisted_wsgiref import AsyncBody
 from twisted_wsgiref.validate import validator
 
-KINDS = pytest.mark.parametrize("kind", ["socket", "opaque", "string"])
+KINDS = pytest.mark.parametrize("kind", ["socket", "ours", "opaque", "string"])
 EVENTS = [("Content-Type", "text/event-stream")]
 
 
@@ -370,7 +370,7 @@ class Push:
         self.told.append("stop")
 
 
-@pytest.mark.parametrize("kind", ["socket", "opaque"])
+@pytest.mark.parametrize("kind", ["socket", "ours", "opaque"])
 def test_a_push_producer_is_paused_resumed_and_ends(kind: str) -> None:
     push = Push()
     with serving(producing(push), validated=False, high_water=100_000) as server:

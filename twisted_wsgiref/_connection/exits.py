@@ -49,11 +49,11 @@ class SocketExit:
 
     __slots__ = ("_hold", "_sock", "send", "send_parts")
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, is_left: bool = False) -> None:
         self._sock = sock
-        # Keeps the descriptor from being given to another connection while a worker is sending: Python closes it when
-        # the socket and all its files are closed.
-        self._hold: socket.SocketIO | None = sock.makefile("wb", buffering=0)
+        # Keeps the descriptor from being given to another connection while a worker is sending. If it is left to us,
+        # it is closed here; else Python closes it when the socket and all its files are closed.
+        self._hold: socket.socket | socket.SocketIO | None = sock if is_left else sock.makefile("wb", buffering=0)
         self.send = sock.send
         self.send_parts = sock.sendmsg
 

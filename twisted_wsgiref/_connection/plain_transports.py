@@ -17,10 +17,19 @@ from twisted.internet.interfaces import ITCPTransport, IUNIXTransport
 from zope.interface import implementer
 
 from .socket_transport import SocketTransport
+from .transports import host_and_port
+
+
+class PlainTransport(SocketTransport):
+    """A connection whose bytes go over the wire as they are."""
+
+    def ends(self) -> tuple[tuple[str, int] | None, tuple[str, int] | None]:
+        """Return host and port of this end, and of the other; None for those of a UNIX socket, which has neither."""
+        return None, None
 
 
 @implementer(ITCPTransport)
-class TCPTransport(SocketTransport):
+class TCPTransport(PlainTransport):
     """A connection by TCP, over IPv4 or IPv6."""
 
     if TYPE_CHECKING:
@@ -28,6 +37,12 @@ class TCPTransport(SocketTransport):
         def getHost(self) -> IPv4Address | IPv6Address: ...
 
         def getPeer(self) -> IPv4Address | IPv6Address: ...
+
+    def ends(self) -> tuple[tuple[str, int] | None, tuple[str, int] | None]:
+        """Return host and port of this end, and of the other."""
+        peer = cast("tuple[str, int]", self._peer)
+        # Of IPv4 it is what was asked for: an address is not made for it.
+        return host_and_port(self.getHost()), peer if len(peer) == 2 else host_and_port(self.getPeer())
 
     def _address(self, name: object) -> IPv4Address | IPv6Address:
         parts = cast("tuple[str, int] | tuple[str, int, int, int]", name)
@@ -58,7 +73,7 @@ class TCPTransport(SocketTransport):
 
 
 @implementer(IUNIXTransport)
-class UNIXTransport(SocketTransport):
+class UNIXTransport(PlainTransport):
     """A connection by a UNIX socket. It does as if it had the options of TCP, as Twisted's does."""
 
     _descriptors: Sequence[int] = ()  # sent with the next bytes

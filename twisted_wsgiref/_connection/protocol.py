@@ -39,6 +39,7 @@ from .exits import Exit, SocketExit
 from .handed_over import HandedOver, HandedOverTransport
 from .peer import local_facts, tls_facts
 from .perhaps_secure import handshake_failure
+from .plain_transports import PlainTransport
 from .reading import PIPE_FULL, PIPELINED, SPILLING, TRANSPORT_READ, Reading
 from .request_reader import Request, RequestReader
 from .sender import make_sender
@@ -86,11 +87,18 @@ class WSGIProtocol(WatchedConnection):
         """Take over the transport."""
         transport = self.transport
         factory = self.factory
-        sock = find_socket(transport)
-        self._exit: Exit | None = None if sock is None else SocketExit(sock)
-        self._secured = not is_secure(transport)
-        if sock is None or sock.family in (AF_INET, AF_INET6):
-            send_at_once(transport)
+        sock: socket.socket | None
+        self._exit: Exit | None
+        if isinstance(transport, PlainTransport):  # the listening socket has seen to it that all is sent at once
+            sock = transport.leave_socket()
+            self._exit = SocketExit(sock, True)
+            self._secured = True
+        else:
+            sock = find_socket(transport)
+            self._exit = None if sock is None else SocketExit(sock)
+            self._secured = not is_secure(transport)
+            if sock is None or sock.family in (AF_INET, AF_INET6):
+                send_at_once(transport)
         self._reading = Reading(self, transport, sock, factory.poller, self._reader, self._most)
         self._queue = queue = AnswerQueue(
             factory.coder, self._exit, self._ask_to_pump, self._rules.high_water, factory.batch
@@ -112,6 +120,13 @@ class WSGIProtocol(WatchedConnection):
         self.factory.wake(self._sender.pump)
 
     # ---- What comes in -----------------------------------------------------------------------------------------
+
+    def begin(self, transport: PlainTransport) -> None:
+        """Be connected by `transport`; take what has come already, and then all that comes."""
+        self.connected = True
+        self.transport = transport
+        self.connectionMade()
+        self._reading.begin()
 
     def dataReceived(self, data: bytes) -> None:
         """Take what came."""
@@ -253,6 +268,10 @@ class WSGIProtocol(WatchedConnection):
     def readConnectionLost(self) -> None:
         """Note that the client will send no more: it may still read."""
         self._half_closed = True
+        if self._exchange is None and self._closing and not self._sender.busy:
+            self._reading.end_with_close()
+            self.transport.loseConnection()
+            return
         self._reading.end()
         if self._handed_over is not None and not self._closing:
             self._handed_over.read_lost(self.transport.loseConnection)
@@ -338,8 +357,12 @@ class WSGIProtocol(WatchedConnection):
     def _describe(self) -> ConnectionEnviron:
         # Asked at the first request: behind a PROXY header the addresses are not known before.
         transport = self.transport
-        host, peer = host_and_port(transport.getHost()), host_and_port(transport.getPeer())
         offer = self._offer_socket
+        if isinstance(transport, PlainTransport):
+            host, peer = transport.ends()
+            facts = {} if host else local_facts(transport.socket)
+            return ConnectionEnviron(self.factory.environ, "http", host, peer, facts, offer)
+        host, peer = host_and_port(transport.getHost()), host_and_port(transport.getPeer())
         if is_secure(transport):
             return ConnectionEnviron(self.factory.environ, "https", host, peer, tls_facts(transport), offer)
         facts = {} if host else local_facts(find_socket(transport))

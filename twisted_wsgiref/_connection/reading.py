@@ -1,6 +1,7 @@
 """The reading half of one connection: all that comes is read, unless there is a reason to wait.
 
-Where a socket can be polled (`poller`), it is read here; else the transport reads, and is paused and resumed here.
+Where a socket can be polled (`poller`), it is read here; else the transport reads, and is paused and resumed here. A
+transport of ours has the poller call what is here.
 Called in the reactor's thread, but for ``waits``, which is read in any.
 """
 
@@ -14,6 +15,7 @@ from twisted_wsgiref._twisted.private import lose_connection, stop_transport_rea
 from twisted_wsgiref._twisted.reactor import Transport
 
 from .poller import Poller, can_be_polled
+from .socket_transport import SocketTransport
 
 if TYPE_CHECKING:
     from .protocol import WSGIProtocol
@@ -40,7 +42,7 @@ class Reading:
     `reader` has none that wait.
     """
 
-    __slots__ = ("_first_read", "_poller", "_protocol", "_reader", "_sock", "_transport", "ended", "waits")
+    __slots__ = ("_first_read", "_is_ours", "_poller", "_protocol", "_reader", "_sock", "_transport", "ended", "waits")
 
     def __init__(
         self,
@@ -57,12 +59,15 @@ class Reading:
             self._sock = sock
         self._reader = reader
         self._first_read = min(_READ, most)
+        self._is_ours = isinstance(transport, SocketTransport)
         self._poller = poller if sock is not None and can_be_polled(transport) else None
         #: The reasons to wait, as bits.
         self.waits = 0
         #: Nothing more will come, or be looked at.
         self.ended = False
-        if self._poller is not None:
+        if isinstance(transport, SocketTransport):
+            transport.read = self._read  # whoever has accepted it lets it begin
+        elif self._poller is not None:
             stop_transport_reading(transport)
             self._start()
 
@@ -84,8 +89,21 @@ class Reading:
         A transport that reads for itself goes on: it has to see its end.
         """
         self.ended = True
-        if self._poller is not None:
+        if self._poller is not None or self._is_ours:
             self._stop()
+
+    def end_with_close(self) -> None:
+        """As `end`, if the transport is asked next to close: one of ours stops reading then, for fewer calls."""
+        if self._is_ours:
+            self.ended = True
+        else:
+            self.end()
+
+    def begin(self) -> None:
+        """Read what has come already, and then all that comes. Called by whoever has accepted a transport of ours."""
+        self._read()
+        if not self.waits and not self.ended:
+            self._start()
 
     def _start(self) -> None:
         if self._poller is not None:

@@ -378,9 +378,10 @@ class SocketTransport:
         """As `lose`: a reactor may call it, and has no half to lose."""
         self.lose(reason)
 
-    def leave_socket(self) -> None:
-        """Leave the close of the socket to whoever calls this, at any time after the connection is lost."""
+    def leave_socket(self) -> socket.socket:
+        """Return the socket, whose close is the caller's: once the connection is lost, and no thread sends on it."""
         self._is_left = True
+        return self.socket
 
     # ---- What a subclass may do otherwise ------------------------------------------------------------------------
 

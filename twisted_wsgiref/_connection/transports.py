@@ -27,6 +27,7 @@ from twisted_wsgiref._twisted.reactor import Transport
 # As many turns of accepting as empty the queue of a busy server; who connects all the time does not hold up the end.
 _MOST_TURNS: Final = 256
 _CONGESTION: Final = getattr(socket, "TCP_CONGESTION", None)
+_IP: Final = (IPv4Address, IPv6Address)  # a union is made anew each time
 # What the kernel calls an algorithm takes so many bytes at the most: TCP_CA_NAME_MAX.
 _LONGEST_NAME: Final = 16
 
@@ -120,7 +121,7 @@ def host_and_port(address: object) -> tuple[str, int] | None:
 
     An IPv4 client of a socket that takes both kinds has the name that it has elsewhere, too.
     """
-    if not isinstance(address, IPv4Address | IPv6Address):
+    if not isinstance(address, _IP):
         return None
     host = address.host
     return str(unmapped(ip_address(host))) if host.startswith("::ffff:") else host, address.port

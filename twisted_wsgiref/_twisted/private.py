@@ -145,17 +145,46 @@ def accept_by(port: Port, may_accept: Callable[[], int]) -> None:
 
     To be checked: reactors look ``doRead`` up on the object each time, and it accepts at most ``numberAccepts``.
     """
-    accept = port.doRead
+    port.doRead = _InTurn(port, port.doRead, may_accept)
 
-    def accept_some() -> object:
-        number = may_accept()
+
+class _InTurn:
+    """In the place of a port's ``doRead``: accepts by `accept` as many connections as `may_accept` returns."""
+
+    def __init__(self, port: Port, accept: Callable[[], object], may_accept: Callable[[], int]) -> None:
+        self._port = port
+        self.accept = accept
+        self._may_accept = may_accept
+
+    def __call__(self) -> object:
+        number = self._may_accept()
         if not number:
             return None
         # Twisted would take a hundred.
-        port.numberAccepts = number
-        return accept()
+        self._port.numberAccepts = number
+        return self.accept()
 
-    port.doRead = accept_some
+
+def accept_otherwise(port: Port, accept: Callable[[], object]) -> Callable[[], object] | None:
+    """Make `port` accept by `accept`, at most ``numberAccepts``; in turn, if it does so now. Return its own way.
+
+    None, and nothing is changed, unless it is a port of Twisted's own that accepts as Twisted does, TCP or UNIX.
+    To be checked: as `accept_by`; and the ``transport`` of a port makes a connection of each socket.
+    """
+    from twisted.internet import tcp, unix
+
+    kind: object = type(port)
+    makes = tcp.Server if kind is tcp.Port else unix.Server if kind is unix.Port else None
+    if makes is None or getattr(port, "transport", None) is not makes:
+        return None
+    in_turn = port.doRead
+    if isinstance(in_turn, _InTurn):
+        own, in_turn.accept = in_turn.accept, accept
+        return own
+    if in_turn != type(port).doRead.__get__(port):  # somebody else has put something in its place
+        return None
+    port.doRead = accept
+    return in_turn
 
 
 def adopt_unix_port(reactor: Reactor, descriptor: int, factory: IProtocolFactory) -> Port:
