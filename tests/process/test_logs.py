@@ -230,6 +230,15 @@ def test_a_log_that_goes_to_logging_does_not_come_back(capsys: pytest.CaptureFix
     assert capsys.readouterr().err.splitlines() == ["once", "twice"]
 
 
+def test_a_log_that_goes_to_logging_later_does_not_come_back() -> None:
+    handed_on: list[LogEvent] = []
+    with bare_logging(), observed(handed_on.append):
+        Logger("demo").warn("once")
+        for event in handed_on[:1]:  # as crochet's observer does, in a thread of its own
+            STDLibLogObserver()(event)
+    assert len(handed_on) == 1
+
+
 def test_a_record_that_can_not_be_told_is_pythons_own_trouble(capsys: pytest.CaptureFixture[str]) -> None:
     with bare_logging():
         logging.getLogger("shop").warning("%d baskets", "no")

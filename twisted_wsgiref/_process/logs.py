@@ -100,7 +100,8 @@ class LastResort(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Log `record`. If our log goes to `logging`, Python's own way is taken, or it would come back here."""
-        if getattr(self._here, "busy", False):
+        # An observer hands on what Twisted's log has already; crochet's does it in a thread of its own.
+        if getattr(self._here, "busy", False) or isinstance(getattr(record.msg, "event", None), dict):
             if self._before is not None:
                 self._before.handle(record)
             return
