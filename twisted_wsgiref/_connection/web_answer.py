@@ -163,8 +163,8 @@ def is_http1(channel: object) -> TypeGuard[HTTPChannel]:
     return getattr(channel, "transport", None) is not None
 
 
-def write_head(request: Request, channel: object, head: UncodedHead, server: bytes, close: bool) -> None:
-    """Set `head` in `request`, for it to write with the first block, or at its end; or write an interim answer.
+def write_head(request: Request, channel: object, head: UncodedHead, server: bytes, close: bool, alone: bool) -> None:
+    """Set `head` in `request`, for it to write with the first block, or `alone`, now; or write an interim answer.
 
     `server` is our Server field, empty for none. With `close` the connection ends after the answer. Called in the
     reactor's thread.
@@ -190,6 +190,8 @@ def write_head(request: Request, channel: object, head: UncodedHead, server: byt
     if close and is_http1(channel):
         headers.setRawHeaders(b"connection", [b"close"])
         channel.persistent = False
+    if alone:  # the next block may be long in coming, as of an event stream
+        request.write(b"")
 
 
 def write_straight(request: Request, channel: object, body: bytes) -> bool:

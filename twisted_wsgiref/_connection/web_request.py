@@ -112,11 +112,10 @@ class WebRequest:
             factory.note_refusal(error.status, error.reason)
             self._refuse(error.status)
             return
-        target = factory.target
-        self._exchange = exchange = target.prepare(head, environ, body, self._queue, self)
+        self._exchange = exchange = factory.target.prepare(head, environ, body, self._queue, self)
         if factory.draining:
             exchange.persistent = False
-        target.start(exchange)
+        factory.target.start(exchange)
 
     # ---- In any thread -----------------------------------------------------------------------------------------
 
@@ -151,7 +150,6 @@ class WebRequest:
     def _give_some(self) -> bool:
         """Give a few pieces; return whether there may be more that can be given at once."""
         if not (self._paused or self._registered or waits_for_transport(self._channel)):
-            # Most answers are all there: to be told when to pause would cost more than it is worth.
             blocks = self._queue.take_whole(_PIECE)
             if blocks is not None:
                 self._give_whole(blocks)
@@ -202,7 +200,7 @@ class WebRequest:
 
     def _give_now(self, block: Given) -> None:
         if isinstance(block, UncodedHead):
-            self._write_head(block)
+            self._write_head(block, alone=not self._queue.pending)
         elif block:
             self._sent += len(block)
             self._request.write(bytes(block))
@@ -215,10 +213,10 @@ class WebRequest:
             if waits_for_transport(self._channel):
                 self._paused = True
 
-    def _write_head(self, head: UncodedHead) -> None:
-        """Set the head of the answer, which leaves with the first block, or at the end; or send an interim answer."""
+    def _write_head(self, head: UncodedHead, *, alone: bool = False) -> None:
+        """Set the head of the answer, which leaves with the first block, or `alone`; or send an interim answer."""
         close = self._exchange is not None and not self._exchange.persistent
-        write_head(self._request, self._channel, head, self._server, close)
+        write_head(self._request, self._channel, head, self._server, close, alone)
 
     def _end(self) -> None:
         """The exchange is through: finish the request, or have its client see that the answer is cut short."""
@@ -246,13 +244,13 @@ class WebRequest:
             return
         if not self._answered:
             self._leave()
+        exchange.give_up()
         if self._queue.drop():
             self._exchange = None
             exchange.report()
 
     def _cut(self) -> None:
-        chunked = self._request.clientproto == b"HTTP/1.1" and self._request.startedWriting
-        if is_http1(self._channel) and chunked:
+        if is_http1(self._channel) and self._request.clientproto == b"HTTP/1.1" and self._request.startedWriting:
             # What was made of the answer still leaves; without its end it is seen to be cut short.
             self._unregister()
             self._request.loseConnection()
@@ -370,7 +368,8 @@ class WebRequest:
         elif self._queue.pending or self._paused:
             phase, progress = Phase.SENDING, self._sent
         else:
-            phase, progress = Phase.RUNNING, self._sent + exchange.begun
+            phase = Phase.STREAMING if exchange.holds_no_thread() else Phase.RUNNING
+            progress = self._sent + exchange.begun
         if self._deadlines is None:
             self._deadlines = Deadlines(self._factory.limits, 0)
             self._deadlines.request = exchange.received
@@ -397,4 +396,5 @@ class WebRequest:
             self._refuse(504, exchange.head.request_id)
         else:
             self.cut_off()
+        exchange.give_up()
         exchange.interrupt_run()
