@@ -27,25 +27,30 @@ application = get_wsgi_application()
 
 
 class Events(Resource):
-    """An event for each stream that is open, once a second."""
+    """An event for each stream that is open, once a second: for all in one turn of the reactor, or in some `parts`."""
 
     isLeaf = True
 
-    def __init__(self) -> None:
+    def __init__(self, parts: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._open: set[Any] = set()
-        LoopingCall(self._tell).start(PERIOD, now=False)
+        self._open: dict[Any, int] = {}
+        self._parts = parts
+        self._came = self._part = 0
+        LoopingCall(self._tell).start(PERIOD / parts, now=False)
 
     def render_GET(self, request: Any) -> int:
         request.setHeader(b"Content-Type", b"text/event-stream")
         request.write(b": open\n\n")
-        self._open.add(request)
-        request.notifyFinish().addBoth(lambda _: self._open.discard(request))
+        self._came += 1
+        self._open[request] = self._came % self._parts
+        request.notifyFinish().addBoth(lambda _: self._open.pop(request))
         return NOT_DONE_YET
 
     def _tell(self) -> None:
-        for request in list(self._open):
-            request.write(b"data: now\n\n")
+        self._part = (self._part + 1) % self._parts
+        for request, part in list(self._open.items()):
+            if part == self._part:
+                request.write(b"data: now\n\n")
 
 
 class Small(Resource):

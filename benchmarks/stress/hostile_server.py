@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.harness.environment import CHECKOUT
-from benchmarks.harness.serving import Running, ServerFailed
+from benchmarks.harness.serving import Running, ServerFailed, pinned
 from tests.real.children import free_port
 from tests.real.raw_client import ask, request
 
@@ -42,7 +42,7 @@ class Counts(NamedTuple):
 class HostileServer(Running):
     """``python -m twisted_wsgiref`` with `options`; temporary files go into a folder of its own, below `folder`.
 
-    `application` says hello at ``/``.
+    `application` says hello at ``/``. With `processor` the server runs on that one alone.
     Use it in a ``with``. Raises `ServerFailed` where it does not come up.
     """
 
@@ -52,6 +52,7 @@ class HostileServer(Running):
         *options: str,
         before: str = "",
         application: str = "benchmarks.stress.hostile_app:application",
+        processor: int | None = None,
     ) -> None:
         port = free_port()
         self.log = folder / "server.log"
@@ -62,6 +63,8 @@ class HostileServer(Running):
         self._temporary.mkdir(exist_ok=True)
         words = [sys.executable, "-m", "twisted_wsgiref", "--listen", f"tcp:{port}:interface=127.0.0.1"]
         words += ["--access-log", "off", *options, application]
+        if processor is not None:
+            words = [*pinned(processor), *words]
         if before:
             words = ["sh", "-c", f'{before}; exec "$@"', "sh", *words]
         variables = {
