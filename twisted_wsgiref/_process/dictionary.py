@@ -226,6 +226,7 @@ _TABLE: Final[dict[str, list[tuple[str, str]]]] = {
             "--emperor --attach-daemon --smart-attach-daemon --mule --mules --spooler --spooler-processes --cron "
             "--cron2 --cache --cache2 --plugin --plugins --zerg",
         ),
+        ("instead, twisted-wsgiref stop --pidfile FILE", "uWSGI --stop"),
         ("instead, SIGHUP reloads", "uWSGI --touch-reload --touch-chain-reload --touch-workers-reload"),
     ],
     "Limits and deadlines": [

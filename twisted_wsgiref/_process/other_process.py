@@ -18,7 +18,7 @@ _PROC: Final = "/proc"
 
 def lives(pid: int) -> bool:
     """Return whether the process runs. One that has ended, and that its parent has not waited for, does not."""
-    if pid <= 0:
+    if pid <= 0 or os.name == "nt":  # there a signal of any number ends the process
         return False
     try:
         os.kill(pid, 0)

@@ -108,7 +108,8 @@ class PidFile:
             text = f"{os.getpid()}\n".encode("ascii")
             try:
                 # In this order nobody finds it empty.
-                os.pwrite(descriptor, text, 0)
+                os.lseek(descriptor, 0, os.SEEK_SET)
+                os.write(descriptor, text)
                 os.truncate(descriptor, len(text))
             except OSError as error:
                 raise self._refusal(error.strerror or str(error)) from None
