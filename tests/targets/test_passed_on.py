@@ -19,6 +19,7 @@ from tests.support import KINDS, TEXT, Client, Server, hello, request
 from tests.support import serving as validating
 from tests.web_tree import web_serving
 from twisted_wsgiref import AsyncBody, InternalMount
+from twisted_wsgiref._observe.current import current_request_id
 from twisted_wsgiref.service import WSGIService
 from twisted_wsgiref.settings import SettingError
 
@@ -779,6 +780,29 @@ def test_a_resource_that_takes_too_long_is_given_up(application: Application) ->
         assert (one(client).status, client.ended) == (504, True)
         assert len(Silent.gone) == 1
         assert [record.status for record in server.records] == [504]
+
+
+@pytest.mark.parametrize("trusted", [(), ("*",)])
+def test_the_id_of_a_request_stays_its_own(trusted: tuple[str, ...]) -> None:
+    told: list[tuple[str, str]] = []
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        told.append((environ["HTTP_X_REQUEST_ID"], environ["HTTP_TRACEPARENT"][3:35]))
+        assert environ["twisted_wsgiref.request_id"] == environ["HTTP_X_REQUEST_ID"] == current_request_id()
+        start_response("200 OK", [*TEXT] if environ["SCRIPT_NAME"] else [("X-Accel-Redirect", "/inner")])
+        return [b"x"]
+
+    mounts = {"/inner": InternalMount(app)}
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    with serving(app, service={"mounts": mounts}, request_id=True, trusted_proxy=trusted) as server:
+        for fields in ({}, {"X_Request_ID": "mine", "Traceparent": f"00-{trace}-b7ad6b7169203331-01"}):
+            answer = ask(server, **fields)
+            (first, second), told[:] = told, []
+            assert first == second
+            assert answer.fields["x-request-id"] == [first[0]]
+            assert server.records.pop().request_id == first[0]
+            if fields:
+                assert (first == ("mine", trace)) is bool(trusted)
 
 
 def test_a_script_name_may_be_in_the_path_or_not(application: Application, folder: Path) -> None:

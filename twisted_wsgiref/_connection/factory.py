@@ -247,11 +247,15 @@ class WSGIFactory(Factory):
         mounted = None if self._mounts is None else self._mounts.find(head)
         return self.target if mounted is None else mounted
 
-    def identify(self, head: RequestHead, environ: WSGIEnvironment, peer: str | None) -> None:
-        """Give the request of `head` its id, if requests have any; `peer` has sent it, None over a UNIX socket."""
+    def identify(self, head: RequestHead, environ: WSGIEnvironment, peer: str | None, known: str = "") -> None:
+        """Give the request of `head` its id, if requests have any; `peer` has sent it, None over a UNIX socket.
+
+        `known` is the id that it has, if it was passed on.
+        """
         if self.identifier is not None:
             trusted = self.rules.trusted
-            head.request_id = self.identifier.identify(environ, trusted is not None and trusted.trusts(peer))
+            believed = trusted is not None and trusted.trusts(peer)
+            head.request_id = self.identifier.identify(environ, believed, known)
 
     def spill(self, body: RequestBody, done: Callable[[BaseException | None], None]) -> None:
         """Have a part of `body` written to its file, and `done` called in the reactor's thread."""

@@ -403,6 +403,7 @@ class WSGIProtocol(WatchedConnection):
         environ = connection.make(head, 0)
         if trusted is not None:
             believe(environ, read_forwarded(head.fields, connection.peer, trusted))
+        self.factory.identify(head, environ, connection.peer, head.request_id)
         if head.method not in ("GET", "HEAD"):
             environ["REQUEST_METHOD"] = "GET"  # the body has gone to the application
         if user is not None:

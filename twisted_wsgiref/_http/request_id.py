@@ -30,6 +30,7 @@ STATE: Final = "HTTP_TRACESTATE"
 KEY: Final = "twisted_wsgiref.request_id"
 
 _ID: Final = re.compile(r"[A-Za-z0-9._~:/+=@-]{1,128}")
+_TRACE: Final = re.compile(r"(?!0{32})[0-9a-f]{32}")
 _PARENT: Final = re.compile(
     r"(?:00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
     # A later version may go on behind a dash; ff is none.
@@ -45,12 +46,15 @@ class Identifier:
     def __init__(self, bits: Callable[[int], int]) -> None:
         self._bits = bits
 
-    def identify(self, environ: MutableMapping[str, object], trusted: bool) -> str:
-        """Return the id of the request of `environ`, and have that say it; `trusted` says whose fields it has."""
-        ident, found = "", None
+    def identify(self, environ: MutableMapping[str, object], trusted: bool, known: str = "") -> str:
+        """Return the id of the request of `environ`, and have that say it; `trusted` says whose fields it has.
+
+        A request that was passed on has one, `known`; one that was made is its trace, too.
+        """
+        ident, found = known, None
         if trusted:
             sent, parent = environ.get(ID), environ.get(PARENT)
-            if isinstance(sent, str) and _ID.fullmatch(sent) is not None:
+            if not known and isinstance(sent, str) and _ID.fullmatch(sent) is not None:
                 ident = sent
             if isinstance(parent, str):
                 found = _PARENT.fullmatch(parent)
@@ -58,7 +62,7 @@ class Identifier:
             ident = ident or found[1] or found[2]
         else:
             made = f"{self._bits(192):048x}"  # one call for both; that one of them is all zeros is not to be expected
-            trace = made[:32]
+            trace = known if _TRACE.fullmatch(known) else made[:32]
             environ[PARENT] = f"00-{trace}-{made[32:]}-00"
             if STATE in environ:
                 del environ[STATE]
