@@ -385,6 +385,10 @@ class Settings:
     max_worker_age: float = _knob(
         0.0, "seconds, give or take a tenth, after which a worker process is replaced; 0: never", parse_seconds
     )
+    # Off: threads, event loops and connections that an import makes do not come with a fork, or are shared by all.
+    preload: bool = _knob(
+        False, "import the application once, and fork the workers from the process that has it", parse_truth
+    )
     # The largest Django sites import for 20 seconds on a loaded machine; systemd waits for 90.
     start_timeout: float = _knob(
         60.0,

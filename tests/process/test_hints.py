@@ -59,7 +59,6 @@ def test_no_word_of_the_table_is_ours_or_taken_for_ours() -> None:
         ("graceful_timeout", ": here it is --grace"),
         ("--uds", ": here it is --listen unix:PATH:mode=660"),
         ("-D", ": here it is --daemon, if no service manager starts it"),
-        ("--preload", ": there is no such thing yet: each worker imports the application itself"),
         (
             "--protocol",
             ": there is no such thing: HTTP is spoken, so in nginx it is proxy_pass, not uwsgi_pass",

@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 
 from twisted_wsgiref._observe.current import begin_request
 from twisted_wsgiref._observe.failures import log_exception, log_text
-from twisted_wsgiref._process import parent
+from twisted_wsgiref._process import worker_process
 from twisted_wsgiref._process.logs import LastResort, hear_logging, log_to_stderr, logging_kept
 from twisted_wsgiref.settings import SettingError, Settings
 
@@ -265,7 +265,7 @@ def test_a_parent_logs_what_its_worker_logs_with_its_level(stream: io.StringIO) 
         Logger("demo").failure("it broke", fail())
         log_text('{"level": "info"}')
     events: list[LogEvent] = []
-    child = parent._Process(None, 7, 0)  # type: ignore[arg-type]
+    child = worker_process.WorkerProcess(None, 7, 0)  # type: ignore[arg-type]
     with observed(events.append):
         child.childDataReceived(2, stream.getvalue().encode())
         child.childDataReceived(1, b"printed\n")
@@ -280,7 +280,7 @@ def test_a_parent_logs_what_its_worker_logs_with_its_level(stream: io.StringIO) 
 @pytest.mark.parametrize("line", ["\x1e{", "\x1e7", "\x1e[]", "\x1e"])
 def test_a_line_that_only_looks_like_a_workers_is_text(line: str) -> None:
     events: list[LogEvent] = []
-    child = parent._Process(None, 7, 0)  # type: ignore[arg-type]
+    child = worker_process.WorkerProcess(None, 7, 0)  # type: ignore[arg-type]
     with observed(events.append):
         child.childDataReceived(2, line.encode() + b"\n")
     assert [formatEvent(event) for event in events] == [f"worker 7: {line}"]

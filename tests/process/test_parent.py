@@ -11,8 +11,8 @@ from twisted.internet.task import Clock
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 
-from twisted_wsgiref._process.parent import LAST_WORDS, LONGEST_LINE, _Process
 from twisted_wsgiref._process.supervisor import End
+from twisted_wsgiref._process.worker_process import LAST_WORDS, LONGEST_LINE, WorkerProcess
 
 
 class Parent:
@@ -41,14 +41,14 @@ def logged() -> Iterator[list[str]]:
 @pytest.mark.parametrize(("number", "how"), [(9, "SIGKILL"), (40, "signal 40")])
 def test_every_signal_is_an_end(number: int, how: str) -> None:
     parent: Any = Parent()
-    child = _Process(parent, 1, 0)
+    child = WorkerProcess(parent, 1, 0)
     child.processExited(Failure(ProcessTerminated(signal=number)))
     parent.reactor.advance(LAST_WORDS)
     assert parent.ends == [End(how)]
 
 
 def test_last_words_without_an_end_of_line_are_logged(logged: list[str]) -> None:
-    child = _Process(Parent(), 7, 0)  # type: ignore[arg-type]
+    child = WorkerProcess(Parent(), 7, 0)  # type: ignore[arg-type]
     child.childDataReceived(2, b"one\ntwo, and no")
     child.childDataReceived(2, b" more")
     assert logged == ["worker 7: one"]
@@ -58,13 +58,13 @@ def test_last_words_without_an_end_of_line_are_logged(logged: list[str]) -> None
 
 
 def test_a_line_without_an_end_is_not_kept_for_ever(logged: list[str]) -> None:
-    child = _Process(Parent(), 7, 0)  # type: ignore[arg-type]
+    child = WorkerProcess(Parent(), 7, 0)  # type: ignore[arg-type]
     for _ in range(10):
         child.childDataReceived(1, b"." * 16 * 1024)
     assert sum(line.count(".") for line in logged) >= 160 * 1024 - LONGEST_LINE
 
 
 def test_a_line_that_names_its_worker_is_not_given_the_name_twice(logged: list[str]) -> None:
-    child = _Process(Parent(), 7, 0)  # type: ignore[arg-type]
+    child = WorkerProcess(Parent(), 7, 0)  # type: ignore[arg-type]
     child.childDataReceived(2, b"worker 7: 2025-11-26T12:00:00+0000 [demo#info] said\nprinted\n")
     assert logged == ["worker 7: 2025-11-26T12:00:00+0000 [demo#info] said", "worker 7: printed"]

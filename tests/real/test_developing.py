@@ -241,7 +241,11 @@ def interpreter() -> tuple[str, dict[str, str]]:
 
 @ROOTS
 @pytest.mark.parametrize(
-    ("command", "workers"), [("twistd", []), ("twistd", ["--workers", "2"]), ("twist", []), ("python -m", [])]
+    ("command", "workers"),
+    [
+        *[("twistd", []), ("twistd", ["--workers", "2"]), ("twist", []), ("python -m", [])],
+        *[("python -m", ["--workers", "2"]), ("python -m", ["--workers", "2", "--preload"])],
+    ],
 )
 def test_the_application_never_runs_as_root(
     command: str, workers: list[str], open_folder: Path, interpreter: tuple[str, dict[str, str]]

@@ -102,7 +102,7 @@ def asked(port: int, path: str, answers: list[list[str]]) -> threading.Thread:
 def test_workers_serve_and_stop_with_status_0_and_their_parent_imports_no_application(
     command: str, folder: Path
 ) -> None:
-    (folder / "demo.py").write_text("import os\nos.write(1, b'imported by %d\\n' % os.getppid())\n" + DEMO)
+    (folder / "demo.py").write_text("import os\nos.write(1, b'imported by %d\\n' % os.getpid())\n" + DEMO)
     with house(folder, command=command) as child:
         port = child.port()
         pid, multiprocess, scheme, place = ask(port)
@@ -110,7 +110,7 @@ def test_workers_serve_and_stop_with_status_0_and_their_parent_imports_no_applic
         assert (multiprocess, scheme, place) == ("True", "http", str(folder))
         assert child.end() == 0, child.said
         assert not [each for each in pids(child) if alive(each)]
-    assert set(re.findall(r"imported by (\d+)", child.said)) == {str(child.pid)}
+    assert {int(pid) for pid in re.findall(r"imported by (\d+)", child.said)} == set(pids(child))
     assert "Traceback" not in child.said
     assert "the parent is gone" not in child.said
 

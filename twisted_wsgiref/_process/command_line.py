@@ -31,10 +31,11 @@ from .beginning import Beginning, Terminal
 from .below_twistd import refusal
 from .config_file import read_table
 from .daemon import goes_to_file, left_outputs
+from .early_fork import Early, check_system, fork_servers
 from .hooks import Hooks
 from .identity import identity_of
 from .link import Orders
-from .listeners import Listeners, activated, has_descriptors
+from .listeners import Listeners, activated
 from .loading import LoadError
 from .logs import hear_logging
 from .mounting import check_mounts, import_served
@@ -48,7 +49,7 @@ from .supervisor import Patience
 from .surroundings import enter, take_variables
 from .terminal import Modes, can_prompt, modes_if, pass_over_breakpoints
 from .titles import take_title
-from .watching import check_watched, watch_for
+from .watching import watch_for
 from .words import FLAGS, PARAMETERS, Row, joined, mistake, option
 
 if TYPE_CHECKING:
@@ -279,11 +280,13 @@ class Options(UsageOptions):
         tell(found.text())
 
 
-def makeService(options: Asked, ending: Ending | None = None, notifier: Notifier | None = None) -> CommandLineService:
+def makeService(
+    options: Asked, ending: Ending | None = None, notifier: Notifier | None = None, early: Early | None = None
+) -> CommandLineService:
     """Return the service that the `options` ask for, which comes to its end by `ending`, and tells `notifier`.
 
-    Raises `SystemExit`, with the one line that says why, where there is none. The application is imported here, unless
-    twistd is to become a daemon first: threads that the import starts would not come with it.
+    Workers are forked from `early`, if it was. Raises `SystemExit`, with the one line that says why, where there is no
+    service. The application is imported here, unless twistd is to become a daemon first: no thread would come with it.
     """
     # Late: twistd's --reactor has to come before it.
     reactor = the_reactor()
@@ -312,7 +315,7 @@ def makeService(options: Asked, ending: Ending | None = None, notifier: Notifier
         refuse(options, str(error))
     take_title(found.settings.name, "parent" if found.apart else "process", tells=True)
     if found.apart:
-        return _make_parent(options, process, hooks)
+        return _make_parent(options, process, hooks, early)
     runner = Runner(reactor)
     hear_logging()
     if options.daemonises or not can_prompt():
@@ -337,17 +340,14 @@ def makeService(options: Asked, ending: Ending | None = None, notifier: Notifier
     return ServingService(service, replace(process, beginning=beginning), access_log)
 
 
-def _make_parent(options: Asked, process: ThisProcess, hooks: Hooks) -> CommandLineService:
+def _make_parent(options: Asked, process: ThisProcess, hooks: Hooks, early: Early | None) -> CommandLineService:
     """Return the parent of worker processes. No application is imported: each worker does that for itself."""
     found, settings, reactor = options.found, process.settings, process.reactor
     try:
-        if not has_descriptors():
-            raise SettingError.of("{workers}: this system can not hand sockets to other processes; leave it at 1")
+        check_system(found)
         identity = identity_of(found.user, found.group, root=os.geteuid() == 0)
         if identity is not None and options.told_another:
             raise SettingError.of("{user}, {group}: twistd has --uid or --gid already; say it once")
-        if found.reload:
-            check_watched(found.reload_dir)
     except SettingError as error:
         refuse(options, found.explain(error))
     if identity is None and not options.told_another:
@@ -384,6 +384,7 @@ def _make_parent(options: Asked, process: ThisProcess, hooks: Hooks) -> CommandL
         patience=patience,
         relay=options.relayed,
         terminal=modes,
+        forks=fork_servers(orders, reactor, options.relayed, early),
     )
     service.hooks = hooks.loaded_by(process.notifier)
     if found.reload:

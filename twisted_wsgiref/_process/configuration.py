@@ -53,7 +53,7 @@ LINED: Final = (*LISTS, "env", "reload_dir", "sendfile_root")
 # Variables that other servers and platforms have made a habit, and what they set here.
 _HABITS: Final = {"workers": "WEB_CONCURRENCY", "port": "PORT", "trusted_proxy": "FORWARDED_ALLOW_IPS"}
 _COLUMN: Final = 48
-_APART: Final = ("workers", "max_requests", "max_rss", "max_worker_age", "user", "group", "reload")
+_APART: Final = ("workers", "max_requests", "max_rss", "max_worker_age", "preload", "user", "group", "reload")
 
 
 class Place(NamedTuple):

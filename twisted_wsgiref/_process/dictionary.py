@@ -159,7 +159,6 @@ _TABLE: Final[dict[str, list[tuple[str, str]]]] = {
             "come and go",
             "uWSGI --cheaper --cheaper-initial --cheaper-step --cheaper-algo --cheap --idle",
         ),
-        ("there is no such thing yet: each worker imports the application itself", "gunicorn --preload"),
         (
             "it is always so",
             "gunicorn --initgroups --capture-output --enable-stdio-inheritance -R, uWSGI --lazy --lazy-apps "

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, Protocol
 
 from twisted_wsgiref._gateway.passing import InternalMount
 from twisted_wsgiref._targets.directory import check_directory
@@ -39,6 +39,13 @@ if TYPE_CHECKING:
 def _not_imported(environ: object, start_response: object) -> NoReturn:
     """Stand for the application until it is imported, before the first request."""
     raise RuntimeError("the application is not imported")
+
+
+class CallsFirst(Protocol):
+    """Whoever calls functions once the reactor runs, such as a `Runner`."""
+
+    def call_first(self, function: Callable[[], object]) -> None:
+        """Have `function` called then."""
 
 
 class Loaded(NamedTuple):
@@ -117,13 +124,13 @@ def import_served(options: Asked, usual: str, runner: Runner) -> tuple[Loaded, B
     return Loaded(application, {**loaded, **objects}), beginning
 
 
-def load(spec: str, mounts: Sequence[str], runner: Runner, directory: str | None = ".") -> Loaded:
+def load(spec: str, mounts: Sequence[str], runner: CallsFirst, directory: str | None = ".") -> Loaded:
     """Return the application that `spec` names, and what is mounted; as `load_application`. Raises `LoadError`."""
     application = load_application(spec, directory)
     return Loaded(application, load_mounts(mounts, runner, directory))
 
 
-def load_mounts(mounts: Sequence[str], runner: Runner, directory: str | None = ".") -> dict[str, object]:
+def load_mounts(mounts: Sequence[str], runner: CallsFirst, directory: str | None = ".") -> dict[str, object]:
     """Return what a service is to be given for `mounts`. Raises `LoadError`, which names the mount.
 
     A resource that is made by a call is made when the reactor of `runner` runs.
@@ -150,7 +157,7 @@ def _loaded(spec: Spec, directory: str | None, late: Callable[[ResourceMaker], o
     return str(spec)
 
 
-def _late(mount: str, runner: Runner, make: ResourceMaker) -> object:
+def _late(mount: str, runner: CallsFirst, make: ResourceMaker) -> object:
     """Return a resource that stands for the one that is made at the first turn of the reactor."""
     resource = LateResource()
 

@@ -9,49 +9,43 @@ from __future__ import annotations
 import errno
 import os
 import signal
-import site
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from types import FrameType
 from typing import Final, Protocol
 
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.interfaces import IListeningPort
-from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twisted_wsgiref._twisted.private import is_reaped
-from twisted_wsgiref._twisted.reactor import ChildProcess, Reactor, repeating
+from twisted_wsgiref._twisted.reactor import Reactor, repeating
 from twisted_wsgiref._twisted.typed import Service
 
 from .fairness import MOST_WORKERS, Table, board_behind, nameless_memory
+from .forking import ForkServers
 from .hooks import NO_HOOKS, Hooks, WorkerEnd
-from .link import FIRST_SOCKET, LINE, TABLE, Line, Orders, connect
+from .link import FIRST_SOCKET, LINE, TABLE, Orders, connect
 from .listeners import Bound, Listeners
-from .logs import relay
 from .orphans import reap_strangers
 from .pulse import DUMP
 from .relay import Relay, siblings
-from .supervisor import End, Patience, Supervisor
+from .spawning import command, environment
+from .supervisor import End, Patience, State, Supervisor
 from .terminal import Modes
+from .worker_process import WorkerProcess
 
 _log = Logger()
 
 # The supervisor looks for overdue children this often, in seconds.
 TICK: Final = 0.25
-# The time to read the last words of a child that has ended, in seconds: its own children may hold the line open.
-LAST_WORDS: Final = 0.1
 # A child that is to be killed has this long to show its stacks, in seconds.
 TO_DUMP: Final = 0.1
-# So many bytes from a child count as a line, also without an end of line.
-LONGEST_LINE: Final = 64 * 1024
 WORKER: Final = "twisted_wsgiref._process.worker"
 # Why a child could not be started that may be started later: the machine has no more of something at the moment.
 _PASSING: Final = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
@@ -76,9 +70,10 @@ class Host(Protocol):
 class ParentService(Service):
     """Keeps `workers` processes serving on the sockets of `listeners`.
 
-    Every child gets `orders`, with its own number, slot and sockets. The output of children on the descriptors `relay`,
-    of 1 and 2, goes into our log. With a `terminal` a child may read standard input, and job control works as for any
-    other program. Set ``host`` before the service is started.
+    Every child gets `orders`, with its own number, slot and sockets. With `forks` children are forked, else each is an
+    interpreter of its own. The output of children on the descriptors `relay`, of 1 and 2, goes into our log. With a
+    `terminal` a child may read standard input, and job control works as for any other program. Set ``host`` before the
+    service is started.
 
     ``whenListening`` fires with the ports once all workers serve for the first time, or fails as `listeners` do.
     """
@@ -97,6 +92,7 @@ class ParentService(Service):
         patience: Patience,
         relay: frozenset[int],
         terminal: Modes | None = None,
+        forks: ForkServers | None = None,
     ) -> None:
         self.whenListening: Deferred[list[IListeningPort]] = Deferred()
         self.reactor = reactor
@@ -104,8 +100,9 @@ class ParentService(Service):
         self._orders = orders
         self._relayed = relay
         self._terminal = terminal
+        self._forks = forks
         self._bound = False
-        self._children: dict[int, _Process] = {}
+        self._children: dict[int, WorkerProcess] = {}
         self._ports: list[IListeningPort] | None = None
         self._stopped: Deferred[None] | None = None
         self._running = False
@@ -169,7 +166,7 @@ class ParentService(Service):
         self.supervisor.tick()
         self._relay.look(self.supervisor.target)
         if os.getpid() == 1:
-            reap_strangers(is_reaped)  # Twisted waits for those that it started itself
+            reap_strangers(lambda pid: is_reaped(pid) or (self._forks is not None and self._forks.waits_for(pid)))
 
     def done(self, status: int) -> None:
         """Take the end: no worker is left."""
@@ -187,11 +184,20 @@ class ParentService(Service):
 
     def reloading(self, now: bool) -> None:
         """Pass on that a reload begins, or is over."""
+        if not now and self._forks is not None:
+            self._forks.keep_only(self._generations())
         self.host.reloading(now)
+
+    def _generations(self) -> set[int]:
+        """Return the generations of code that may have another child."""
+        children = self.supervisor.children.values()
+        return {each.generation for each in children if each.state is not State.DRAINING}
 
     def _finish(self) -> None:
         if self._tick.running:
             self._tick.stop()
+        if self._forks is not None:
+            self._forks.keep_only(())
         closed, stopped = DeferredList([self._listeners.close(), self._listeners.close_aside()]), self._stopped
         if stopped is not None:
             closed.addCallback(lambda _: stopped.callback(None))
@@ -237,33 +243,36 @@ class ParentService(Service):
         slot = next(each for each in range(MOST_WORKERS) if each not in taken)
         self._table.clear(slot)
         self._relay.begin(slot)
-        child = self._children[number] = _Process(self, number, slot)
+        child = self._children[number] = WorkerProcess(self, number, slot)
         try:
             self._spawn(child)
         except Exception as error:
             passing = getattr(error, "errno", None) in _PASSING
             self.reactor.callLater(0, self.gone, child, End(f"it could not be started: {error}", by_itself=not passing))
 
-    def _spawn(self, child: _Process) -> None:
+    def _spawn(self, child: WorkerProcess) -> None:
         if not os.access(sys.executable, os.X_OK):
             raise PermissionError(f"{sys.executable} may not be executed by the user {os.getuid()}")
         bound = self._listeners.bound()
         sockets = [Bound(each.key, FIRST_SOCKET + index, each.family) for index, each in enumerate(bound)]
         orders = replace(self._orders, number=child.number, slot=child.slot, sockets=sockets)
         ours, theirs = socket.socketpair()
+        path, environ = environment()
         with ours, theirs, open(os.devnull, "rb") as nothing:
-            stdin = nothing.fileno() if self._terminal is None else 0
-            inherited: dict[int, int | str] = {0: stdin, 1: 1, 2: 2}
-            inherited |= dict.fromkeys(self._relayed, "r")
-            inherited |= {LINE: theirs.fileno(), TABLE: self._table_descriptor}
-            inherited |= {FIRST_SOCKET + index: each.descriptor for index, each in enumerate(bound)}
-            path, environ = _environment()
-            child.process = self.reactor.spawnProcess(
-                child, sys.executable, _command(orders.app), environ, childFDs=inherited
-            )
+            if self._forks is not None:
+                self._forks.keep_only(self._generations())
+                handed = [theirs.fileno(), self._table_descriptor, *(each.descriptor for each in bound)]
+                child.process = self._forks.start(self.supervisor.children[child.number].generation, child, handed)
+            else:
+                stdin = nothing.fileno() if self._terminal is None else 0
+                inherited: dict[int, int | str] = {0: stdin, 1: 1, 2: 2}
+                inherited |= dict.fromkeys(self._relayed, "r")
+                inherited |= {LINE: theirs.fileno(), TABLE: self._table_descriptor}
+                inherited |= {FIRST_SOCKET + index: each.descriptor for index, each in enumerate(bound)}
+                words = command(WORKER, orders.app)
+                child.process = self.reactor.spawnProcess(child, words[0], words, environ, childFDs=inherited)
+                child.began(child.process.pid)
             connect(self.reactor, ours.dup(), child.line)
-        child.pid = child.process.pid or 0
-        self.say(f"worker {child.number} starts: pid {child.pid}")
         child.line.order(replace(orders, path=path, born=time.monotonic(), parent=os.getpid()))
 
     def signal(self, number: int, signum: int) -> None:
@@ -282,6 +291,8 @@ class ParentService(Service):
         """End every child at once. Called by a signal's handler, before this process ends in the same way."""
         for number in list(self._children):
             self._send(number, signal.SIGKILL)
+        if self._forks is not None:
+            self._forks.kill_all()
 
     def _send(self, number: int, signum: int) -> None:
         child = self._children.get(number)
@@ -291,7 +302,7 @@ class ParentService(Service):
             except ProcessExitedAlready:
                 pass
 
-    def heard(self, child: _Process, line: str) -> None:
+    def heard(self, child: WorkerProcess, line: str) -> None:
         """Take a word from a child."""
         word, _, rest = line.partition(" ")
         supervisor = self.supervisor
@@ -310,7 +321,7 @@ class ParentService(Service):
         else:
             self._relay.heard(child.number, word, rest)
 
-    def gone(self, child: _Process, end: End) -> None:
+    def gone(self, child: WorkerProcess, end: End) -> None:
         """Forget a child that has ended."""
         if self._terminal is not None:
             self._terminal.restore()
@@ -322,78 +333,3 @@ class ParentService(Service):
                 self.hooks.worker_died(WorkerEnd(child.number, child.pid, end.how, asked))
             self.supervisor.exited(child.number, end)
             self._relay.end(child.slot, child.process, well=end.well)
-
-
-class _Process(ProcessProtocol):
-    """One child as the reactor sees it."""
-
-    def __init__(self, parent: ParentService, number: int, slot: int) -> None:
-        self.number = number
-        self.slot = slot
-        self.process: ChildProcess | None = None
-        self.pid = 0  # also when it is gone
-        self.line = Line(lambda line: parent.heard(self, line), self._line_ended)
-        self._parent = parent
-        self._end: End | None = None
-        self._line_open = True
-        self._texts = {1: b"", 2: b""}
-
-    def childDataReceived(self, childFD: int, data: bytes) -> None:
-        """Log the output of a daemon's child, line by line."""
-        *lines, self._texts[childFD] = (self._texts[childFD] + data).split(b"\n")
-        for line in lines:
-            self._log(line)
-        if len(self._texts[childFD]) > LONGEST_LINE:
-            self.childConnectionLost(childFD)
-
-    def childConnectionLost(self, childFD: int) -> None:
-        """Log the part of a line that has come without its end."""
-        text, self._texts[childFD] = self._texts.get(childFD, b""), b""
-        if text:
-            self._log(text)
-
-    def _log(self, line: bytes) -> None:
-        relay(self.number, line.decode("utf-8", "replace"))
-
-    def processExited(self, reason: Failure) -> None:
-        """Note how the child ended; it counts when its last words have been read."""
-        number = getattr(reason.value, "signal", None)
-        status = getattr(reason.value, "exitCode", None)
-        how = _name_of_signal(number) if number else f"status {status or 0}"
-        self._end = End(how, well=not number and not status, by_itself=not number)
-        if self._line_open:
-            self._parent.reactor.callLater(LAST_WORDS, self._is_gone)
-        else:
-            self._is_gone()
-
-    def _line_ended(self) -> None:
-        self._line_open = False
-        if self._end is not None:
-            self._is_gone()
-
-    def _is_gone(self) -> None:
-        if self._end is not None:
-            self._parent.gone(self, self._end)
-
-
-def _name_of_signal(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:  # most real-time signals have none
-        return f"signal {number}"
-
-
-def _command(app: str | None) -> list[str]:
-    """Return the command for a fresh interpreter like this one; its last word is for people who list processes."""
-    flags: list[str] = getattr(subprocess, "_args_from_interpreter_flags", list)()
-    return [sys.executable, *flags, "-m", WORKER, app or "demo"]
-
-
-def _environment() -> tuple[str | None, dict[str, str]]:
-    """Return PYTHONPATH as it is, and an environment in which a fresh interpreter finds this package."""
-    environ = dict(os.environ)
-    path = environ.get("PYTHONPATH")
-    root = str(Path(__file__).resolve().parent.parent.parent)
-    if root not in site.getsitepackages() and root != site.getusersitepackages():
-        environ["PYTHONPATH"] = os.pathsep.join([root, path] if path else [root])
-    return path, environ

@@ -25,6 +25,7 @@ from .asked import refuse
 from .command_line import SCRIPT
 from .control import COMMANDS
 from .daemon import leave_terminal
+from .early_fork import fork_early, may_fork_early
 from .foreground import run
 from .logs import begin_log
 from .notify import Notifier
@@ -63,8 +64,9 @@ def serve_words(words: Sequence[str]) -> NoReturn:
         refuse(options, str(error))
     daemon = leave_terminal() if options.found.settings.daemon else None
     notifier = Notifier.taken_from(os.environ)
+    early = fork_early() if may_fork_early(options.found) else None
     begin_log(options.found.settings)  # the import of the application may have something to say
-    service = command_line.makeService(options, notifier=notifier)
+    service = command_line.makeService(options, notifier=notifier, early=early)
     if daemon is not None:
         notifier.call_when_ready(daemon.serves)  # at last: then there is a pid file
     sys.exit(run(service, the_reactor()))

@@ -150,6 +150,7 @@ class Supervisor:
             self._say(f"starting {_count(self.target)} with the code of now")
             for child in self._staying():
                 self._drain(child)
+            self._generation = self._newest = self._newest + 1
             self._settle()
             return
         self._parent.reloading(True)

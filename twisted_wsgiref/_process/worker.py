@@ -1,4 +1,4 @@
-"""One worker process. Its parent starts it as ``python -m twisted_wsgiref._process.worker``, and no person ever does.
+"""One worker process. Its parent starts it as ``python -m twisted_wsgiref._process.worker``, or a fork server forks it.
 
 It takes its orders, loads the application, adopts the parent's sockets, says that it is ready, and serves until it is
 asked to drain, or until its parent is gone. Called in the main thread.
@@ -6,6 +6,7 @@ asked to drain, or until its parent is gone. Called in the main thread.
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import os
 import signal
@@ -13,6 +14,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
 
 from twisted_wsgiref._twisted.late_tls import import_without_tls
@@ -45,6 +47,7 @@ from .listeners import Bound
 from .loading import LoadError
 from .logs import begin_log, hear_logging
 from .mounting import Loaded, load
+from .preloading import Preloaded
 from .process import ServingService, ThisProcess
 from .pulse import disarm, end_within, show_on_dump
 from .recycling import Recycling
@@ -209,20 +212,36 @@ class Share:
                 port.doRead()
 
 
-def main() -> None:
+@dataclass(frozen=True)
+class Inherited:
+    """What a worker has from the process that started it, as numbers: its `line`, its `table`, and the `sockets`.
+
+    None: the sockets have the numbers of the orders. `preloaded` is the application, if that was imported before the
+    fork. `register` is as of `Ending`.
+    """
+
+    line: int = LINE
+    table: int = TABLE
+    sockets: Sequence[int] | None = None
+    preloaded: Preloaded | None = None
+    register: Callable[[Callable[[], None]], object] = atexit.register
+
+
+def serve(given: Inherited) -> NoReturn:
     """Serve until told otherwise; ends with `SystemExit`."""
     _ignore_signals()
     show_on_dump()
-    sock = socket.socket(fileno=_moved(LINE))
+    sock = socket.socket(fileno=_moved(given.line))
     try:
         orders = read_orders(sock)
     except EOFError:
         sys.exit(1)
     sock.sendall(message("begun"))
-    memory = _moved(TABLE)
+    memory = _moved(given.table)
     share = Share(Table(memory), orders.slot)
     seat = Seat(board_behind(memory), orders.slot, orders.number)
-    bound = [Bound(each.key, _moved(each.descriptor), each.family) for each in orders.sockets]
+    numbers = given.sockets or [each.descriptor for each in orders.sockets]
+    bound = [Bound(each.key, _moved(number), each.family) for each, number in zip(orders.sockets, numbers, strict=True)]
     forks.settle()
     inherited = forks.Descriptors([sock.fileno(), *(each.descriptor for each in bound)])
     forks.tell(inherited)  # until they have owners: the application may fork when it is imported
@@ -244,9 +263,9 @@ def main() -> None:
     reactor = the_reactor()
     begin_log(settings, orders.number, relayed=orders.relayed)
     hear_logging()
-    ending, runner = Ending(reactor), Runner(reactor)
-    lifeline = Lifeline(sock, orders.parent)
-    served, access_log = _load(orders, sock, runner)
+    ending, runner = Ending(reactor, register=given.register), Runner(reactor)
+    lifeline = Lifeline(sock, os.getppid() if given.sockets else orders.parent)
+    served, access_log = _load(orders, sock, runner, given.preloaded)
     del inherited
     process = ThisProcess(orders.app, settings, f"worker {orders.number}", reactor, ending, beginning=Beginning(runner))
     service = _make_service(served, orders, process, access_log, share, seat, bound)
@@ -261,10 +280,22 @@ def main() -> None:
     sys.exit(service.status)
 
 
-def _load(orders: Orders, sock: socket.socket, runner: Runner) -> tuple[Loaded, AccessLog | None]:
+def main() -> NoReturn:
+    """Serve as a process of its own interpreter."""
+    serve(Inherited())
+
+
+def _load(
+    orders: Orders, sock: socket.socket, runner: Runner, preloaded: Preloaded | None
+) -> tuple[Loaded, AccessLog | None]:
     """Return what is to be served and the access log, or end the process after telling the parent why."""
     try:
-        served = load(orders.app or DEMO, orders.mounts, runner)
+        if preloaded is None:
+            served = load(orders.app or DEMO, orders.mounts, runner)
+        else:
+            served = preloaded.served
+            for function in preloaded.first:
+                runner.call_first(function)
         runner.settle()
         access_log = open_access_log(orders.settings)
     except LoadError as error:

@@ -1,0 +1,122 @@
+"""Whether the workers of this process are forked, and the fork of a server that shares all with this process.
+
+Here live the questions and the fork. What is said to a fork server is `forking`'s. Called in the main thread.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import socket
+import sys
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from twisted_wsgiref._twisted.reactor import Reactor
+from twisted_wsgiref.settings import SettingError
+
+from .fork_server import Task, serve
+from .forking import ForkServers
+from .imported import Imported
+from .listeners import has_descriptors
+from .watching import check_watched
+from .worker import DEMO
+
+if TYPE_CHECKING:
+    from .configuration import Configuration
+    from .link import Orders
+
+
+@dataclass(frozen=True)
+class Early:
+    """A fork server that was forked from this process, before that had a reactor."""
+
+    pid: int
+    sock: socket.socket
+    imported: Imported
+
+
+def can_fork() -> bool:
+    """Return whether this process may be forked, and its child go on without ``exec``.
+
+    On macOS its own libraries may not. With a reactor, or with threads, nothing is sure of what it finds in the child.
+    """
+    return (
+        hasattr(os, "fork")
+        and hasattr(socket, "send_fds")
+        and sys.platform != "darwin"
+        and "twisted.internet.reactor" not in sys.modules
+        and threading.active_count() == 1
+    )
+
+
+def fork_early() -> Early | None:
+    """Fork a fork server, which shares all that is imported so far; in it this never returns. None: it can not be.
+
+    Called in the main thread, before there is a reactor.
+    """
+    if not can_fork():
+        return None
+    imported = Imported.now()
+    ours, theirs = socket.socketpair()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    # What is there by now stays: neither process has to walk over it, and so copy it.
+    gc.collect()
+    gc.freeze()
+    pid = os.fork()
+    if not pid:
+        ours.close()
+        _leave_standard_input()
+        serve(theirs)
+    theirs.close()
+    return Early(pid, ours, imported)
+
+
+def _leave_standard_input() -> None:
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    if nothing:
+        os.dup2(nothing, 0)
+        os.close(nothing)
+
+
+def may_fork_early(found: Configuration) -> bool:
+    """Return whether workers are to be forked from a process of now, and not of when sockets are bound.
+
+    With another user they would have the rights of this one. While somebody develops, each worker is to be fresh.
+    """
+    return bool(found.apart) and not (found.reload or found.user or found.group)
+
+
+def check_system(found: Configuration) -> None:
+    """Raise `SettingError` if this system has not what worker processes need as `found` wants them."""
+    if not has_descriptors():
+        raise SettingError.of("{workers}: this system can not hand sockets to other processes; leave it at 1")
+    if found.reload:
+        check_watched(found.reload_dir)
+    if found.settings.preload and not (hasattr(os, "fork") and hasattr(socket, "send_fds")):
+        raise SettingError.of("{preload} is on: this system can not fork processes")
+
+
+def fork_servers(orders: Orders, reactor: Reactor, relay: frozenset[int], early: Early | None) -> ForkServers | None:
+    """Return what is to fork the workers that get `orders`; None if each is to be an interpreter of its own."""
+    preload = orders.settings.preload
+    if early is None and not preload:
+        return None
+
+    def task() -> Task:
+        umask = os.umask(0)
+        os.umask(umask)
+        return Task(
+            orders.app or DEMO,
+            orders.mounts,
+            preload=preload,
+            environ=dict(os.environ),
+            directory=os.getcwd(),
+            umask=umask,
+            activated=orders.activated[0],
+        )
+
+    return ForkServers(reactor, task, relay, preload=preload, early=early)
