@@ -128,6 +128,13 @@ def test_a_place_that_is_none_is_one_line(tmp_path: Path) -> None:
     assert refusal(tmp_path) == f"pidfile is {str(tmp_path)!r}: Is a directory"
 
 
+def test_a_link_that_somebody_has_put_there_leads_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(SettingError, match="pidfile is "):
+        PidFile(str(tmp_path / "link")).write()
+    assert not (tmp_path / "elsewhere").exists()
+
+
 def test_who_may_not_remove_it_any_more_leaves_it_empty(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def unlink(name: str) -> None:
         raise PermissionError

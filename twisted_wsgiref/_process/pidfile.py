@@ -25,6 +25,8 @@ _LONGEST: Final = 32
 # The clock of /proc counts from a boot that is known to the second.
 _BLUR: Final = 2.0
 
+# Not by a link that somebody else has put there. (Windows has neither flag.)
+_FLAGS: Final = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
 # Whoever reads the file locks it for a moment: so often, after so many seconds, it is tried again.
 _TRIES: Final = 10
 _PAUSE: Final = 0.01
@@ -141,7 +143,7 @@ class PidFile:
     def _opened(self) -> int:
         """Return a descriptor of the file, locked. Raises `OSError`, and `SettingError` if somebody else has it."""
         for _ in range(_TRIES):
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            descriptor = os.open(self._path, _FLAGS, 0o644)
             if _lock(descriptor, shared=False) and self._is(descriptor):
                 return descriptor
             # Somebody reads it, has removed it between the two steps, or has it.
