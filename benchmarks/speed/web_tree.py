@@ -2,7 +2,7 @@
 
 Run it as ``python -m benchmarks.speed.web_tree``; it needs wrk. Both servers have four threads and run on the first
 core; wrk drives them in turn from the last. A third, the bare one, is the yardstick: a resource that answers hello in
-``render``, without threads or WSGI. Both do all of its work, so its rate is the most that either could have. With
+``render``, without threads or WSGI. Both do its work, but for how it writes its answer. With
 ``--serve ours PORT hello`` it is one of the servers itself.
 """
 
