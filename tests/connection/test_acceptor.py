@@ -331,6 +331,9 @@ def test_what_a_factory_raises_is_logged_and_closes_nothing_else() -> None:
         server.reactor.turn()
         server.factory.buildProtocol = build
         assert "accepting failed" in server.logged()
+        made.clients[0].settimeout(5)
+        with pytest.raises(ConnectionResetError):
+            made.clients[0].recv(10)
         server.log.clear()
         client = made.connect(GET)
         server.settle()

@@ -100,14 +100,18 @@ class Acceptor:
 
     def _make(self, descriptor: int, peer: object) -> None:
         sock = socket.socket(self._family, socket.SOCK_STREAM, 0, descriptor)
-        sock.setblocking(False)
-        if not self._is_checked:
-            self._check(sock)
-        protocol = self._factory.buildProtocol(None)
-        number = self._number
-        self._number = number + 1
-        transport = self._kind(sock, protocol, peer, self._place, number, self._reactor, self._poller, self._host)
-        protocol.begin(transport)
+        try:
+            sock.setblocking(False)
+            if not self._is_checked:
+                self._check(sock)
+            protocol = self._factory.buildProtocol(None)
+            number = self._number
+            self._number = number + 1
+            transport = self._kind(sock, protocol, peer, self._place, number, self._reactor, self._poller, self._host)
+            protocol.begin(transport)
+        except BaseException:
+            sock.close()
+            raise
 
     def _check(self, sock: socket.socket) -> None:
         """Have later connections asked for no delay one by one, if the listener's own setting is not theirs."""
