@@ -181,24 +181,32 @@ class Poller:
             if strangers == self._strangers:
                 self._strangers = 0
         finally:
-            self.end_turn()
+            # As `end_turn`, without a call on the path of each request.
+            if self._later:
+                self._call_later()
+            self.turning = False
+            try:
+                self._turned()
+            except BaseException:
+                _log.failure(_BUG)
 
     def end_turn(self) -> None:
         """Do what has waited until all is read. Whoever reads elsewhere sets `turning` before, and calls this."""
-        later = self._later
-        while later:
-            self._later = []
-            for call in later:
-                try:
-                    call()
-                except BaseException:
-                    _log.failure(_BUG)
-            later = self._later
+        self._call_later()
         self.turning = False
         try:
             self._turned()
         except BaseException:
             _log.failure(_BUG)
+
+    def _call_later(self) -> None:
+        while self._later:
+            later, self._later = self._later, []
+            for call in later:
+                try:
+                    call()
+                except BaseException:
+                    _log.failure(_BUG)
 
     def _take_out(self, descriptor: int) -> None:
         """See to it that nothing is told any more of `descriptor`, which nobody reads."""
