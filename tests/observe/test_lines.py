@@ -210,6 +210,13 @@ def test_json_reads_a_request_line(line: str, method: str, told: dict[str, str])
     assert ("http.request.method" in read) == bool(method)
 
 
+def test_the_child_of_a_fork_has_a_pid_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(JSONLines, "pid", 1)
+    assert json.loads(JSONLines().line(RECORD, "t"))["process.pid"] == 1
+    JSONLines.forked()
+    assert json.loads(JSONLines().line(RECORD, "t"))["process.pid"] == os.getpid()
+
+
 @pytest.mark.parametrize(
     "trace",
     ["", "x", "00-" + "0" * 32 + "-b7ad6b7169203331-01", "00-0AF7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"],

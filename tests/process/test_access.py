@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from twisted.python.usage import UsageError
 
+from twisted_wsgiref._observe.atoms import Atoms
 from twisted_wsgiref._observe.record import Record
 from twisted_wsgiref._process.access import check_access_log, open_access_log
 from twisted_wsgiref._process.command_line import Options, makeService
@@ -30,6 +31,16 @@ def test_the_log_has_the_format_and_leaves_out_what_is_skipped(tmp_path: Path) -
     log.observe_facts(RECORD._replace(request_line="GET /health/live HTTP/1.1"))
     assert log.close()
     assert [json.loads(line)["url.path"] for line in path.read_text().splitlines()] == ["/a"]
+
+
+def test_the_default_of_gunicorn_is_the_combined_format(tmp_path: Path) -> None:
+    text = '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"'
+    log = open_access_log(Settings(access_log=str(tmp_path / "log"), access_log_format=text))
+    assert log is not None
+    log.observe_facts(RECORD)
+    assert log.close()
+    made = Atoms(text)
+    assert (tmp_path / "log").read_text() == made.line(RECORD, made.when(1))
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import time
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
 
-from .children import COMMANDS, PATIENCE, SERVING, get, started
+from .children import COMMANDS, PATIENCE, SERVING, environment, get, started
 
 pytestmark = pytest.mark.slow
 
@@ -18,6 +21,8 @@ import json, logging, sys
 logging.getLogger("shop").warning("imported")
 
 def application(environ, start_response):
+    if environ["PATH_INFO"] == "/silent":
+        raise KeyError("x" * 1000)
     print(json.dumps({"printed": 1}), flush=True)
     environ["wsgi.errors"].write(json.dumps({"errors": 2}) + "\\n")
     logging.getLogger("shop").warning("an empty basket")
@@ -85,6 +90,36 @@ def test_a_daemon_of_twistds_logs_each_line_of_a_worker_with_its_level(folder: P
     assert "[shop#warn] worker 1: imported" in text
     assert "[wsgi.errors#error] worker " in text
     assert '{"errors": 2}' in text
+
+
+def test_a_reader_that_stops_holds_up_no_request(folder: Path) -> None:
+    # Standard output and error are one pipe, as in a container, and it holds 64 KiB.
+    command = [*COMMANDS["python -m"], "--bind", "127.0.0.1:0", "--stall", "0", "shop"]
+    with subprocess.Popen(
+        command, cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
+        try:
+            assert process.stdout is not None
+            read = b""
+            while (found := SERVING.search(read.decode())) is None:
+                read += os.read(process.stdout.fileno(), 4096)
+            took, failures = [], 500
+            # From now on nobody reads. The application's own prints would block it, so it has none.
+            client = HTTPConnection(found["host"], int(found["port"]), timeout=PATIENCE)
+            for _ in range(failures):
+                start = time.perf_counter()
+                client.request("GET", "/silent")
+                assert client.getresponse().read() != b""
+                took.append(time.perf_counter() - start)
+            client.close()
+            assert sorted(took)[failures * 9 // 10] < 0.05
+            process.terminate()
+            rest = process.stdout.read()
+            assert process.wait(PATIENCE) == 0
+        finally:
+            process.kill()
+    assert (read + rest).count(b"GET /silent HTTP/1.1 failed") > 100  # more than the pipe holds were kept
+    assert (read + rest).count(b'"GET /silent HTTP/1.1" 500') == failures
 
 
 @pytest.mark.parametrize("command", ["twistd", "twist"])

@@ -16,7 +16,7 @@ from typing import Final, TypeAlias
 from .json_lines import text_of
 from .lines import CLIENT_LEFT, format_time, path_and_query, quoted, word
 from .record import Extra, Extract, Facts
-from .thread_names import name_of_thread
+from .thread_names import here
 
 _ATOM: Final = re.compile(
     r"%(?:%|\((?:\{(?P<field>[^{}]*)\}(?P<of>[A-Za-z])|(?P<name>[^(){}]*))\)(?P<width>-?\d*)[sd])"
@@ -68,7 +68,7 @@ _FREE: Final[dict[str, _Get]] = {
     "id": lambda facts, when: facts[12],
 }
 _TAKEN: Final[dict[str, _Take]] = {
-    "thread": lambda environ, fields, lines: name_of_thread(),
+    "thread": lambda environ, fields, lines: here.name,
     "tls": lambda environ, fields, lines: _text(environ.get("SSL_PROTOCOL")),
 }
 #: The names of all atoms that stand alone, in the order of gunicorn's documentation, and then ours.

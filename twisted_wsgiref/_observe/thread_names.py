@@ -5,16 +5,13 @@ from __future__ import annotations
 import threading
 
 
-class _Named(threading.local):
-    name: str = ""
+class Here(threading.local):
+    """What is known of the calling thread."""
+
+    def __init__(self) -> None:
+        #: Its name, as it was when this was first asked in it.
+        self.name = threading.current_thread().name
 
 
-_named = _Named()
-
-
-def name_of_thread() -> str:
-    """Return the name of the calling thread, as it was when this was first asked in it."""
-    name = _named.name
-    if not name:
-        name = _named.name = threading.current_thread().name
-    return name
+#: Reading an attribute of it costs a call less than a function would.
+here = Here()

@@ -6,11 +6,15 @@ What lives here: the one line that each mistake in these settings gets. Called i
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from twisted_wsgiref._observe.access_log import AccessLog
 from twisted_wsgiref._observe.lines import COMBINED, LineFormat
 from twisted_wsgiref._observe.syslog import SCHEME, Target
 from twisted_wsgiref.settings import SettingError, Settings
+
+# gunicorn's default says what the combined format does, in a quarter of the time.
+_GUNICORNS: Final = '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"'
 
 
 def check_access_log(settings: Settings) -> None:
@@ -34,7 +38,7 @@ def open_access_log(settings: Settings) -> AccessLog | None:
 
 def _format(settings: Settings) -> LineFormat:
     text = settings.access_log_format
-    if text == "combined":
+    if text in ("combined", _GUNICORNS):
         return COMBINED
     # Late: most services have the usual one.
     if text == "json":

@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, TextIO, cast
 
 from twisted.logger import FileLogObserver, LogEvent, LogLevel, formatEvent, globalLogBeginner
 
@@ -20,6 +20,7 @@ from twisted_wsgiref._observe.current import current_request_id
 from twisted_wsgiref._observe.event_lines import LEVELS, Format, as_json, as_text, at_least, level_of, said
 from twisted_wsgiref._observe.failures import ToldFailure
 from twisted_wsgiref._observe.log import logger
+from twisted_wsgiref._observe.patient import patient
 from twisted_wsgiref._wsgiref.tracebacks import traceback_text
 from twisted_wsgiref.settings import Settings
 
@@ -45,7 +46,8 @@ def log_to_stderr(settings: Settings, number: int | None = None, *, relayed: boo
         lines = as_json(number)
     else:
         lines = as_text("" if number is None else beginning(number))
-    return FileLogObserver(sys.stderr, at_least(settings.log_level, lines))
+    # All that is asked of it is `write` and `flush`.
+    return FileLogObserver(cast("TextIO", patient(sys.stderr)), at_least(settings.log_level, lines))
 
 
 # ---- From a worker to its parent -----------------------------------------------------------------------------------
