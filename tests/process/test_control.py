@@ -14,7 +14,7 @@ import pytest
 from twisted_wsgiref._process import control
 from twisted_wsgiref._process.control import Refused, is_server, run
 from twisted_wsgiref._process.pidfile import PidFile
-from twisted_wsgiref._process.titles import WORKER, title
+from twisted_wsgiref._process.titles import PARTS, title
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no signals to ask by")
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="nothing tells of processes")
@@ -139,13 +139,25 @@ def test_a_process_of_another_kind_is_left_alone() -> None:
 @needs_proc
 def test_a_worker_leads_to_its_parent() -> None:
     worker = Server("", "-m", "twisted_wsgiref._process.worker", "shop:app")
-    assert title("shop", "worker 3").startswith(WORKER)
+    assert title("shop", "worker 3").startswith(PARTS)
     try:
         line = refusal("reload", "--pid", f"{worker.pid}")
-        assert line == f"process {worker.pid} is a worker: its parent, {os.getpid()}, takes commands"
+        assert line == f"process {worker.pid} is a part of a server: its parent, {os.getpid()}, takes commands"
     finally:
         worker.process.kill()
         worker.process.communicate()
+
+
+@pytest.mark.parametrize("pid", [12, 13])
+def test_a_process_that_was_forked_leads_to_the_first_of_its_kind(pid: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    parents = {13: 12, 12: 11, 11: 10, 10: 1}
+    words = {each: ["python", "-m", "twisted_wsgiref"] for each in (11, 12, 13)}
+    monkeypatch.setattr(control, "lives", lambda pid: True)
+    monkeypatch.setattr(control, "parent_of", parents.get)
+    # Whoever started it may have its words among others.
+    monkeypatch.setattr(control, "words_of", {**words, 10: ["timeout", "9", "python", "-m", "twisted_wsgiref"]}.get)
+    assert refusal("stop", "--pid", f"{pid}") == f"process {pid} is a part of a server: its parent, 11, takes commands"
+    assert control.found_by_number(11) == 11
 
 
 def test_a_process_that_is_not_there_is_one_line() -> None:

@@ -45,6 +45,11 @@ def command(folder: Path, *words: str) -> str:
     return done.stdout
 
 
+def workers_of(server: Child) -> list[int]:
+    """Return the numbers of the processes of workers that have been started, in their order."""
+    return [int(pid) for pid in re.findall(r"worker \d+ starts: pid (\d+)", server.look())]
+
+
 def test_a_server_with_workers_is_reloaded_grows_and_ends_by_its_file(folder: Path) -> None:
     pidfile = folder / "site" / "shop.pid"
     words = [*COMMANDS["python -m"], "serve", "--chdir", "site", "--pidfile", "shop.pid", "--env", "SHOP=a, b"]
@@ -83,14 +88,14 @@ def test_a_single_process_removes_its_file_and_is_not_ended_by_a_reload(folder: 
 # ---- Daemons -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("more", [[], ["--workers", "2"], ["--workers", "2", "--preload"]])
 def test_a_daemon_serves_when_its_command_has_ended_and_nobody_waits_for_its_outputs(
-    folder: Path, workers: int
+    folder: Path, more: list[str]
 ) -> None:
     pidfile, port = folder / "shop.pid", free_port()
     words = [*COMMANDS["python -m"], "--daemon", "--pidfile", f"{pidfile}", "--chdir", "site", "--env", "SHOP=a"]
     # Its output is a pipe, which `ended` reads to its end: no process of it may have it.
-    begun = ended([*words, "--workers", f"{workers}", "--bind", f"127.0.0.1:{port}", "shop:app"], folder)
+    begun = ended([*words, *more, "--bind", f"127.0.0.1:{port}", "shop:app"], folder)
     try:
         assert begun.returncode == 0, begun.stderr
         assert get(port)[1].decode() == f"a {folder}/site"
@@ -163,7 +168,7 @@ def test_hooks_are_told_of_workers_in_them_and_of_their_end_in_the_parent(folder
     words = [*COMMANDS["python -m"], "--hooks", "hooked", "--port", "0", "--workers", f"{workers}"]
     with Child(words, folder) as server:
         get(server.port())
-        served = [pid for pid in server.processes() if pid != server.pid] or [server.pid]
+        served = workers_of(server) or [server.pid]
         assert server.end() == 0
     said = (folder / "said").read_text().splitlines()
     expected = [f"{event} in {pid}" for pid in served for event in ("started", "stopping")]
@@ -209,7 +214,9 @@ def test_the_table_of_a_server_is_printed_where_there_is_no_terminal(folder: Pat
         get(server.port())
         shown = command(folder, "status", "--status", f"unix:{folder}/s").splitlines()
         pids = {int(line.split()[1]) for line in shown[6:8]}
-        assert pids == {pid for pid in server.processes() if pid != server.pid}
+        assert pids == set(workers_of(server))
+        refused = ended([sys.executable, "-m", "twisted_wsgiref", "stop", "--pid", f"{max(pids)}"], folder)
+        assert f"its parent, {server.pid}, takes commands" in refused.stderr
         assert "   ready   up " in shown[0]
         assert shown[1].startswith("requests 1 ")
         assert server.end() == 0

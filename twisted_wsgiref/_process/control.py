@@ -27,7 +27,8 @@ _LOOK: Final = 0.05
 # The programs that serve. Below the last two ours is a word of its own.
 _PROGRAMS: Final = ("twisted-wsgiref", "twisted_wsgiref")
 _AROUND: Final = ("twistd", "twist")
-_WORKER: Final = "twisted_wsgiref._process.worker"
+# What a parent starts.
+_PARTS: Final = frozenset({"twisted_wsgiref._process.worker", "twisted_wsgiref._process.fork_server"})
 
 
 class Refused(Exception):
@@ -77,10 +78,23 @@ def _check_ours(pid: int) -> None:
     words = words_of(pid)
     if words is None:
         return  # The system does not tell.
-    if _WORKER in words or words[0].startswith(titles.WORKER):
-        raise Refused(f"process {pid} is a worker: its parent, {parent_of(pid)}, takes commands")
+    above = parent_of(pid)
+    # A process that was forked, and became no other one, has the command line of its parent.
+    forked = above is not None and words_of(above) == words
+    if is_server(words) and (forked or words[0].startswith(titles.PARTS) or _PARTS & set(words)):
+        raise Refused(f"process {pid} is a part of a server: its parent, {_top(above, words)}, takes commands")
     if not is_server(words):
         raise Refused(f"process {pid} is {_name(pid)}, and no server of twisted_wsgiref")
+
+
+def _top(pid: int | None, words: Sequence[str]) -> int | None:
+    """Return the first process, from `pid` on upwards, whose own parent has not the command line `words`."""
+    while pid is not None and words_of(pid) == words:
+        above = parent_of(pid)
+        if above is None or words_of(above) != words:
+            break
+        pid = above
+    return pid
 
 
 def is_server(words: Sequence[str]) -> bool:
@@ -88,7 +102,7 @@ def is_server(words: Sequence[str]) -> bool:
     if words[:1] and words[0].startswith(titles.BEGINNING):
         return True
     names = map(os.path.basename, words)
-    return any(
+    return bool(_PARTS & set(words)) or any(
         name in _PROGRAMS or (name in _AROUND and "wsgiref" in words[index:]) for index, name in enumerate(names)
     )
 

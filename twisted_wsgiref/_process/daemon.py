@@ -54,6 +54,13 @@ class Daemon:
             pass  # nobody waits any more
         os.close(pipe)
 
+    def forget(self) -> None:
+        """Leave the terminal, in a child that was forked from this process, and say nothing."""
+        pipe, self._pipe = self._pipe, None
+        if pipe is not None:
+            _replace_by_nothing(left_outputs())
+            os.close(pipe)
+
 
 def leave_terminal() -> Daemon:
     """Return in a daemon: a child of nobody's, in a session of its own. The process that calls this never returns."""
@@ -79,7 +86,8 @@ def _wait_for(reader: int) -> NoReturn:
     """End this process as the daemon begins: with status 0 if it serves, with status 1 if it has ended."""
     said = b""
     try:
-        while more := os.read(reader, 64):
+        # A process of the application's may have the other end, too, so its end is not waited for.
+        while not said.endswith(_SERVES) and (more := os.read(reader, 64)):
             said += more
     except KeyboardInterrupt:
         number = said.split(b"\n")[0]

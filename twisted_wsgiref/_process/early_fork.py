@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from twisted_wsgiref._twisted.reactor import Reactor
 from twisted_wsgiref.settings import SettingError
 
+from .daemon import Daemon
 from .fork_server import Task, serve
 from .forking import ForkServers
 from .imported import Imported
@@ -51,8 +52,10 @@ def can_fork() -> bool:
     )
 
 
-def fork_early() -> Early | None:
+def fork_early(daemon: Daemon | None = None) -> Early | None:
     """Fork a fork server, which shares all that is imported so far; in it this never returns. None: it can not be.
+
+    If this is a `daemon`, it leaves the terminal when it serves, and the fork server at once.
 
     Called in the main thread, before there is a reactor.
     """
@@ -70,6 +73,8 @@ def fork_early() -> Early | None:
     if not pid:
         ours.close()
         _leave_standard_input()
+        if daemon is not None:
+            daemon.forget()
         serve(theirs)
     theirs.close()
     return Early(pid, ours, imported)
@@ -85,9 +90,11 @@ def _leave_standard_input() -> None:
 def may_fork_early(found: Configuration) -> bool:
     """Return whether workers are to be forked from a process of now, and not of when sockets are bound.
 
-    With another user they would have the rights of this one. While somebody develops, each worker is to be fresh.
+    With another user they would have the rights of this one. While somebody develops, each worker is to be fresh. What
+    a daemon's application says when it is imported is to be seen, and a fork server of now has left the terminal.
     """
-    return bool(found.apart) and not (found.reload or found.user or found.group)
+    told = found.settings.daemon and found.settings.preload
+    return bool(found.apart) and not (found.reload or found.user or found.group or told)
 
 
 def check_system(found: Configuration) -> None:
@@ -117,6 +124,7 @@ def fork_servers(orders: Orders, reactor: Reactor, relay: frozenset[int], early:
             directory=os.getcwd(),
             umask=umask,
             activated=orders.activated[0],
+            name=orders.settings.name,
         )
 
     return ForkServers(reactor, task, relay, preload=preload, early=early)

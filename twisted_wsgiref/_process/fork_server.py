@@ -39,6 +39,7 @@ from .preloading import WATCH, Preloaded, keep, preload
 from .pulse import show_on_dump
 from .signals import heed_not
 from .terminal import pass_over_breakpoints
+from .titles import take_title
 
 # More than any parent has endpoints, and fewer than Linux passes at once (253).
 MOST_DESCRIPTORS: Final = 200
@@ -52,7 +53,8 @@ class Task:
     """What a fork server is told at its begin.
 
     `preload`: it imports `app` and `mounts`. `environ`, `directory` and `umask` are the parent's. `activated` are the
-    numbers of systemd's descriptors, which a worker will close, so that nothing else may have them.
+    numbers of systemd's descriptors, which a worker will close, so that nothing else may have them. `name` is the
+    server's, for the title of the process.
     """
 
     app: str
@@ -62,6 +64,7 @@ class Task:
     directory: str
     umask: int
     activated: Sequence[int] = ()
+    name: str = ""
 
     def text(self) -> str:
         """Return the task as it is sent."""
@@ -180,6 +183,7 @@ class ForkServer:
         os.environ.update(task.environ)
         os.chdir(task.directory)
         os.umask(task.umask)
+        take_title(task.name, "fork server")
         for number in task.activated:
             _reserve(number)
         if task.preload:

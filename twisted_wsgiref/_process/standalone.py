@@ -64,7 +64,7 @@ def serve_words(words: Sequence[str]) -> NoReturn:
         refuse(options, str(error))
     daemon = leave_terminal() if options.found.settings.daemon else None
     notifier = Notifier.taken_from(os.environ)
-    early = fork_early() if may_fork_early(options.found) else None
+    early = fork_early(daemon) if may_fork_early(options.found) else None
     begin_log(options.found.settings)  # the import of the application may have something to say
     service = command_line.makeService(options, notifier=notifier, early=early)
     if daemon is not None:

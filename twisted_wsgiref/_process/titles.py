@@ -9,12 +9,13 @@ from typing import Final
 
 # Every title begins like that, so that the commands know a process of ours by it.
 BEGINNING: Final = "twisted-wsgiref: "
-WORKER: Final = f"{BEGINNING}worker "
+#: Of processes that take no commands: those are their parent's.
+PARTS: Final = (f"{BEGINNING}worker ", f"{BEGINNING}fork server ")
 MISSING: Final = "--name is ignored, since it needs setproctitle: pip install 'twisted-wsgiref[name]'"
 
 
 def title(name: str, role: str) -> str:
-    """Return the title of the process with this `role`, ``process``, ``parent`` or ``worker 3``, of a server `name`."""
+    """Return the title of the process with this `role`, such as ``parent`` or ``worker 3``, of a server `name`."""
     return f"{BEGINNING}{role} [{name}]"
 
 
