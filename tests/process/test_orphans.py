@@ -22,7 +22,9 @@ def test_only_an_orphan_with_a_longer_grace_is_cut_short(grace: float, orphaned:
         mock.patch.object(ServingService, "stopService"),
         mock.patch.object(WorkerService, "_end_within"),  # else it would end this process
     ):
-        worker = WorkerService(mock.Mock(), mock.Mock(), None, recycling=mock.Mock(), share=mock.Mock(), hooks=mock.Mock())
+        worker = WorkerService(
+            mock.Mock(), mock.Mock(), None, recycling=mock.Mock(), share=mock.Mock(), hooks=mock.Mock()
+        )
         worker._grace, worker._reactor, worker._ending, worker.running = grace, clock, mock.Mock(), 1
         if orphaned:
             worker.orphaned()

@@ -171,7 +171,7 @@ def test_a_stall_is_shown_with_the_request_of_each_thread(logged: list[str]) -> 
 
 
 @pytest.mark.parametrize(
-    ("stall", "beats", "most"), [(1.0, False, 61), (10.0, False, 61), (0.0, True, 121), (0.0, False, 0)]
+    ("stall", "beats", "most"), [(1.0, False, 61), (10.0, False, 61), (0.0, True, 61), (1.0, True, 61), (0.0, False, 0)]
 )
 def test_an_idle_process_is_woken_seldom(stall: float, beats: bool, most: int) -> None:
     class Counting(Clock):
@@ -187,6 +187,17 @@ def test_an_idle_process_is_woken_seldom(stall: float, beats: bool, most: int) -
     clock.pump([0.25] * 240)
     beating.stop()
     assert clock.asked <= most
+
+
+@pytest.mark.parametrize(("patience", "beats"), [(2.0, 20), (30.0, 10), (0.0, 10)])
+def test_whoever_waits_hears_a_few_beats_in_that_time(patience: float, beats: int) -> None:
+    clock, heard = Clock(), list[float]()
+    calls = (lambda: heard.append(clock.seconds()),)
+    beating = Pulse(clock, clock.seconds, 1.0, calls, dict, Looked().lookout, patience)
+    beating.start()
+    clock.pump([0.25] * 39)
+    beating.stop()
+    assert len(heard) == beats
 
 
 def test_the_timer_of_faulthandler_is_left_to_the_application(monkeypatch: pytest.MonkeyPatch) -> None:

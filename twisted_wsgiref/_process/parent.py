@@ -19,12 +19,12 @@ from typing import Final, Protocol
 
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.error import ProcessExitedAlready
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.interfaces import IDelayedCall, IListeningPort
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twisted_wsgiref._twisted.private import is_reaped
-from twisted_wsgiref._twisted.reactor import Reactor, repeating
+from twisted_wsgiref._twisted.reactor import Reactor
 from twisted_wsgiref._twisted.typed import Service
 
 from .fairness import MOST_WORKERS, Table, board_behind, nameless_memory
@@ -42,8 +42,9 @@ from .worker_process import WorkerProcess
 
 _log = Logger()
 
-# The supervisor looks for overdue children this often, in seconds.
+# The supervisor looks for overdue children this often, in seconds: while one starts or ends, and while all serve.
 TICK: Final = 0.25
+IDLE_TICK: Final = 1.0
 # A child that is to be killed has this long to show its stacks, in seconds.
 TO_DUMP: Final = 0.1
 WORKER: Final = "twisted_wsgiref._process.worker"
@@ -106,11 +107,11 @@ class ParentService(Service):
         self._ports: list[IListeningPort] | None = None
         self._stopped: Deferred[None] | None = None
         self._running = False
-        self._over = False
+        self._over = self._is_finished = False
         self._table_descriptor = nameless_memory()
         self._table = Table(self._table_descriptor)
         self._relay = Relay(board_behind(self._table_descriptor), lambda: siblings(self.supervisor, self._children))
-        self._tick = repeating(self._look, reactor)
+        self._next_look: IDelayedCall | None = None
         self.supervisor = Supervisor(workers, self, patience, clock=time.monotonic)
 
     # ---- IService ----------------------------------------------------------------------------------------------
@@ -159,10 +160,27 @@ class ParentService(Service):
         if self._bound and self.reactor.running and not (self._running or self._over) and self._stopped is None:
             self._running = True
             self._take_signals()
-            self._tick.start(TICK, now=False).addErrback(lambda failure: _log.failure("in the supervisor", failure))
             self.supervisor.start()
+            self._look()
 
     def _look(self) -> None:
+        self._next_look = None
+        try:
+            self._look_at_all()
+        except Exception:
+            _log.failure("in the supervisor")
+        calm = all(each.state is State.SERVING for each in self.supervisor.children.values())
+        self._look_within(IDLE_TICK if calm else TICK)
+
+    def _look_within(self, seconds: float) -> None:
+        """Look in so many seconds, or when that is to be done anyway."""
+        soon = self._next_look
+        if soon is not None and soon.getTime() - self.reactor.seconds() > seconds:
+            soon.reset(seconds)
+        elif soon is None and not self._is_finished:
+            self._next_look = self.reactor.callLater(seconds, self._look)
+
+    def _look_at_all(self) -> None:
         self.supervisor.tick()
         self._relay.look(self.supervisor.target)
         if os.getpid() == 1:
@@ -194,8 +212,10 @@ class ParentService(Service):
         return {each.generation for each in children if each.state is not State.DRAINING}
 
     def _finish(self) -> None:
-        if self._tick.running:
-            self._tick.stop()
+        self._is_finished = True
+        if self._next_look is not None:
+            self._next_look.cancel()
+            self._next_look = None
         if self._forks is not None:
             self._forks.keep_only(())
         closed, stopped = DeferredList([self._listeners.close(), self._listeners.close_aside()]), self._stopped
@@ -244,6 +264,7 @@ class ParentService(Service):
         self._table.clear(slot)
         self._relay.begin(slot)
         child = self._children[number] = WorkerProcess(self, number, slot)
+        self._look_within(TICK)
         try:
             self._spawn(child)
         except Exception as error:
@@ -277,6 +298,7 @@ class ParentService(Service):
 
     def signal(self, number: int, signum: int) -> None:
         """Send a signal to the child `number`, if it is still there. Before a kill it shows its stacks."""
+        self._look_within(TICK)
         if signum == signal.SIGKILL and DUMP is not None:
             self._send(number, DUMP)
             self.reactor.callLater(TO_DUMP, self._send, number, signum)

@@ -281,10 +281,11 @@ class ServingService(CommandLineService):
         super().__init__(service, process, access_log)
         self._grace = process.settings.grace
         stall = process.settings.stall
-        self._pulse = Pulse(process.reactor, time.monotonic, stall, self._beats(), self._requests)
+        patience = process.settings.watchdog
+        self._pulse = Pulse(process.reactor, time.monotonic, stall, self._beats(), self._requests, patience=patience)
 
     def _beats(self) -> Sequence[Callable[[], object]]:
-        """Return the functions to call about twice a second."""
+        """Return the functions to call about once a second."""
         return ()
 
     def _requests(self) -> dict[int, str]:

@@ -24,9 +24,10 @@ from .lookout import Lookout
 
 _log = Logger()
 
-# Seconds between two beats: if a parent hears of them, and if they serve only to notice stalls.
-INTERVAL: Final = 0.5
-SPARING: Final = 1.0
+# Seconds between two beats at most: an idle process is not to wake more often.
+INTERVAL: Final = 1.0
+# So many beats fit into the time in which a parent must have heard one: one may come late, on a busy machine.
+_BEATS: Final = 4
 # If even a `Lookout` can not run, since a call into C holds the GIL, the end comes so many seconds later.
 LAST_OF_ALL: Final = 0.6
 
@@ -41,9 +42,10 @@ DUMP: Final = _dump_number()
 
 
 class Pulse:
-    """Calls each of `calls` about twice a second, and logs all stacks if the reactor stops for `stall` seconds.
+    """Calls each of `calls` about once a second, and logs all stacks if the reactor stops for `stall` seconds.
 
-    `clock` gives monotonic seconds. `stall` 0: it logs no stacks. `requests` returns the request of each thread.
+    They are called more often if somebody waits for them for `patience` seconds at most; 0: nobody does. `clock` gives
+    monotonic seconds. `stall` 0: it logs no stacks. `requests` returns the request of each thread.
     """
 
     def __init__(
@@ -54,13 +56,14 @@ class Pulse:
         calls: Sequence[Callable[[], object]] = (),
         requests: Callable[[], Mapping[int, str]] = dict,
         lookout: Lookout | None = None,
+        patience: float = 0.0,
     ) -> None:
         self._clock = clock
         self._stall = stall
         self._calls = tuple(calls)
         self._requests = requests
         self._lookout = lookout or Lookout(clock, self.stalled)
-        self._interval = INTERVAL if calls else min(SPARING, stall)
+        self._interval = min(INTERVAL, patience / _BEATS or INTERVAL, stall or INTERVAL)
         self._last = 0.0
         self._shown = False
         self._loop = repeating(self._beat, reactor)
