@@ -225,7 +225,10 @@ _TABLE: Final[dict[str, list[tuple[str, str]]]] = {
             "--emperor --attach-daemon --smart-attach-daemon --mule --mules --spooler --spooler-processes --cron "
             "--cron2 --cache --cache2 --plugin --plugins --zerg",
         ),
-        ("instead, twisted-wsgiref stop --pidfile FILE", "uWSGI --stop"),
+        (
+            "instead, twisted-wsgiref stop, reload and workers, with --pidfile FILE",
+            "uWSGI --stop, gunicorn --control-socket --control-socket-mode --no-control-socket",
+        ),
         ("instead, SIGHUP reloads", "uWSGI --touch-reload --touch-chain-reload --touch-workers-reload"),
     ],
     "Limits and deadlines": [
@@ -333,8 +336,8 @@ _TABLE: Final[dict[str, list[tuple[str, str]]]] = {
         ),
         (
             "there is no such thing yet: an embedded service has observers (docs/embedding.md)",
-            "gunicorn --statsd-host --statsd-prefix --dogstatsd-tags --enable-backlog-metric --control-socket "
-            "--control-socket-mode --no-control-socket, uWSGI --stats --stats-server --stats-http, granian --metrics "
+            "gunicorn --statsd-host --statsd-prefix --dogstatsd-tags --enable-backlog-metric, uWSGI --stats "
+            "--stats-server --stats-http, granian --metrics "
             "--no-metrics --metrics-address --metrics-port --metrics-scrape-interval, hypercorn --statsd-host "
             "--statsd-prefix",
         ),
