@@ -134,6 +134,15 @@ def test_a_stop_does_not_wait_for_an_import(folder: Path) -> None:
         assert not alive(importers(child)[0])
 
 
+@pytest.mark.parametrize("words", [["--preload"], []])
+def test_a_signal_to_the_whole_group_ends_it_in_order(words: Sequence[str], folder: Path) -> None:
+    every = [*COMMANDS["python -m"], *words, "--workers", "2", "--port", "0", "demo:app"]
+    with Child(every, folder, own_session=True) as child:
+        child.port()
+        os.killpg(child.pid, signal.SIGTERM)
+        assert child.wait() == 0, child.said
+
+
 def test_an_import_that_hangs_shows_where_and_the_old_workers_go_on(folder: Path) -> None:
     with house(folder, "--preload", "--start-timeout", "4") as child:
         port = child.port()

@@ -45,7 +45,8 @@ from .titles import take_title
 MOST_DESCRIPTORS: Final = 200
 # Out of the way of programs that count from 3, as systemd's protocol does.
 _OUT_OF_THE_WAY: Final = 64
-_IGNORED: Final = ("SIGINT", "SIGHUP", "SIGTTIN", "SIGTTOU", "SIGUSR1", "SIGUSR2")
+# A terminal, `timeout` and systemd send these to all processes. The end of this one is its parent's to say.
+_IGNORED: Final = ("SIGINT", "SIGHUP", "SIGTTIN", "SIGTTOU", "SIGUSR1", "SIGUSR2", "SIGTERM")
 
 
 @dataclass(frozen=True)
@@ -231,6 +232,8 @@ class ForkServer:
         """Have nothing of the server's in a child."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, self._handler or signal.SIG_DFL)
+        if signal.getsignal(signal.SIGTERM) is heed_not:  # else the application has set it
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
         self._close((self._woken, self._wake))
         self._sock.close()
 
