@@ -56,6 +56,7 @@ OTHER_OPTIONS = {
     "chroot",
     "rundir",
     "help",
+    "unix-socket",  # curl's
     "link",
     "noinput",
     "reactor",

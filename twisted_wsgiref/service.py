@@ -207,7 +207,7 @@ class WSGIService(Service):
             raise SettingError.of("{status_token}: {}", str(error)) from None
         factory.census = census = Census(lambda: len(factory.connections))
         standing.watch(self._pool, settings.queue, self._workers.running, census)
-        self._workers.meter = standing.meter
+        self._workers.count_by(standing.meter)
         self._site = site = StatusSite(standing, self._describe, factory.wake)
         self._quiet = quiet = Common(self._common.errors, self._common.clock, ())
         self._token = token

@@ -27,10 +27,18 @@ class Clock:
 
 
 def request(
-    method: str = "GET", status: int = 200, *, took: float = 0.0, waited: float = 1e-9, size: int = 0, body: Any = None
+    method: str = "GET",
+    status: int = 200,
+    *,
+    took: float = 0.0,
+    waited: float = 1e-9,
+    size: int = 0,
+    body: Any = None,
+    weight: int = 1,
 ) -> Any:
     received = Clock.now - took
     return SimpleNamespace(
+        weight=weight,
         head=SimpleNamespace(method=method),
         status=status,
         size=size,
@@ -103,6 +111,24 @@ def test_a_request_that_no_thread_had_has_not_waited(alone: Board, meter: Meter)
     sums = read(alone)
     assert sums.waits.total == 0
     assert sums.durations.total == 1
+
+
+def test_a_request_that_is_measured_for_its_turn_counts_for_all_of_it(alone: Board, meter: Meter) -> None:
+    for weight in (0, 3, 0):
+        meter.count(request(took=0.5, waited=0.05, size=10, weight=weight))
+    meter.publish()
+    sums = read(alone)
+    assert sums.requests == {("GET", "2xx"): 3}
+    assert sums.durations == ((0.01, 0.1, 1.0), (0, 0, 3, 0), 1.5)
+    assert sums.waits.counts == (0, 3, 0, 0)
+    assert sums.bytes_out == 30
+
+
+def test_each_large_answer_counts_by_itself(alone: Board, meter: Meter) -> None:
+    for weight in (0, 3, 0):
+        meter.count(request(size=1 << 20, weight=weight))
+    meter.publish()
+    assert read(alone).bytes_out == 3 << 20
 
 
 def test_bytes_are_those_of_the_bodies(alone: Board, meter: Meter) -> None:

@@ -76,7 +76,8 @@ def site(server: Server) -> Site:
     return Site(server)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+# The site reads by Twisted's own transports: what holds up the service's reading is not to hold up the site.
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "ours"])
 def test_a_site_answers_while_no_thread_runs_anything(server: Server, site: Site, kind: str) -> None:
     server.held = True
     server.ask(GET)

@@ -92,8 +92,9 @@ class Exchange(Answer):
 
     ``left`` says that the client has closed its sending half, ``expired`` that its time is over, ``watched`` that its
     age has been logged. ``received`` is when the request was ready, by the gateway's clock, and ``started`` when a
-    thread took it: 0.0 before, and ``received`` if it needs none. ``interrupt`` ends an application, once a worker has
-    begun and if that is asked for.
+    thread took it: 0.0 before, and ``received`` if it needs none; it is noted only if somebody wants to know.
+    ``interrupt`` ends an application, once a worker has begun and if that is asked for. Metrics measure it for
+    ``weight`` requests.
     """
 
     __slots__ = (
@@ -113,6 +114,7 @@ class Exchange(Answer):
         "reported",
         "started",
         "watched",
+        "weight",
     )
 
     def __init__(
@@ -132,6 +134,7 @@ class Exchange(Answer):
         self.connection = connection
         self.received = gateway.clock()
         self.started = 0.0
+        self.weight = 0
         self.left = False
         self.reported = False
         self.expired = False
@@ -262,7 +265,7 @@ class Exchange(Answer):
 
         Called in the reactor's thread, before this is started.
         """
-        self.received, self.started = earlier.received, earlier.started
+        self.received, self.started, self.weight = earlier.received, earlier.started, earlier.weight
         self.left, self.last = earlier.left, earlier.last
         self.upload = earlier.upload
 

@@ -39,14 +39,13 @@ MOST_BOUNDS: Final = 32
 
 # ---- Counters of a slot: they only grow, also from one worker to the next -------------------------------------------
 
-#: Requests whose wait for a thread was in the first bucket, by method, class of status, and bucket of their duration.
+#: Requests, by method and class of status.
 REQUESTS: Final = 0
-BUCKETS: Final = MOST_BOUNDS + 1  # the last is for whatever is above all bounds
 OUTCOMES: Final = len(METHODS) * len(CLASSES)
-#: The same of all other requests: those that waited longer, and those that no thread has had.
-OTHERS: Final = REQUESTS + OUTCOMES * BUCKETS
-#: The longer waits, by bucket. The first of these cells stays 0.
-WAITS: Final = OTHERS + OUTCOMES * BUCKETS
+#: Durations and waits, by bucket. The last is for whatever is above all bounds.
+BUCKETS: Final = MOST_BOUNDS + 1
+DURATIONS: Final = REQUESTS + OUTCOMES
+WAITS: Final = DURATIONS + BUCKETS
 REFUSED: Final = WAITS + BUCKETS
 SHAKEN: Final = REFUSED + len(CAUSES)
 UNSHAKEN: Final = SHAKEN + 1

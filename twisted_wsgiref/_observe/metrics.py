@@ -3,10 +3,11 @@
 What lives here: a call for each request, and one for each thing that is rare. What may not: the layout, which is
 `board`'s, reading, which is `sums`'s, and a lock on a request's path.
 
-The count of a request goes into the board at once, so that it outlives a process that is killed. One cell says the
-method, the status, the duration, and that the wait for a thread was short; a longer wait has a second cell. No number
-is the difference of two cells: another process may read between two writes, and no counter may fall. Sums stay in a
-list, which costs a third, and are written about once a second.
+Each request is counted, at once, in a cell of the board, so that the count outlives a process that is killed. What else
+is to be known of it, its duration and its wait and the bytes of a small answer, costs three times as much as the count.
+So it is measured of one request of each turn of reading, and counts for all of that turn: for each by itself as long as
+they come one by one. Decision 36 has the figures. No number is the difference of two cells: another process may read
+between two writes, and no counter may fall.
 
 With the GIL, ``cells[at] += 1.0`` is one step: CPython (3.10 and later) lets another thread go on at a call and at a
 jump back, and there is neither between the read and the write. A test tries it. Without the GIL a lock is held.
@@ -22,7 +23,7 @@ from typing import Final, Protocol
 from twisted_wsgiref._threads.marks import NO_GIL
 
 from . import board
-from .board import BUCKETS, CAUSES, CLASSES, METHODS, MOST_BOUNDS, OTHERS, REFUSED, WAITS, Slot
+from .board import CAUSES, CLASSES, DURATIONS, METHODS, MOST_BOUNDS, REFUSED, WAITS, Slot
 
 # Why a request was refused, by the status of its answer.
 _CAUSES: Final = {
@@ -33,6 +34,8 @@ _CAUSES: Final = {
     503: "queue_full",
     504: "request_timeout",
 }
+#: Bytes up to which the size of an answer is estimated from those that are measured; each larger one is counted.
+LARGE: Final = 64 * 1024
 # As many statuses as three digits have.
 _STATUSES: Final = 1000
 
@@ -53,13 +56,15 @@ class Body(Protocol):
 class Finished(Protocol):
     """A request that is over, as `_gateway.exchange.Exchange` is one.
 
-    ``received`` is when it was ready for a thread, ``started`` when one took it: not later, if none did.
+    ``received`` is when it was ready for a thread, ``started`` when one took it: not later, if none did. It is measured
+    for as many requests as its ``weight``, or not at all.
     """
 
     status: int
     size: int
     received: float
     started: float
+    weight: int
 
     @property
     def head(self) -> Head: ...
@@ -69,7 +74,7 @@ class Finished(Protocol):
 
 
 class _Rows(dict[str, list[int]]):
-    """The first cell of each outcome, by method and then by status."""
+    """The cell of each outcome, by method and then by status."""
 
     def __missing__(self, method: str) -> list[int]:
         return self[METHODS[-1]]
@@ -81,7 +86,7 @@ def _rows() -> _Rows:
         first = at * len(CLASSES)
         # What is no class of RFC 9110 (section 15) is an error of the server.
         kinds = [min(status // 100, len(CLASSES) - 1) for status in range(_STATUSES)]
-        rows[method] = [board.REQUESTS + (first + kind) * BUCKETS for kind in kinds]
+        rows[method] = [board.REQUESTS + first + kind for kind in kinds]
     return rows
 
 
@@ -111,7 +116,7 @@ class Meter:
 
     def count_unread(self, status: int, size: int) -> None:
         """Count input that never became a request, and was answered `status` with so many bytes."""
-        self._cells[self._rows[METHODS[-1]][status] + OTHERS] += 1.0
+        self._cells[self._rows[METHODS[-1]][status]] += 1.0
         self._sums[board.BYTES_OUT] += size
 
     def refuse(self, status: int, cause: str = "") -> None:
@@ -135,32 +140,31 @@ class Meter:
 def _counter(
     cells: memoryview[float], sums: list[float], rows: _Rows, bounds: tuple[float, ...], clock: Callable[[], float]
 ) -> Callable[[Finished], None]:
-    first = bounds[0]
+    def measure(request: Finished, weight: int) -> None:
+        received, started = request.received, request.started
+        seconds = clock() - received
+        at = DURATIONS + bisect_left(bounds, seconds)
+        cells[at] += weight
+        sums[0] += seconds * weight
+        if started > received:  # a thread has had it
+            wait = started - received
+            at = WAITS + bisect_left(bounds, wait)
+            cells[at] += weight
+            sums[1] += wait * weight
+        if request.size <= LARGE:
+            sums[3] += request.size * weight
 
     def count(request: Finished) -> None:
-        received = request.received
-        seconds = clock() - received
-        at = rows[request.head.method][request.status]
-        if seconds > first:  # most are faster
-            at += bisect_left(bounds, seconds)
-        sums[0] += seconds
-        started = request.started
-        if started > received:
-            wait = started - received
-            sums[1] += wait
-            if wait > first:
-                at += OTHERS
-                cells[WAITS + bisect_left(bounds, wait)] += 1.0
-        else:  # no thread has had it
-            at += OTHERS
-        cells[at] += 1.0
+        cells[rows[request.head.method][request.status]] += 1.0
+        weight = request.weight
+        if weight:
+            measure(request, weight)
+        if request.size > LARGE:
+            sums[3] += request.size
         body = request.body
         if body is not None:
-            bytes_in = body.size
-            sums[2] += bytes_in if bytes_in is not None else getattr(body, "received", 0)
-        size = request.size
-        if size:
-            sums[3] += size
+            size = body.size
+            sums[2] += size if size is not None else getattr(body, "received", 0)
 
     return count
 

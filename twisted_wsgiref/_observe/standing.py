@@ -43,6 +43,7 @@ class Head(Protocol):
 class Running(Protocol):
     """A request that a thread runs, as `_gateway.exchange.Exchange` is one."""
 
+    received: float
     started: float
 
     @property
@@ -104,7 +105,7 @@ class Standing:
         self.number = seat.number
         self.meter = Meter(self._slot, bounds, clock)
         cells = self._slot.cells
-        cells[board.BEFORE] = sum(cells[board.REQUESTS : board.WAITS].tolist())
+        cells[board.BEFORE] = sum(cells[board.REQUESTS : board.DURATIONS].tolist())
         cells[board.PID] = os.getpid()
         cells[board.NUMBER] = seat.number
         cells[board.BORN] = cells[board.SEEN] = monotonic()
@@ -158,7 +159,9 @@ class Standing:
         cells[board.QUEUED] = waiting
         cells[board.MOST_QUEUED] = self._most_queued
         cells[board.OLDEST] = oldest
-        cells[board.SATURATED] = self._is_saturated([each.started for _, each in work], size, waiting, oldest)
+        cells[board.SATURATED] = self._is_saturated(
+            [each.started or each.received for _, each in work], size, waiting, oldest
+        )
         cells[board.CONNECTIONS] = census.connections
         cells[board.MEMORY] = self._memory()
         cells[board.LAG] = max(self._lags)

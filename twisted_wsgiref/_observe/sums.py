@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple, TypeAlias
 
 from . import board
-from .board import BUCKETS, CAUSES, CLASSES, METHODS, OTHERS, STATES, Board, Slot
+from .board import CAUSES, CLASSES, METHODS, STATES, Board, Slot
 
 #: A worker writes its gauges this often, in seconds.
 PERIOD: Final = 1.0
@@ -118,16 +118,15 @@ def read_board(of: Board, bounds: Sequence[float], monotonic: float, now: float)
     sums = totals[board.SUMS :]
     requests = {}
     for at, (method, kind) in enumerate((method, kind) for method in METHODS for kind in CLASSES):
-        start = board.REQUESTS + at * BUCKETS
-        count = int(sum(totals[start : start + BUCKETS]) + sum(totals[start + OTHERS : start + OTHERS + BUCKETS]))
+        count = int(totals[board.REQUESTS + at])
         if count:
             requests[method, kind] = count
     return Sums(
         now=now,
         since=of.head[board.SINCE],
         requests=requests,
-        durations=_durations(totals, bounds, sums[board.DURATION]),
-        waits=_waits(totals, bounds, sums[board.WAIT]),
+        durations=_histogram(totals[board.DURATIONS :], bounds, sums[board.DURATION]),
+        waits=_histogram(totals[board.WAITS :], bounds, sums[board.WAIT]),
         bytes_in=int(sums[board.BYTES_IN]),
         bytes_out=int(sums[board.BYTES_OUT]),
         refused={cause: int(totals[board.REFUSED + at]) for at, cause in enumerate(CAUSES)},
@@ -145,17 +144,8 @@ def read_board(of: Board, bounds: Sequence[float], monotonic: float, now: float)
     )
 
 
-def _durations(totals: Sequence[float], bounds: Sequence[float], total: float) -> Histogram:
-    counts = [0.0] * (len(bounds) + 1)
-    for start in range(board.REQUESTS, board.WAITS, BUCKETS):
-        for at in range(len(counts)):
-            counts[at] += totals[start + at]
-    return Histogram(tuple(bounds), tuple(counts), total)
-
-
-def _waits(totals: Sequence[float], bounds: Sequence[float], total: float) -> Histogram:
-    counts = totals[board.WAITS : board.WAITS + len(bounds) + 1]
-    return Histogram(tuple(bounds), (sum(totals[board.REQUESTS : OTHERS]), *counts[1:]), total)
+def _histogram(cells: Sequence[float], bounds: Sequence[float], total: float) -> Histogram:
+    return Histogram(tuple(bounds), tuple(cells[: len(bounds) + 1]), total)
 
 
 def _worker(slot: Slot, row: Sequence[float], now: float) -> WorkerState:
@@ -185,7 +175,7 @@ def _worker(slot: Slot, row: Sequence[float], now: float) -> WorkerState:
         connections=int(gauge(board.CONNECTIONS)),
         # A reactor that does not turn writes nothing of it.
         lag=max(gauge(board.LAG), now - gauge(board.SEEN) - PERIOD),
-        requests=int(sum(row[board.REQUESTS : board.WAITS]) - gauge(board.BEFORE)),
+        requests=int(sum(row[board.REQUESTS : board.DURATIONS]) - gauge(board.BEFORE)),
         running=running,
     )
 

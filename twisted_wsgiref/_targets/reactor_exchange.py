@@ -182,6 +182,7 @@ class ReactorTarget:
         exchange = cast("ReactorExchange", exchange)  # it is given what `prepare` has made, and nothing else
         exchange.claim()
         exchange.started = exchange.started or exchange.received  # it waits for no thread
+        exchange.weight = exchange.weight or 1
         exchange.answer = way_out = self._way_out(exchange)
         try:
             self._answer(exchange, way_out)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from twisted_wsgiref._gateway.wsgi_exchange import WSGIExchange
@@ -79,6 +79,11 @@ class Workers:
     def stuck(self) -> int:
         """How many threads run a request whose time is over."""
         return sum(exchange.expired for _, exchange in self.running())
+
+    def count_by(self, meter: Meter) -> None:
+        """Have `meter` count from now on."""
+        self.meter = meter
+        self._schedule.turned = _weigh
 
     def sweep(self, now: float) -> bool:
         """See to what has changed, at `now` by the clock of the exchanges. To be called about once a second.
@@ -204,3 +209,10 @@ def _let_leave(job: Job) -> None:
     """Have the first block of `job`, an exchange, leave if it is kept."""
     if isinstance(job, WSGIExchange):
         job.outlet.take_over()
+
+
+def _weigh(jobs: Sequence[Job]) -> None:
+    """Have one of `jobs`, which came in one turn, measured for all: one in the middle, which waits as long as most."""
+    job = jobs[len(jobs) >> 1]
+    if isinstance(job, WSGIExchange) and not job.started:  # else it goes on after a pause
+        job.weight = len(jobs)

@@ -191,6 +191,8 @@ class Schedule:
         self.reading: TurnReader = NoTurnReader()
         #: Called with each job that there is no room for.
         self.refused: Callable[[Job], object] = lambda job: None
+        #: Called with the jobs of each turn, before they are queued; None: nobody wants to know.
+        self.turned: Callable[[list[Job]], object] | None = None
         #: Called with each job that runs at the end of a pause: what it has kept back has to leave.
         self.release: Callable[[Job], object] = lambda job: None
         self.pool = pool
@@ -250,6 +252,8 @@ class Schedule:
         now = self._clock()
         waiting = pool.waiting
         count = len(jobs)
+        if self.turned is not None:
+            self.turned(jobs)
         self._sparing = sparing = self._pace.is_one_enough(now, self._queued - waiting, waiting)
         refused = pool.queue(jobs, sparing)
         self._queued += count - len(refused)
