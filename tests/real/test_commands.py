@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import signal
 import socket
 import ssl
 import subprocess
 import sys
+from collections.abc import Iterator
 from http.client import HTTPSConnection
 from pathlib import Path
 
@@ -33,10 +35,14 @@ def app(environ, start_response):
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path: Path) -> Iterator[Path]:
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "shop.py").write_text(APP)
-    return tmp_path
+    yield tmp_path
+    for process in Path("/proc").glob("[0-9]*"):  # a daemon that a failed test has left, and nobody's child
+        with contextlib.suppress(OSError):
+            if os.fsencode(tmp_path) in (process / "cmdline").read_bytes():
+                os.kill(int(process.name), signal.SIGKILL)
 
 
 def command(folder: Path, *words: str) -> str:
