@@ -45,11 +45,13 @@ from ._gateway.reactor_caller import ReactorCaller
 from ._gateway.wsgi_exchange import Gateway, WSGIExchange
 from ._http.coder import HTTP1Coder
 from ._http.identifying import IdentifyingCoder
+from ._http.places import read_host_and_port
 from ._observe.board import Board
 from ._observe.failures import log_exception, log_text
 from ._observe.log import logger
 from ._observe.record import FactsObserver, Record, find_extract, told_facts
 from ._observe.standing import Seat, Standing
+from ._observe.statsd import Sender, Statsd
 from ._observe.sums import Told
 from ._observe.tally import Tally
 from ._observe.work import Work, application_name
@@ -158,7 +160,8 @@ class WSGIService(Service):
         self._caller = ReactorCaller(its, wake, self._pool.running)
         self._rules = rules_of(settings)
         standing = self._standing_of(mounts, seat, clock)
-        self._common = common = _common_of(observers, clock, standing)
+        self._statsd = _statsd_of(settings)
+        self._common = common = _common_of([*observers, *self._statsd], clock, standing)
         tally = Tally(_say, clock)
         schedule = Schedule(self._pool, wake=wake, call_later=its.callLater, failed=_log_bug, clock=clock)
         if (poller := self._make_poller(schedule)) is not None:
@@ -304,6 +307,8 @@ class WSGIService(Service):
                 self._workers.stop()
                 self._factory.close()
                 self._caller.close()
+                for statsd in self._statsd:
+                    statsd.close()
                 if self._door is not None:
                     closed.addCallback(lambda _: self._door and self._door.close())
             closed.addCallback(lambda _: stopped.callback(None))
@@ -374,6 +379,8 @@ class WSGIService(Service):
         self._factory.sweep()
         if self._door is not None:
             self._door.look()
+        for statsd in self._statsd:
+            statsd.flush()
 
     def _sweep_every(self, seconds: float) -> None:
         if self._sweep.running:
@@ -466,6 +473,19 @@ def _checked(settings: Settings | None) -> Settings:
     if not isinstance(settings, Settings):
         raise TypeError(f"the settings are {settings!r:.100}: they have to be a Settings, as Settings(threads=8)")
     return settings
+
+
+def _statsd_of(settings: Settings) -> list[Statsd]:
+    """Return an observer that tells the statsd of `settings`, if there is one."""
+    place = read_host_and_port(settings.statsd)
+    if place is None:
+        return []
+    try:
+        send = Sender(*place)
+    except OSError as error:
+        _log.warn("statsd is told nothing, since {host} is not known: {error}", host=place[0], error=error)
+        return []
+    return [Statsd(settings.statsd_prefix, send, send.close)]
 
 
 def _common_of(

@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 
 from ._http.freshness import read_age_rule
 from ._http.mounts import read_prefix
-from ._http.places import is_of_this_machine
+from ._http.places import is_of_this_machine, read_host_and_port
 from ._process.knobs import (
     KIB,
     LARGEST,
@@ -279,6 +279,15 @@ class Settings:
         parse_words,
     )
 
+    # None: a daemon of statsd has no usual place.
+    statsd: str = _knob(
+        "",
+        "address of a statsd as HOST:PORT; counts by gunicorn's names are sent there by UDP each second; empty: none",
+        str,
+    )
+    # As gunicorn.
+    statsd_prefix: str = _knob("", "text before each name that is sent to statsd, as shop", str)
+
     # ---- Files of a mount --------------------------------------------------------------------------------------
     # None: a client asks each time, and a 304 tells it that it has the file. Nobody can call back a file that clients
     # keep for a year by mistake, and only whoever names the files knows which of them never change.
@@ -464,6 +473,7 @@ class Settings:
         self._check_age_rules()
         self._check_variables()
         self._check_tls()
+        self._check_status()
         if self.trusted_proxy:
             self._check_networks()
         elif self.proxy_protocol:
@@ -519,6 +529,8 @@ class Settings:
             read_bounds(self.histogram_buckets)
         except ValueError as error:
             raise SettingError.of("{histogram_buckets} is {}: {}", shown(self.histogram_buckets), error) from None
+        if self.statsd and read_host_and_port(self.statsd) is None:
+            raise SettingError.of("{statsd} is {!r}: it has to be HOST:PORT, as 127.0.0.1:8125", self.statsd)
 
     def _check_networks(self) -> None:
         # Late: most settings name no proxy.

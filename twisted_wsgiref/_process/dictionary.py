@@ -334,12 +334,14 @@ _TABLE: Final[dict[str, list[tuple[str, str]]]] = {
             "there is no such thing: no client sees a traceback, the log has each",
             "waitress --expose-tracebacks --no-expose-tracebacks --log-socket-errors --no-log-socket-errors",
         ),
+        ("it is --statsd HOST:PORT", "gunicorn --statsd-host, hypercorn --statsd-host"),
         (
-            "there is no such thing yet: an embedded service has observers (docs/embedding.md)",
-            "gunicorn --statsd-host --statsd-prefix --dogstatsd-tags --enable-backlog-metric, uWSGI --stats "
-            "--stats-server --stats-http, granian --metrics "
-            "--no-metrics --metrics-address --metrics-port --metrics-scrape-interval, hypercorn --statsd-host "
-            "--statsd-prefix",
+            "it is --status ENDPOINT, as tcp:9100:interface=127.0.0.1, and then /metrics or /status.json there",
+            "uWSGI --stats-server --stats-http, granian --metrics --metrics-address --metrics-port",
+        ),
+        (
+            "there is no such thing: the metrics are those of docs/metrics.md, as they are when they are asked for",
+            "gunicorn --dogstatsd-tags --enable-backlog-metric, granian --no-metrics --metrics-scrape-interval",
         ),
     ],
     "While developing": [
