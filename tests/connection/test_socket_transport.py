@@ -126,6 +126,13 @@ def tcp_ends(request: Any) -> Iterator[Ends]:
 
 
 @pytest.fixture
+def our_ends() -> Iterator[Ends]:
+    made = Ends("ours", by_tcp=True)
+    yield made
+    made.close()
+
+
+@pytest.fixture
 def logged() -> Iterator[list[LogEvent]]:
     events: list[LogEvent] = []
     globalLogPublisher.addObserver(events.append)
@@ -278,6 +285,42 @@ def test_a_connection_that_closes_is_not_read(ends: Ends) -> None:
     ends.far.send(b"late")
     ends.turn()
     assert ends.protocol.received == b""
+
+
+@pytest.mark.parametrize("written", [b"", b"last"])
+@pytest.mark.parametrize("while_reading", [False, True])
+def test_what_has_come_unread_makes_no_reset_of_an_orderly_end(
+    our_ends: Ends, written: bytes, while_reading: bool
+) -> None:
+    ends = our_ends
+
+    def close(data: bytes = b"") -> None:
+        ends.transport.write(written)
+        ends.transport.loseConnection()
+        ends.far.sendall(b"late" * 50_000)
+
+    if while_reading:
+        ends.protocol.dataReceived = close
+        ends.far.send(b"x")
+    else:
+        close()
+    assert ends.turn() == [ConnectionDone]
+    assert ends.far.recv(100) == written
+    if written:
+        assert ends.far.recv(100) == b""
+
+
+def test_a_client_that_sends_for_ever_does_not_hold_up_the_end(our_ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
+    received: list[int] = []
+
+    def receive(most: int) -> bytes:
+        received.append(most)
+        return b"x" * most
+
+    monkeypatch.setattr(our_ends.transport, "_receive", receive)
+    our_ends.transport.loseConnection()
+    assert our_ends.turn() == [ConnectionDone]
+    assert 0 < len(received) < 100
 
 
 def test_the_end_of_what_comes_is_the_end_of_it_all_for_most(ends: Ends) -> None:

@@ -93,9 +93,13 @@ class Reading:
             self._stop()
 
     def end_with_close(self) -> None:
-        """As `end`, if the transport is asked next to close: one of ours stops reading then, for fewer calls."""
-        if self._is_ours:
-            self.ended = True
+        """As `end` at the end of what comes, if the transport is asked next to close.
+
+        One of ours stops reading then, for fewer calls.
+        """
+        transport = self._transport
+        if isinstance(transport, SocketTransport):
+            self.ended = transport.at_end = True
         else:
             self.end()
 

@@ -34,6 +34,8 @@ from zope.interface import implementer
 from twisted_wsgiref._observe.log import logger
 from twisted_wsgiref._twisted.reactor import Reactor
 
+from .transports import drop_unread
+
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress, IProducer, IProtocol
 
@@ -64,6 +66,7 @@ class SocketTransport:
     disconnected = False
     #: The connection will be closed once all is sent.
     disconnecting = False
+    at_end = False  # whoever reads has seen that the other end sends no more
     #: Who is told when there is room; None: nobody.
     producer: IProducer | None = None
     streamingProducer = False
@@ -110,8 +113,8 @@ class SocketTransport:
     def logPrefix(self) -> str:
         """Return the words before a line about this connection."""
         protocol = self.protocol
-        known = ILoggingContext.providedBy(protocol)
-        name = cast(ILoggingContext, protocol).logPrefix() if known else type(protocol).__name__
+        known = cast(ILoggingContext, protocol) if ILoggingContext.providedBy(protocol) else None
+        name = known.logPrefix() if known else type(protocol).__name__
         return f"{name},{self._number},{getattr(self.getPeer(), 'host', None)}"
 
     def getHandle(self) -> socket.socket:
@@ -178,7 +181,7 @@ class SocketTransport:
 
     def readConnectionLost(self, reason: Failure) -> None:
         """Tell the protocol that the other end sends no more; one that can not do with half of it loses it all."""
-        protocol = self.protocol
+        protocol, self.at_end = self.protocol, True
         if IHalfCloseableProtocol.providedBy(protocol):
             self.stopReading()
             cast(IHalfCloseableProtocol, protocol).readConnectionLost()
@@ -263,9 +266,7 @@ class SocketTransport:
         if not self.connected:
             producer.stopProducing()
             return
-        self.producer = producer
-        self.streamingProducer = streaming
-        self.producerPaused = False
+        self.producer, self.streamingProducer, self.producerPaused = producer, streaming, False
         if not streaming:
             cast(IPushProducer, producer).resumeProducing()
 
@@ -351,8 +352,7 @@ class SocketTransport:
         """Have the connection lost now, if it is not yet: the socket is closed, and the protocol told `reason`."""
         if not self.connected:
             return
-        self.connected = False
-        self.disconnected = True
+        self.connected, self.disconnected = False, True
         self.stopWriting()
         self._unsent.clear()
         self._rest, self._count = b"", 0
@@ -363,6 +363,8 @@ class SocketTransport:
         if reason.check(ConnectionAborted):
             with suppress(OSError):
                 self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        elif reason is DONE and not self.at_end:
+            drop_unread(self._receive)
         if not self._is_left:
             self.socket.close()
         try:

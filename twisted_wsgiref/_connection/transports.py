@@ -26,6 +26,9 @@ from twisted_wsgiref._twisted.reactor import Transport
 
 # As many turns of accepting as empty the queue of a busy server; who connects all the time does not hold up the end.
 _MOST_TURNS: Final = 256
+# As much as kernels keep of what one connection has unread: 4 MiB.
+_LAST_READS: Final = 64
+_LAST_READ: Final = 64 * 1024
 _CONGESTION: Final = getattr(socket, "TCP_CONGESTION", None)
 _IP: Final = (IPv4Address, IPv6Address)  # a union is made anew each time
 # What the kernel calls an algorithm takes so many bytes at the most: TCP_CA_NAME_MAX.
@@ -196,6 +199,18 @@ def sever(sock: socket.socket) -> None:
     except OSError:  # then at least nothing more is sent
         with suppress(OSError):
             sock.shutdown(socket.SHUT_RDWR)
+
+
+def drop_unread(receive: Callable[[int], bytes]) -> None:
+    """Take what a connection has unread, by `receive`: with it unread the kernel makes a reset of an orderly close.
+
+    A reset may also overtake what was sent last (RFC 9112, section 9.6). A client that sends all the time does not
+    hold up the end. Raises nothing.
+    """
+    with suppress(OSError):
+        for _ in range(_LAST_READS):
+            if not receive(_LAST_READ):
+                return
 
 
 def abort(transport: ITransport | Transport) -> None:
