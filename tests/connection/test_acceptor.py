@@ -170,7 +170,7 @@ def test_a_thousand_are_served() -> None:
             assert all(made.received(client).startswith(b"HTTP/1.1 200 ") for client in batch)
         for client in made.clients:
             client.close()
-        made.server.settle()
+        made.server.advance(0.1)
         assert made.connections == []
 
 
@@ -340,6 +340,146 @@ def test_what_a_factory_raises_is_logged_and_closes_nothing_else() -> None:
         assert client.recv(1000).startswith(b"HTTP/1.1 200 ")
         for each in made.clients:
             each.close()
+
+
+# ---- Those that say that a request is their last --------------------------------------------------------------------
+
+
+def is_watched(made: Listening) -> bool:
+    return bool(made.server.factory.poller._readers)
+
+
+@pytest.mark.parametrize("octets", [CLOSING, request(minor=0)])
+def test_a_last_request_is_answered_and_its_connection_never_watched(octets: bytes) -> None:
+    with listening() as made:
+        client = made.connect(octets)
+        made.server.settle()
+        assert made.received(client).startswith(b"HTTP/1.1 200 ")
+        assert not is_watched(made)
+        made.server.advance(0.01)
+        assert made.connections == []
+
+
+def test_one_that_is_over_makes_room_for_the_next() -> None:
+    with listening(max_connections=1) as made:
+        for _ in range(3):
+            client = made.connect(CLOSING)
+            assert made.received(client).startswith(b"HTTP/1.1 200 ")
+        assert "limit" not in made.server.logged()
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        GET,  # more requests may come
+        request(fields="Connection: close", body=b"x", method="POST"),  # some send a line behind a body
+        CLOSING + b"more",  # it does not keep its word
+        CLOSING[:-2],
+    ],
+)
+def test_others_are_watched_at_once(octets: bytes) -> None:
+    with listening() as made:
+        made.connect(octets)
+        made.server.held = True
+        made.server.settle(work=False)
+        assert is_watched(made)
+        made.server.held = False
+
+
+def test_one_whose_answer_takes_longer_is_watched_after_a_moment() -> None:
+    with listening() as made:
+        client = made.connect(CLOSING)
+        made.server.settle(work=False)
+        assert not is_watched(made)
+        made.server.advance(0.01, work=False)
+        assert is_watched(made)
+        reset(client)
+        made.server.settle(work=False)
+        assert made.connections == []
+
+
+def test_its_answer_is_sent_whole_where_the_socket_does_not_take_it_at_once() -> None:
+    def large(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("200 OK", [*TEXT])
+        return [b"x" * 8_000_000]
+
+    with listening(large) as made:
+        client = made.connect(CLOSING)
+        assert made.received(client).endswith(b"\r\n\r\n" + b"x" * 8_000_000)
+        client.close()
+        made.server.advance(0.1)
+        assert made.connections == []
+
+
+def test_where_we_end_it_the_client_may_still_send() -> None:
+    with listening(keep_alive=0) as made:
+        client = made.connect(GET)
+        made.server.settle()
+        assert is_watched(made)
+        client.send(b"more that nobody reads")
+        assert made.received(client).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_stop_waits_for_none_of_those_that_are_over() -> None:
+    with listening() as made:
+        client = made.connect(CLOSING)
+        made.server.settle()
+        stopped: Any = made.server.service.stopService()
+        made.server.advance(0.1)
+        assert stopped.called
+        assert made.received(client).startswith(b"HTTP/1.1 200 ")
+        assert not made.server.reactor.getDelayedCalls()
+
+
+def test_one_that_is_over_and_watched_at_the_same_moment_is_closed_once() -> None:
+    with listening() as made:
+        client = made.connect(CLOSING)
+        made.server.settle(work=False)
+        reading = made.connections[0]._reading
+        lost: list[object] = []
+        protocol = made.connections[0]
+        own = protocol.connectionLost
+        protocol.connectionLost = lambda reason: (lost.append(reason), own(reason))
+        unwatched = made.server.factory.poller.unwatched
+        say_over = unwatched.say_over
+
+        def say_late(close: Callable[[], None]) -> None:
+            reading._watch()  # the reactor looks between the worker's own look and its word
+            say_over(close)
+
+        unwatched.say_over = say_late
+        made.server.settle()
+        assert made.received(client).startswith(b"HTTP/1.1 200 ")
+        client.close()
+        made.server.advance(0.1)
+        assert len(lost) == 1
+        assert made.connections == []
+
+
+def test_the_descriptor_of_one_that_is_reset_at_its_end_is_closed() -> None:
+    with listening() as made:
+        made.connect(CLOSING)
+        made.server.settle(work=False)
+        protocol = made.connections[0]
+        sock = protocol.transport.getHandle()
+        end = protocol._exit.close_half
+
+        class Exit:
+            """The connection's own; it is reset before its worker has given it back."""
+
+            def close_half(self) -> None:
+                end()
+                protocol.transport.abortConnection()
+                made.server.reactor.turn()
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(own, name)
+
+        own, protocol._exit = protocol._exit, Exit()
+        made.server.settle()
+        made.server.advance(0.1)
+        assert made.connections == []
+        assert sock.fileno() == -1
 
 
 # ---- What an application and a protocol see -------------------------------------------------------------------------

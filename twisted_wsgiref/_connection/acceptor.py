@@ -72,6 +72,7 @@ class Acceptor:
         All of a turn are served together, so one `accept` in vain costs less than another turn.
         """
         poller = self._poller
+        poller.unwatched.close_those_over()  # so that they are not counted any more
         accepted = 0
         poller.turning = True
         try:

@@ -23,6 +23,8 @@ from twisted_wsgiref._observe.log import logger
 from twisted_wsgiref._threads.forks import drop
 from twisted_wsgiref._twisted.reactor import Reactor
 
+from .unwatched import Unwatched
+
 _log = logger(__name__)
 _BUG: Final = "reading failed: this is a bug in twisted_wsgiref"
 
@@ -54,6 +56,8 @@ class Poller:
         #: Descriptors are being read: `turned` will be called.
         self.turning = False
         self._later: list[Callable[[], object]] = []  # called before that
+        #: Connections that are not read: see there.
+        self.unwatched = Unwatched(reactor)
         self._strangers = 0  # events of closed descriptors, in turns that follow each other
         self._listens = False  # the reactor tells of what can be read
         self._paused = False
@@ -136,6 +140,7 @@ class Poller:
 
     def close(self) -> None:
         """Forget all descriptors. The next `add` starts anew."""
+        self.unwatched.close()
         if self._epoll is not None:
             self._listen(False)
             self._epoll.close()

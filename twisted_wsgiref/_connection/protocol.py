@@ -40,7 +40,7 @@ from .handed_over import HandedOver, HandedOverTransport
 from .peer import local_facts, tls_facts
 from .perhaps_secure import handshake_failure
 from .plain_transports import PlainTransport
-from .reading import PIPE_FULL, PIPELINED, SPILLING, TRANSPORT_READ, Reading
+from .reading import PIPE_FULL, PIPELINED, SPILLING, TRANSPORT_READ, UNWATCHED, Reading
 from .request_reader import Request, RequestReader
 from .sender import make_sender
 from .transports import find_socket, host_and_port, is_secure, send_at_once
@@ -126,7 +126,16 @@ class WSGIProtocol(WatchedConnection):
         self.connected = True
         self.transport = transport
         self.connectionMade()
-        self._reading.begin()
+        poller = self.factory.poller
+        self._reading.begin(None if poller is None else poller.unwatched)
+
+    @property
+    def expects_nothing(self) -> bool:
+        """Whether the client has sent all that it wants to: a whole request without a body, its last as it says."""
+        exchange = self._exchange
+        if exchange is None or exchange.head.persistent:
+            return False
+        return exchange.body is None and not self._reader.buffer
 
     def dataReceived(self, data: bytes) -> None:
         """Take what came."""
@@ -445,16 +454,25 @@ class WSGIProtocol(WatchedConnection):
             self.factory.wake(self._over)
             return
         exchange.report()
+        over = False
         if not exchange.persistent:
             self._closing = True
             if self._exit is not None:  # always so: all is sent, and only an exit does that
                 # The client sees the end at once, and closes; the reactor is not woken for it.
                 self._exit.close_half()
+                over = self._reading.waits == UNWATCHED
         self._exchange = None
         if NO_GIL:
             fence()
-        if self._reader.buffer or queue.gone or self._half_closed or self._reading.waits or self.factory.draining:
+        if over and not queue.gone:
+            self._say_over()
+        elif self._reader.buffer or queue.gone or self._half_closed or self._reading.waits or self.factory.draining:
             self.factory.wake(self._go_on)
+
+    def _say_over(self) -> None:
+        transport, poller = self.transport, self.factory.poller
+        if poller is not None and isinstance(transport, PlainTransport):  # always so: no other is left unwatched
+            poller.unwatched.say_over(transport.close)
 
     def _lend_socket(self, environ: WSGIEnvironment, adopt: Callable[..., object]) -> socket.socket:
         """Return a socket that is as good as the connection, for the application that answers the request of `environ`.

@@ -16,6 +16,7 @@ from twisted_wsgiref._twisted.reactor import Transport
 
 from .poller import Poller, can_be_polled
 from .socket_transport import SocketTransport
+from .unwatched import Unwatched
 
 if TYPE_CHECKING:
     from .protocol import WSGIProtocol
@@ -33,6 +34,8 @@ SPILLING: Final = 2
 PIPE_FULL: Final = 4
 #: Why a connection is not read: whoever took it over wants a pause.
 TAKEN_OVER: Final = 8
+#: Why a connection is not read: nothing is expected of its client but that it goes.
+UNWATCHED: Final = 16
 
 
 class Reading:
@@ -103,11 +106,18 @@ class Reading:
         else:
             self.end()
 
-    def begin(self) -> None:
+    def begin(self, unwatched: Unwatched | None) -> None:
         """Read what has come already, and then all that comes. Called by whoever has accepted a transport of ours."""
         self._read()
         if not self.waits and not self.ended:
-            self._start()
+            if unwatched is not None and self._protocol.expects_nothing:
+                self.waits = UNWATCHED
+                unwatched.add(self._watch)
+            else:
+                self._start()
+
+    def _watch(self) -> None:
+        self.resume(UNWATCHED)
 
     def _start(self) -> None:
         if self._poller is not None:

@@ -148,9 +148,7 @@ class SocketTransport:
             self._reads = False
             self._poller.remove(self.fileno())
 
-    def pauseProducing(self) -> None:
-        """Have nothing read until `resumeProducing`."""
-        self.stopReading()
+    pauseProducing = stopReading
 
     def resumeProducing(self) -> None:
         """Have more read, unless the connection is about to end."""
@@ -372,13 +370,15 @@ class SocketTransport:
         except Exception:
             _log.failure("a protocol failed")
 
+    def close(self) -> None:
+        """Have the connection lost now, in order, if it is not yet."""
+        self.lose(DONE)
+
     def connectionLost(self, reason: Failure) -> None:
         """As `lose`: a reactor calls it, after `doWrite` or at its own end."""
         self.lose(reason)
 
-    def writeConnectionLost(self, reason: Failure) -> None:
-        """As `lose`: a reactor may call it, and has no half to lose."""
-        self.lose(reason)
+    writeConnectionLost = connectionLost  # a reactor may call it, and has no half to lose
 
     def leave_socket(self) -> socket.socket:
         """Return the socket, whose close is the caller's: once the connection is lost, and no thread sends on it."""
