@@ -49,7 +49,7 @@ from ._http.places import read_host_and_port
 from ._observe.board import Board
 from ._observe.failures import log_exception, log_text
 from ._observe.log import logger
-from ._observe.record import FactsObserver, Record, find_extract, told_facts
+from ._observe.record import FactsObserver, Record, find_extract, lost_of, told_facts
 from ._observe.standing import Seat, Standing
 from ._observe.statsd import Sender, Statsd
 from ._observe.sums import Told
@@ -186,7 +186,7 @@ class WSGIService(Service):
             (IdentifyingCoder if settings.request_id else HTTP1Coder)(settings.server_header),
             Means(poller, schedule.batch, self._disk, wake, tally),
         )
-        self._door = None if standing is None else self._make_door(standing)
+        self._door = None if standing is None else self._make_door(standing, observers)
         self._factory.mount(self._mounted(mounts))
         self._sweep = repeating(self._look_after, its)
 
@@ -201,7 +201,7 @@ class WSGIService(Service):
             return None
         return Standing(seat or Seat(Board.alone(time.time())), read_bounds(settings.histogram_buckets), clock)
 
-    def _make_door(self, standing: Standing) -> StatusDoor:
+    def _make_door(self, standing: Standing, observers: Sequence[object]) -> StatusDoor:
         """Return the status site of this service. Raises `SettingError`."""
         settings, factory = self._settings, self._factory
         try:
@@ -209,7 +209,7 @@ class WSGIService(Service):
         except ValueError as error:
             raise SettingError.of("{status_token}: {}", str(error)) from None
         factory.census = census = Census(lambda: len(factory.connections))
-        standing.watch(self._pool, settings.queue, self._workers.running, census)
+        standing.watch(self._pool, settings.queue, self._workers.running, census, partial(lost_of, observers))
         self._workers.count_by(standing.meter)
         self._site = site = StatusSite(standing, self._describe, factory.wake)
         self._quiet = quiet = Common(self._common.errors, self._common.clock, ())

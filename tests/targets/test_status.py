@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.answers import Answer
 from tests.support import GET, KINDS, Server, hello, serving
+from twisted_wsgiref._observe.access_log import AccessLog
 from twisted_wsgiref._targets.status import Requests
 from twisted_wsgiref.settings import SettingError
 
@@ -312,6 +314,15 @@ def test_a_collector_that_fails_is_told_in_one_line(
     (answer,) = client.answers()
     assert answer.status == 500
     assert answer.body == b"the application's metrics can not be made: ZeroDivisionError: of the application\n"
+
+
+def test_lost_lines_of_the_access_log_are_counted() -> None:
+    log = AccessLog(os.devnull)
+    with serving(hello, service={"observers": [log]}, **SITE) as server:
+        site = Site(server)
+        log.lost = 7
+        assert site.metrics()["wsgi_access_log_dropped_total"] == 7
+    log.close()
 
 
 def test_a_service_that_nobody_watches_counts_nothing() -> None:

@@ -132,10 +132,6 @@ class Meter:
         """Count a wake that was lost, and made up for."""
         self._cells[board.FORGOTTEN] += 1.0
 
-    def unlogged(self, lines: int) -> None:
-        """Count lines of the access log that were lost."""
-        self._cells[board.UNLOGGED] += lines
-
 
 def _counter(
     cells: memoryview[float], sums: list[float], rows: _Rows, bounds: tuple[float, ...], clock: Callable[[], float]

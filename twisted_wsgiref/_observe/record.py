@@ -71,6 +71,12 @@ def find_extract(observers: Iterable[object]) -> Extract | None:
     return None
 
 
+def lost_of(observers: Iterable[object]) -> int:
+    """Return how many lines those of `observers` that are access logs have lost."""
+    # Not of any object: a `Mock` has every attribute.
+    return sum(lost for each in observers if type(lost := getattr(each, "lost", 0)) is int)
+
+
 def told_facts(observer: Callable[[Record], object] | FactsObserver) -> Callable[[Facts], object]:
     """Return a function that tells `observer` of `Facts`, as a `Record` unless it is a `FactsObserver`."""
     # Not of the object itself: a `Mock` has every attribute.

@@ -102,6 +102,8 @@ class Standing:
         self._last: float | None = None
         self._lags = [0.0, 0.0]  # the largest of this span, and of the one before
         self._span_ends = 0.0
+        self._lost: Callable[[], int] = int  # lines of the access log
+        self._lost_before = self._slot.cells[board.UNLOGGED]
         self.number = seat.number
         self.meter = Meter(self._slot, bounds, clock)
         cells = self._slot.cells
@@ -118,8 +120,10 @@ class Standing:
         most_queued: int,
         running: Callable[[], Sequence[tuple[threading.Thread, Running]]],
         census: Census,
+        lost: Callable[[], int] = int,
     ) -> None:
-        """Ask these from now on."""
+        """Ask these from now on; `lost` returns how many lines of the access log were lost so far."""
+        self._lost = lost
         self._pool = pool
         self._most_queued = most_queued
         self._running = running
@@ -168,6 +172,7 @@ class Standing:
         phases = census.phases
         for at, state in enumerate(STATES):
             cells[board.PHASES + at] = phases.get(state, 0)
+        cells[board.UNLOGGED] = self._lost_before + self._lost()
         self._slot.write_text(self._told(work))
         self.meter.publish()
         cells[board.SEEN] = self._monotonic()
