@@ -13,7 +13,9 @@ import os
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
@@ -23,6 +25,7 @@ from statistics import median
 from benchmarks.harness.environment import CHECKOUT, Environment, prepare
 from benchmarks.harness.peers import OURS, SERVERS, Variant
 from benchmarks.harness.serving import Running, ServerFailed
+from benchmarks.harness.trees import package_alone
 from tests.real.children import free_port
 
 _APPLICATION = "benchmarks.speed.memory_app:application"
@@ -31,9 +34,11 @@ _MIB = 1024 * 1024
 _PEER = "gunicorn"
 # A worker may be late with what it frees at its start.
 _SETTLE_SECONDS = 1.0
-# So many connections, so that none of a few workers is left out.
-_CONNECTIONS = 32
-_PAGES = ("/", "/admin/login/", "/")
+# So many connections at once; each worker has to answer so often, and asking gives up after so many turns.
+_CONNECTIONS = 16
+_PAGES = ("/", "/admin/login/")
+_ANSWERS = 3
+_MOST_TURNS = 40
 
 
 @dataclass(frozen=True)
@@ -58,26 +63,37 @@ def running(way: Way, workers: int, environment: Environment, tree: Path, folder
     words = server.words(Variant(processes=workers), _APPLICATION, port, environment.places)
     if way.preload:
         words.insert(-1, "--preload")
-    path = os.pathsep.join(map(str, dict.fromkeys((tree, CHECKOUT))))
+    path = os.pathsep.join(map(str, (package_alone(tree, folder / "alone"), CHECKOUT)))
     with Running(words, port, folder / "output", {"PYTHONPATH": path}) as made:
         made.wait_until_ready(_HELLO)
         yield made
 
 
-def _ask(port: int) -> None:
-    """Ask for a few pages on many connections at once, so that each worker has answered some."""
-    connections = [HTTPConnection("127.0.0.1", port, timeout=20) for _ in range(_CONNECTIONS)]
-    for connection in connections:
-        connection.connect()
-    for page in _PAGES:
-        for connection in connections:
-            connection.request("GET", page)
-            answer = connection.getresponse()
-            answer.read()
-            if answer.status != 200:
-                raise ServerFailed(f"{page} is answered by {answer.status}")
-    for connection in connections:
+def _ask(port: int, workers: int) -> None:
+    """Ask for a few pages, many at once, until each worker has answered some of each."""
+    answered: Counter[tuple[str, str]] = Counter()
+    with ThreadPoolExecutor(_CONNECTIONS) as several:
+        for _ in range(_MOST_TURNS):
+            pages = [page for page in _PAGES for _ in range(_CONNECTIONS)]
+            answered.update(several.map(lambda page: (_worker(port, page), page), pages))
+            whole = [each for each in answered if answered[each] >= _ANSWERS]
+            if len(whole) >= workers * len(_PAGES):
+                return
+    raise ServerFailed(f"not every worker answers: {dict(answered)}")
+
+
+def _worker(port: int, page: str) -> str:
+    """Return which worker answers `page`, on a connection of its own."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=20)
+    try:
+        connection.request("GET", page)
+        answer = connection.getresponse()
+        answer.read()
+    finally:
         connection.close()
+    if answer.status != 200:
+        raise ServerFailed(f"{page} is answered by {answer.status}")
+    return answer.headers["X-Worker"]
 
 
 def measure(way: Way, workers: int, environment: Environment, tree: Path) -> tuple[int, list[int]]:
@@ -86,7 +102,7 @@ def measure(way: Way, workers: int, environment: Environment, tree: Path) -> tup
         tempfile.TemporaryDirectory(prefix="memory-") as folder,
         running(way, workers, environment, tree, Path(folder)) as server,
     ):
-        _ask(server.port)
+        _ask(server.port, workers)
         time.sleep(_SETTLE_SECONDS)
         each = [pss(pid) for pid in server.processes()]
         return sum(each), each

@@ -5,8 +5,11 @@ The admin site, users, sessions and messages are there, as in most projects; the
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Callable, Iterable
 from types import ModuleType
+from typing import Any
 
 from django.conf import settings
 
@@ -46,11 +49,21 @@ settings.configure(
 
 from django.core.wsgi import get_wsgi_application  # noqa: E402 - Django wants its settings first
 
-application = get_wsgi_application()
+django = get_wsgi_application()
 
 from django.contrib import admin  # noqa: E402
 from django.http import HttpRequest, HttpResponse  # noqa: E402
 from django.urls import path  # noqa: E402
+
+
+def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    """Answer as the project does, and say which process it was."""
+
+    def start(status: str, fields: list[tuple[str, str]], *more: Any) -> Any:
+        return start_response(status, [*fields, ("X-Worker", str(os.getpid()))], *more)
+
+    answer: Iterable[bytes] = django(environ, start)
+    return answer
 
 
 def index(request: HttpRequest) -> HttpResponse:
