@@ -2,7 +2,8 @@
 
 A reactor takes about as long to pass on an event as a request takes to be parsed: it looks the descriptor up, makes a
 log context, and asks twice what to do. Here the plain sockets of a service wait in an epoll object of its own, which
-is one descriptor to the reactor: the cost is paid once a turn, and what came in that turn is gathered by itself.
+is one descriptor to the reactor: the cost is paid once a turn, and what came in that turn is gathered by itself. If
+nothing else happens in a turn, it is not paid at all (`turn_private`).
 
 Where there is no epoll, or the transport is no plain socket, transports read for themselves as always. All is called
 in the reactor's thread.
@@ -22,6 +23,7 @@ from zope.interface import implementer
 from twisted_wsgiref._observe.log import logger
 from twisted_wsgiref._threads.forks import drop
 from twisted_wsgiref._twisted.reactor import Reactor
+from twisted_wsgiref._twisted.turn_private import read_in_short_turns
 
 from .unwatched import Unwatched
 
@@ -52,6 +54,7 @@ class Poller:
         self._released = released
         self._readers: dict[int, Callable[[], None]] = {}
         self._epoll: select.epoll | None = None
+        self._end_short_turns: Callable[[], None] = lambda: None
         self._poll: Callable[[float, int], list[tuple[int, int]]] = _nothing
         #: Descriptors are being read: `turned` will be called.
         self.turning = False
@@ -71,8 +74,15 @@ class Poller:
         if epoll is None:
             epoll = self._epoll = select.epoll()
             self._poll = epoll.poll
+            self._end_short_turns = read_in_short_turns(self._reactor, epoll.fileno(), self.doRead)
             self._listen(True)
         return epoll
+
+    def _shut(self, epoll: select.epoll) -> None:
+        self._listen(False)
+        self._end_short_turns()
+        epoll.close()
+        self._epoll = None
 
     def _listen(self, on: bool) -> None:
         if on != self._listens:
@@ -142,9 +152,7 @@ class Poller:
         """Forget all descriptors. The next `add` starts anew."""
         self.unwatched.close()
         if self._epoll is not None:
-            self._listen(False)
-            self._epoll.close()
-            self._epoll = None
+            self._shut(self._epoll)
             self._poll = _nothing
             self._readers.clear()
         self.resume()
@@ -231,9 +239,7 @@ class Poller:
         readers = dict(self._readers)
         _log.warn("a process that was forked has connections of this one open, which were closed here")
         if self._epoll is not None:
-            self._listen(False)
-            self._epoll.close()
-            self._epoll = None
+            self._shut(self._epoll)
         self._readers.clear()
         for descriptor, read in readers.items():
             self.add(descriptor, read)
@@ -248,8 +254,8 @@ class Poller:
         """
 
     def logPrefix(self) -> str:
-        """Return what log lines of these reads begin with."""
-        return "wsgi"
+        """Return what log lines of these reads begin with: nothing, as in a short turn."""
+        return "-"
 
 
 def make_poller(reactor: Reactor, turned: Callable[[], None], released: Callable[[], None]) -> Poller | None:
