@@ -30,7 +30,7 @@ def app(environ, start_response):
         os._exit(7)
     start_response("200 OK", [("Content-Type", "text/plain")])
     # The token comes back, so that an answer that is somebody else's is seen.
-    return [f"{environ.get('HTTP_X_TOKEN', '')} {os.getpid()} {VERSION}".encode()]
+    return [f"{environ.get('HTTP_X_ONCE', '')} {os.getpid()} {VERSION}".encode()]
 
 def wait_for_ever():
     threading.Event().wait()
@@ -60,9 +60,14 @@ class House(Process):
         self.process.send_signal(number)
 
     def workers(self) -> list[int]:
-        """Return the pids of the parent's children."""
+        """Return the pids of the workers: children of the processes that fork them, or else of the parent."""
+        children = self.children({self.process.pid})
+        return sorted(self.children(children) or children)
+
+    def children(self, parents: set[int]) -> set[int]:
+        """Return the pids of the children of `parents` that are alive."""
         found = [int(each) for each in os.listdir("/proc") if each.isdigit()]
-        return sorted(pid for pid in found if parent_of(pid) == self.process.pid and alive(pid))
+        return {pid for pid in found if parent_of(pid) in parents and alive(pid)}
 
     async def until(self, text: str, count: int = 1, patience: float = PATIENCE) -> float:
         """Wait until the log has `text` so many times; return when that was seen."""
@@ -85,9 +90,9 @@ class House(Process):
         return self.process.returncode
 
     def sizes(self) -> tuple[int, int, int]:
-        """Return descriptors, threads and KiB of memory of the parent and its workers together."""
+        """Return descriptors, threads and KiB of memory of all processes together."""
         totals = [0, 0, 0]
-        for pid in [self.process.pid, *self.workers()]:
+        for pid in {self.process.pid, *self.children({self.process.pid}), *self.workers()}:
             try:
                 totals[0] += len(os.listdir(f"/proc/{pid}/fd"))
                 status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())

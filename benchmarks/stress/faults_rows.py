@@ -183,7 +183,7 @@ async def bad_reload(folder: Path, quick: bool) -> Outcome:
             house.send(signal.SIGHUP)
             await house.until("the reload is given up", 2)
             # The stack shows the line, the supervisor's words the reason.
-            hanging = bool(re.search(r'site_under_test.py", line 2 in <module>', house.look()))
+            hanging = bool(re.search(r'site_under_test.py", line 2, in <module>', house.look()))
             house.write(APPLICATION.replace("@VERSION@", "mended"))
             house.send(signal.SIGHUP)
             await house.until("reloaded: ")
