@@ -2,8 +2,8 @@
 
 `Server` is a whole service on a real reactor that is stepped by hand, with a clock that stands still and a pool whose
 jobs run in the test's own thread. `Client` is the other end of a connection: over a socket that the server sees
-(``socket``, the straight path), over one that it does not (``opaque``, as under TLS), or over Twisted's
-`StringTransport` (``string``). No test belongs in here.
+(``socket``, the straight path; ``tls``, the same with TLS on it), over one that it does not (``opaque``, as under
+Twisted's own TLS), or over Twisted's `StringTransport` (``string``). No test belongs in here.
 """
 
 from __future__ import annotations
@@ -15,24 +15,32 @@ import socket
 import tempfile
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from io import BufferedRandom, FileIO
 from typing import Any
 
 import pytest
 from incremental import Version
+from OpenSSL import SSL, crypto
 from twisted.internet import tcp
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.ssl import CertificateOptions
 from twisted.internet.testing import StringTransport
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
+from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 
 import twisted
 from tests.answers import Answer, read_answers
+from tests.authorities import family
 from tests.stepped import SteppedReactor
 from twisted_wsgiref._connection.plain_transports import TCPTransport
+from twisted_wsgiref._connection.tls_transport import TLSTransport
 from twisted_wsgiref._gateway import request_body
 from twisted_wsgiref.service import WSGIService
 from twisted_wsgiref.settings import Settings
@@ -47,7 +55,7 @@ PORT_TAKEN = pytest.mark.filterwarnings(
 
 TEXT = [("Content-Type", "text/plain")]
 GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
-KINDS = ("socket", "ours", "opaque", "string")
+KINDS = ("socket", "ours", "tls", "opaque", "string")
 # Nothing here waits for real time; a test that needs another thread may take this long on a loaded machine.
 PATIENCE = 20.0
 
@@ -155,6 +163,69 @@ class _OpaqueTransport(_SocketTransport):
     getHandle: Any = None
 
 
+class _TLSTransport(_Recorded, TLSTransport):
+    """Ours, with TLS on one end of a socketpair."""
+
+
+@cache
+def _tls_factory() -> Any:
+    _, _, leaf = family()
+    key, certificate = crypto.PKey.from_cryptography_key(leaf.key), crypto.X509.from_cryptography(leaf.certificate)
+    with warnings.catch_warnings():  # Twisted uses what pyOpenSSL deprecates
+        warnings.simplefilter("ignore", DeprecationWarning)
+        options = CertificateOptions(key, certificate)
+        options.getContext()
+    return TLSMemoryBIOFactory(options, False, Factory.forProtocol(Protocol))
+
+
+class _TLSSocket:
+    """The client's end of it: a socket that does not block, as far as `Client` uses one."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._tls = SSL.Connection(_client_context(), sock)
+        self._tls.set_connect_state()
+        self.fileno = sock.fileno
+
+    def shake(self) -> bool:
+        """Go on with the handshake; return whether it is over at this end."""
+        try:
+            self._tls.do_handshake()
+        except SSL.WantReadError:
+            return False
+        return True
+
+    def send(self, octets: bytes) -> int:
+        return self._step(self._tls.send, octets)
+
+    def recv(self, most: int) -> bytes:
+        return self._step(self._tls.recv, most)
+
+    def _step(self, call: Any, given: Any) -> Any:
+        try:
+            return call(given)
+        except (SSL.WantReadError, SSL.WantWriteError):
+            raise BlockingIOError from None
+        except SSL.ZeroReturnError:
+            return b""
+        except SSL.SysCallError as error:
+            code = error.args[0] if error.args[0] > 0 else errno.ECONNRESET
+            raise OSError(code, "cut") from None
+
+    def shutdown(self, how: int) -> None:
+        with suppress(SSL.Error):
+            self._tls.shutdown()
+        self._sock.shutdown(how)
+
+    def close(self) -> None:
+        self._sock.close()  # as whoever vanishes: without a close_notify
+
+
+@cache
+def _client_context() -> SSL.Context:
+    return SSL.Context(SSL.TLS_METHOD)
+
+
 class _HalfString(StringTransport):
     def loseWriteConnection(self) -> None:
         pass
@@ -181,7 +252,7 @@ class Client:
         self.ended = False
         self.reset = False
         self._unsent = b""
-        self._sock: socket.socket | None = None
+        self._sock: Any = None
         self.protocol = server.factory.buildProtocol(IPv4Address("TCP", "127.0.0.2", 50000))
         if kind == "string":
             self.transport: Any = _String()
@@ -192,18 +263,31 @@ class Client:
             for each in (theirs, self._sock):
                 each.setblocking(False)
             peer = ("127.0.0.2", 50000)
-            if kind == "ours":
-                if server.factory.poller is None:
-                    pytest.skip("there is no epoll here")
-                self.transport = _OurTransport(
-                    theirs, self.protocol, peer, 8080, 0, server.reactor, server.factory.poller
-                )
-                self.protocol.begin(self.transport)
+            if kind in ("ours", "tls"):
+                self._be_accepted(theirs, peer)
                 return
             transport_class = _SocketTransport if kind == "socket" else _OpaqueTransport
             self.transport = transport_class(theirs, self.protocol, peer, None, 0, server.reactor)
         if self.protocol is not None:
             self.protocol.makeConnection(self.transport)
+
+    def _be_accepted(self, theirs: socket.socket, peer: Any) -> None:
+        server = self.server
+        if server.factory.poller is None:
+            pytest.skip("there is no epoll here")
+        ends = (theirs, self.protocol, peer, 8080, 0, server.reactor, server.factory.poller)
+        if self.kind == "ours":
+            self.transport = _OurTransport(*ends)
+            self.protocol.begin(self.transport)
+            return
+        self._sock = sock = _TLSSocket(self._sock)
+        self.transport = _TLSTransport(_tls_factory(), *ends)
+        self.protocol.begin(self.transport)
+        for _ in range(10):
+            shaken = sock.shake()
+            server.reactor.turn()
+            if shaken and self.transport._shaken:
+                return
 
     # ---- What the client does ----------------------------------------------------------------------------------
 
@@ -259,7 +343,7 @@ class Client:
                 self.protocol.connectionLost(Failure(ConnectionDone()))
         return moved
 
-    def _move_socket(self, sock: socket.socket) -> int:
+    def _move_socket(self, sock: Any) -> int:
         moved = 0
         if sock.fileno() < 0:
             return 0

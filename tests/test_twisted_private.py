@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NoReturn, cast
 
 import pytest
+from OpenSSL import SSL
 from twisted.application import app
 from twisted.application.reactors import getReactorTypes
 from twisted.internet import asyncioreactor, endpoints, process, selectreactor, tcp, unix
@@ -38,7 +39,7 @@ from twisted.web.http import HTTPChannel, Request
 from twisted.web.resource import Resource
 
 from tests.stepped import SteppedReactor
-from twisted_wsgiref._twisted import private, web_private
+from twisted_wsgiref._twisted import private, private_tls, web_private
 from twisted_wsgiref._twisted.reactor import repeating
 
 POINTS = "the points at the top"
@@ -343,6 +344,29 @@ def test_what_is_sent_on_the_socket_of_a_transport_is_not_held_up(pair: Any, rea
     turns(reactor)
     transport.getHandle().send(b"c")
     need(other.recv(9) == b"bc", "a transport holds what it could have sent", POINTS)
+
+
+def test_openssl_s_connection_can_be_put_on_a_socket() -> None:
+    factory = tls.TLSMemoryBIOFactory(CertificateOptions(), False, Factory.forProtocol(Ends))
+    need(private_tls.can_make_tls(factory), "it can not be made", "make_tls")
+
+    class Transport:
+        pass
+
+    transport: Any = Transport()
+    transport.factory = factory
+    near, far = socket.socketpair()
+    with near, far:
+        near.setblocking(False)
+        made = private_tls.make_tls(factory, transport, near)
+        need(made.fileno() == near.fileno(), "it is not on the socket", "make_tls")
+        need(made.get_app_data() in (transport, None), "it does not know its transport", "make_tls")
+        far.sendall(b"this is no TLS")
+        with pytest.raises(SSL.Error):
+            made.do_handshake()
+        with pytest.raises(TypeError):
+            made.bio_read(1)  # it has no memory any more
+        need(far.recv(1) == b"\x15", "the alert does not go to the socket", "make_tls")
 
 
 def test_tls_has_a_protocol_of_its_own_above_and_a_transport_below() -> None:

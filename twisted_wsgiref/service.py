@@ -31,7 +31,7 @@ from ._connection.listening import (
     open_proxies,
     parse_endpoint,
 )
-from ._connection.perhaps_secure import answer_plain
+from ._connection.perhaps_secure import speak_tls
 from ._connection.poller import Poller, make_poller
 from ._connection.proxied import ProxiedReactor
 from ._connection.rules import environ_of, pools_of, rules_of
@@ -453,7 +453,7 @@ class WSGIService(Service):
                     self._ports.append(port)
                 widen(port, self._settings.backlog, factory.places, factory.note_refusal)
                 accept_for(port, factory, self._reactor)
-                answer_plain(port)
+                speak_tls(port, factory, self._reactor)
             else:
                 port.stopListening()  # stopped in the meantime
             return port

@@ -12,11 +12,14 @@ from typing import Any
 import pytest
 from OpenSSL import SSL
 from twisted.internet.endpoints import SSL4ServerEndpoint
+from twisted.internet.interfaces import IOpenSSLServerConnectionCreator, ISSLTransport
 from twisted.internet.protocol import Factory, Protocol
+from zope.interface import implementer
 
 from tests.answers import read_answers
 from tests.authorities import family
 from tests.support import PATIENCE, Server, serving
+from twisted_wsgiref._connection import tls_transport
 from twisted_wsgiref._connection.certificates import read_secure
 from twisted_wsgiref._connection.perhaps_secure import tls_factory
 from twisted_wsgiref._http.opening import plain_opening
@@ -35,6 +38,14 @@ def words(tmp_path: Path) -> str:
     path = tmp_path / "all.pem"
     path.write_bytes(leaf.key_pem() + leaf.pem + middle.pem)
     return f"ssl:0:{path}:interface=127.0.0.1"
+
+
+@pytest.fixture(params=["ours", "twisted's"], autouse=True)
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Who speaks TLS: it is the same to everybody."""
+    if request.param != "ours":
+        monkeypatch.setattr(tls_transport, "accept_straight", lambda *_: False)
+    return str(request.param)
 
 
 class Visitor:
@@ -159,7 +170,8 @@ def fetch(visitor: Visitor, request: bytes, pieces: bool) -> bytes:
     client.set_connect_state()
     said = b""
     shaken = False
-    while not visitor.ended:
+    while True:
+        ended = visitor.ended
         try:
             if not shaken:
                 client.do_handshake()
@@ -171,6 +183,8 @@ def fetch(visitor: Visitor, request: bytes, pieces: bool) -> bytes:
             pass
         except SSL.ZeroReturnError:
             return said
+        if ended:
+            return said
         try:
             sent = client.bio_read(1 << 16)
             for piece in [sent[i : i + 1] for i in range(len(sent))] if pieces else [sent]:
@@ -181,7 +195,6 @@ def fetch(visitor: Visitor, request: bytes, pieces: bool) -> bytes:
         visitor.settle(lambda: visitor.received or visitor.ended)
         client.bio_write(visitor.received)
         visitor.received = b""
-    return said
 
 
 def listens_on(server: Server, endpoint: Any) -> None:
@@ -273,6 +286,44 @@ def test_what_may_be_tls_is_left_to_tls(opening: bytes) -> None:
 @pytest.mark.parametrize("opening", [b"GET / HTTP/1.1\r\n", b"G", b"\r\nGET /", b"PRI * HTTP/2.0", b" ", b"~", b"PROX"])
 def test_text_is_never_tls(opening: bytes) -> None:
     assert plain_opening(opening) == "plain HTTP came to a port that speaks TLS"
+
+
+@pytest.mark.parametrize("wrapper", ["", "haproxy:"])
+def test_a_port_of_twisted_s_own_speaks_tls_straight_on_its_sockets(words: str, wrapper: str, way: str) -> None:
+    with serving() as server:
+        listens_on(server, wrapper + words)
+        visitor = Visitor(server)
+        visitor.settle(lambda: server.factory.connections)
+        (connection,) = server.factory.connections
+        transport = connection.transport
+        assert isinstance(transport, tls_transport.TLSTransport) is (way == "ours" and not wrapper)
+        assert ISSLTransport.providedBy(transport)
+        if not wrapper:
+            assert isinstance(transport.getHandle(), SSL.Connection)
+            assert transport.getPeerCertificate() is None
+        visitor.close()
+
+
+def test_an_endpoint_that_makes_something_else_has_twisted_s_way(words: str) -> None:
+    @implementer(IOpenSSLServerConnectionCreator)
+    class Creator:
+        def serverConnectionForTLS(self, protocol: Any) -> Any:
+            return Other(SSL.Connection(options.getContext(), None))
+
+    class Other:
+        def __init__(self, made: SSL.Connection) -> None:
+            self.made = made
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.made, name)
+
+    options = read_secure(words.removeprefix("ssl:")).options
+    with serving() as server:
+        listens_on(server, SSL4ServerEndpoint(server.reactor, 0, Creator(), interface="127.0.0.1"))
+        visitor = Visitor(server)
+        answer = fetch(visitor, b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", False)
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        visitor.close()
 
 
 # ---- Handshakes that fail ------------------------------------------------------------------------------------------

@@ -23,11 +23,12 @@ from twisted_wsgiref._observe.log import logger
 from twisted_wsgiref._twisted.private import accept_otherwise
 from twisted_wsgiref._twisted.reactor import Port, Reactor
 
-from .plain_transports import PlainTransport, TCPTransport, UNIXTransport
+from .plain_transports import TCPTransport, UNIXTransport
 
 if TYPE_CHECKING:
     from .factory import WSGIFactory
     from .poller import Poller
+    from .socket_transport import SocketTransport
 
 _log = logger(__name__)
 
@@ -38,22 +39,33 @@ _NOT_THIS_ONE: Final = (EPERM, ECONNABORTED)
 
 
 class Acceptor:
-    """Accepts what comes to `port` for `factory`. Whatever goes wrong at that is left to `port` itself."""
+    """Accepts what comes to `port` for `factory`. Whatever goes wrong at that is left to `port` itself.
 
-    def __init__(self, port: Port, factory: WSGIFactory, poller: Poller, reactor: Reactor) -> None:
+    `make` makes the transports, if they are not plain ones: it is called as `TCPTransport`.
+    """
+
+    def __init__(
+        self,
+        port: Port,
+        factory: WSGIFactory,
+        poller: Poller,
+        reactor: Reactor,
+        make: Callable[..., SocketTransport] | None = None,
+    ) -> None:
         sock = port.socket
         self._port = port
         self._factory = factory
         self._poller = poller
         self._reactor = reactor
         self._family = int(sock.family)
-        self._kind: type[PlainTransport] = UNIXTransport if self._family == _UNIX else TCPTransport
+        self._is_tcp = self._family != _UNIX
+        self._transport = make or (TCPTransport if self._is_tcp else UNIXTransport)
         self._host, self._place = _whereabouts(port)
         self._number = 0
         self._own: Callable[[], object] = lambda: None
         # Python's `accept` makes a socket of what this returns, in twice the time.
         self._accept: Callable[[], tuple[int, object]] = getattr(sock, "_accept", None) or _slow_accept(sock)
-        if self._kind is TCPTransport:
+        if self._is_tcp:
             # Nothing is held back for an acknowledgement, as by `transports.send_at_once`. On Linux connections have it
             # of their listener.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
@@ -108,7 +120,9 @@ class Acceptor:
             protocol = self._factory.buildProtocol(None)
             number = self._number
             self._number = number + 1
-            transport = self._kind(sock, protocol, peer, self._place, number, self._reactor, self._poller, self._host)
+            transport = self._transport(
+                sock, protocol, peer, self._place, number, self._reactor, self._poller, self._host
+            )
             protocol.begin(transport)
         except BaseException:
             sock.close()
@@ -117,7 +131,7 @@ class Acceptor:
     def _check(self, sock: socket.socket) -> None:
         """Have later connections asked for no delay one by one, if the listener's own setting is not theirs."""
         self._is_checked = True
-        if self._kind is TCPTransport and not sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY):
+        if self._is_tcp and not sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
             self._is_checked = False
 

@@ -8,6 +8,7 @@ out at a moment; an exit asks nobody.
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, Protocol
 
@@ -79,3 +80,9 @@ class SocketExit:
         hold, self._hold = self._hold, None
         if hold is not None:
             hold.close()
+
+
+def find_exit(transport: object) -> Exit | None:
+    """Return the straight way out that `transport` itself has: one of ours that changes bytes. None if it has none."""
+    make: Callable[[], Exit] | None = getattr(transport, "make_exit", None)
+    return None if make is None else make()

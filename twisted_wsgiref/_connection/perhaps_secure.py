@@ -12,6 +12,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from twisted.protocols.tls import TLSMemoryBIOFactory
 
+    from twisted_wsgiref._twisted.reactor import Reactor
+
+    from .factory import WSGIFactory
+
 
 def handshake_failure(error: object) -> str:
     """Return why a handshake ended with `error`, in OpenSSL's own words if it is OpenSSL's."""
@@ -35,10 +39,16 @@ def tls_factory(port: object) -> TLSMemoryBIOFactory | None:
     return factory
 
 
-def answer_plain(port: object) -> None:
-    """Answer clients that come to `port` without TLS, if it speaks TLS, whoever made it."""
+def speak_tls(port: object, ours: WSGIFactory, reactor: Reactor) -> None:
+    """Have `port`, if it speaks TLS, do so straight on its sockets where it can; clients without TLS get an answer.
+
+    `ours` makes the connections, perhaps below those of others.
+    """
     factory = tls_factory(port)
     if factory is not None:
-        from .secure import take_over
+        from .tls_transport import accept_straight
 
-        take_over(factory)
+        if not accept_straight(port, factory, ours, reactor):
+            from .secure import take_over
+
+            take_over(factory)

@@ -29,20 +29,14 @@ class PlainTransport(SocketTransport):
 
 
 @implementer(ITCPTransport)
-class TCPTransport(PlainTransport):
-    """A connection by TCP, over IPv4 or IPv6."""
+class TCPSocket(SocketTransport):
+    """The addresses and options of a connection by TCP, over IPv4 or IPv6, whatever becomes of its bytes."""
 
     if TYPE_CHECKING:
 
         def getHost(self) -> IPv4Address | IPv6Address: ...
 
         def getPeer(self) -> IPv4Address | IPv6Address: ...
-
-    def ends(self) -> tuple[tuple[str, int] | None, tuple[str, int] | None]:
-        """Return host and port of this end, and of the other."""
-        peer = cast("tuple[str, int]", self._peer)
-        # Of IPv4 it is what was asked for: an address is not made for it.
-        return host_and_port(self.getHost()), peer if len(peer) == 2 else host_and_port(self.getPeer())
 
     def _address(self, name: object) -> IPv4Address | IPv6Address:
         parts = cast("tuple[str, int] | tuple[str, int, int, int]", name)
@@ -70,6 +64,16 @@ class TCPTransport(PlainTransport):
     def setTcpKeepAlive(self, enabled: bool) -> None:
         """Have the system ask an idle client for a sign of life, or not."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, enabled)
+
+
+class TCPTransport(TCPSocket, PlainTransport):
+    """A connection by TCP."""
+
+    def ends(self) -> tuple[tuple[str, int] | None, tuple[str, int] | None]:
+        """Return host and port of this end, and of the other."""
+        peer = cast("tuple[str, int]", self._peer)
+        # Of IPv4 it is what was asked for: an address is not made for it.
+        return host_and_port(self.getHost()), peer if len(peer) == 2 else host_and_port(self.getPeer())
 
 
 @implementer(IUNIXTransport)

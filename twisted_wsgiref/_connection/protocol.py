@@ -35,7 +35,7 @@ from twisted_wsgiref._threads.marks import NO_GIL, fence
 
 from .answer_queue import AnswerQueue
 from .deadlines import Deadlines, Phase
-from .exits import Exit, SocketExit
+from .exits import Exit, SocketExit, find_exit
 from .handed_over import HandedOver, HandedOverTransport
 from .peer import local_facts, tls_facts
 from .perhaps_secure import handshake_failure
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from twisted_wsgiref._gateway.interfaces import Target
 
     from .factory import WSGIFactory
+    from .socket_transport import SocketTransport
 
 
 @implementer(IHalfCloseableProtocol, IHandshakeListener)
@@ -95,7 +96,7 @@ class WSGIProtocol(WatchedConnection):
             self._secured = True
         else:
             sock = find_socket(transport)
-            self._exit = None if sock is None else SocketExit(sock)
+            self._exit = find_exit(transport) if sock is None else SocketExit(sock)
             self._secured = not is_secure(transport)
             if sock is None or sock.family in (AF_INET, AF_INET6):
                 send_at_once(transport)
@@ -121,7 +122,7 @@ class WSGIProtocol(WatchedConnection):
 
     # ---- What comes in -----------------------------------------------------------------------------------------
 
-    def begin(self, transport: PlainTransport) -> None:
+    def begin(self, transport: SocketTransport) -> None:
         """Be connected by `transport`; take what has come already, and then all that comes."""
         self.connected = True
         self.transport = transport
@@ -434,7 +435,7 @@ class WSGIProtocol(WatchedConnection):
             return
         exchange.watched = True  # nobody wonders that it takes long
         self._pump = pump
-        pump.begin(transport, sock, adopt, self._exit is not None)
+        pump.begin(transport, sock, adopt, not is_secure(transport))
 
     # ---- WORKER ------------------------------------------------------------------------------------------------
 

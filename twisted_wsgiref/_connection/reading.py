@@ -8,7 +8,7 @@ Called in the reactor's thread, but for ``waits``, which is read in any.
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from twisted_wsgiref._http.reader import HeadReader
 from twisted_wsgiref._twisted.private import lose_connection, stop_transport_reading
@@ -62,13 +62,13 @@ class Reading:
             self._sock = sock
         self._reader = reader
         self._first_read = min(_READ, most)
-        self._is_ours = isinstance(transport, SocketTransport)
+        self._is_ours = sock is not None and isinstance(transport, SocketTransport)
         self._poller = poller if sock is not None and can_be_polled(transport) else None
         #: The reasons to wait, as bits.
         self.waits = 0
         #: Nothing more will come, or be looked at.
         self.ended = False
-        if isinstance(transport, SocketTransport):
+        if self._is_ours and isinstance(transport, SocketTransport):
             transport.read = self._read  # whoever has accepted it lets it begin
         elif self._poller is not None:
             stop_transport_reading(transport)
@@ -108,9 +108,9 @@ class Reading:
 
     def begin(self, unwatched: Unwatched | None) -> None:
         """Read what has come already, and then all that comes. Called by whoever has accepted a transport of ours."""
-        self._read()
+        cast("SocketTransport", self._transport).read()
         if not self.waits and not self.ended:
-            if unwatched is not None and self._protocol.expects_nothing:
+            if unwatched is not None and self._is_ours and self._protocol.expects_nothing:
                 self.waits = UNWATCHED
                 unwatched.add(self._watch)
             else:

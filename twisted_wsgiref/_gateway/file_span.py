@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from collections.abc import Callable
 from typing import Final
 
 # The most that is sent with one call: the kernel goes on for as long as a fast client takes it.
@@ -54,6 +55,24 @@ class FileSpan:
         if not self.remaining:
             self.close()
         return sent == most
+
+    def send_piece_by(self, send: Callable[[bytes], int]) -> bool:
+        """As `send_piece`, by a function that changes what it sends; what it has not taken is read again."""
+        try:
+            data = os.pread(self._descriptor, min(self.remaining, _COPIED_PIECE), self._position)
+            if not data:
+                raise self._too_short()
+            sent = send(data)
+        except BlockingIOError:
+            return False
+        except OSError:
+            self.close()
+            raise
+        self._position += sent
+        self.remaining -= sent
+        if not self.remaining:
+            self.close()
+        return sent == len(data)
 
     def read(self, most: int) -> bytes:
         """Return the next bytes, at most so many. Raises and closes as `send_piece` does.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -126,16 +125,8 @@ class SecureWebTransport(WebTransport):
 
 def web_transport(channel: WebChannel, below: object, secure: bool) -> WebTransport:
     """Return the transport of `channel`, whose connection has the transport `below`."""
-    made = SecureWebTransport if _is_of_tls(below) else WebTransport
+    made = SecureWebTransport if ISSLTransport.providedBy(below) else WebTransport
     return made(channel, below, secure)
-
-
-def _is_of_tls(below: object) -> bool:
-    if "twisted.protocols.tls" not in sys.modules:  # nobody speaks TLS, and it costs memory
-        return False
-    from twisted.protocols.tls import TLSMemoryBIOProtocol
-
-    return isinstance(below, TLSMemoryBIOProtocol)
 
 
 def _interfaces(below: object) -> list[Any]:

@@ -1,0 +1,189 @@
+"""TLS straight on a socket: what one connection of OpenSSL's reads and sends, for the two threads that use it.
+
+Two threads are never in one connection of OpenSSL's, which says nothing and loses bytes if they are. So each step takes
+a lock. A step never waits: the socket does not block, and a record has at most 16 KiB. Whoever sends does not wait for
+the lock either: if the reactor is just reading, nothing is taken, as if the socket were full, and the reactor sends.
+
+What lives here: records, and OpenSSL's errors, which become `OSError`. What may not: the life of a connection, which is
+`tls_transport`'s. This is imported only where somebody speaks TLS.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import threading
+from contextlib import suppress
+from typing import Final
+
+from OpenSSL import SSL
+
+from twisted_wsgiref._gateway.file_span import FileSpan
+
+from .transports import sever
+
+#: The most that one record carries, in bytes: RFC 8446, section 5.1. OpenSSL gives one at a time.
+RECORD: Final = 16 * 1024
+# The most that is sent in one go, in records: what a plain socket is given at a time.
+_RECORDS: Final = 8
+# A thread that has the lock is in a step, which takes some microseconds. It would take for ever if a finalizer, which a
+# collection of garbage runs in such a step, waited for the reactor: then the reactor asks again in its next turn.
+_PATIENCE: Final = 0.01
+
+
+class TLSExit:
+    """An `Exit` by `connection`, which is on `sock`, and its other direction.
+
+    The reactor's thread reads; whoever owns the way out sends.
+    """
+
+    __slots__ = ("_ahead", "_connection", "_ended", "_is_left", "_owed", "_sock", "_steps")
+
+    def __init__(self, connection: SSL.Connection, sock: socket.socket) -> None:
+        self._connection = connection
+        self._sock = sock
+        self._is_left = False  # the close of the socket is ours
+        self._steps = threading.Lock()
+        # OpenSSL has made a record of these bytes, which the socket did not take: they have to be given again.
+        self._owed = b""
+        # They were given again as the beginning of more, all of which is sent, and these are asked for next.
+        self._ahead = b""
+        self._ended = False
+
+    # ---- In the reactor's thread ---------------------------------------------------------------------------------
+
+    def receive(self) -> bytes:
+        """Return what a record has brought, b"" after a close_notify.
+
+        Raises `BlockingIOError` if none is there, and `OSError` if the connection is lost, or ends without a
+        close_notify: RFC 8446, section 6.1, has that be no end but a cut.
+        """
+        if not self._steps.acquire(timeout=_PATIENCE):
+            raise BlockingIOError
+        try:
+            return self._connection.recv(RECORD)
+        except (SSL.WantReadError, SSL.WantWriteError):
+            raise BlockingIOError from None
+        except SSL.ZeroReturnError:
+            return b""
+        except SSL.Error as error:
+            raise _lost(error) from error
+        finally:
+            self._steps.release()
+
+    # ---- In the thread that owns the way out ---------------------------------------------------------------------
+
+    def send(self, data: bytes | memoryview, /) -> int:
+        """Send what is taken of `data` at once, and return how many bytes that is."""
+        if not self._steps.acquire(False):
+            raise BlockingIOError
+        try:
+            if self._owed or self._ahead:
+                return self._send_again(data)
+            return self._send(data)
+        finally:
+            self._steps.release()
+
+    def _send(self, data: bytes | memoryview) -> int:
+        size = len(data)
+        sent = 0
+        if not size:
+            return 0
+        try:
+            sent = self._connection.send(data)
+            if sent < size:
+                view = memoryview(data)
+                most = min(size, RECORD * _RECORDS)
+                while sent < most:
+                    sent += self._connection.send(view[sent : sent + RECORD])
+        except SSL.WantWriteError:
+            self._owed = bytes(data[sent : sent + RECORD])
+            if not sent:
+                raise BlockingIOError from None
+        except SSL.Error as error:
+            raise _lost(error) from error
+        return sent
+
+    def _send_again(self, data: bytes | memoryview) -> int:
+        """As `send`, where OpenSSL has something that has to come first: `data` has to begin with it."""
+        if not self._ahead:
+            owed = self._owed
+            if owed[: len(data)] != data[: len(owed)]:
+                raise OSError(errno.EPROTO, "what is sent is not what a record was made of")
+            self._owed = b""
+            sent = self._send(data if len(data) > len(owed) else owed)
+            if sent <= len(data):
+                return sent
+            self._ahead = owed[len(data) : sent]
+            return len(data)
+        ahead = self._ahead
+        size = min(len(ahead), len(data))
+        if ahead[:size] != data[:size]:
+            raise OSError(errno.EPROTO, "what is sent is not what was sent before")
+        self._ahead = ahead[size:]
+        return size
+
+    def send_parts(self, parts: tuple[bytes, bytes], /) -> int:
+        """Send two parts as one."""
+        head, body = parts
+        if len(body) <= RECORD * _RECORDS:
+            return self.send(head + body)
+        first = head + body[:RECORD]
+        sent = self.send(first)
+        if sent == len(first):
+            with suppress(BlockingIOError):
+                sent += self.send(memoryview(body)[RECORD:])
+        return sent
+
+    def send_before_file(self, data: bytes) -> int:
+        """As `send`; a part of a file follows."""
+        return self.send(data)
+
+    def send_file(self, span: FileSpan) -> bool:
+        """Send a piece of `span`, which is read; return whether all of the piece was taken."""
+        return span.send_piece_by(self.send)
+
+    def close_half(self) -> None:
+        """Send a close_notify, and the end of the stream behind it. Raises nothing."""
+        with self._steps:
+            self._say_end()
+        with suppress(OSError):
+            self._sock.shutdown(socket.SHUT_WR)
+
+    def say_end(self) -> None:
+        """Send a close_notify, if it can be sent at once: nobody waits for it, nor for its answer. Raises nothing."""
+        if self._steps.acquire(timeout=_PATIENCE):
+            try:
+                self._say_end()
+            finally:
+                self._steps.release()
+
+    def _say_end(self) -> None:
+        # A part of a record is out: whatever follows would be taken for its rest.
+        if not self._ended and not self._owed:
+            self._ended = True
+            with suppress(SSL.Error):
+                self._connection.shutdown()
+
+    def sever(self) -> None:
+        """Put a socket without another end in the descriptor's place."""
+        sever(self._sock)
+
+    def leave(self) -> None:
+        """Close the socket only when it is released: a thread may be sending on it."""
+        self._is_left = True
+
+    def release(self) -> None:
+        """Close the descriptor, if that was left to this."""
+        if self._is_left:
+            self._is_left = False
+            self._sock.close()
+
+
+def _lost(error: SSL.Error) -> OSError:
+    """Return `error` as one of a socket."""
+    if isinstance(error, SSL.SysCallError) and error.args and error.args[0] > 0:
+        return OSError(*error.args[:2])
+    # The end came without a close_notify; or the client has broken the protocol, or begins a handshake anew, which TLS
+    # 1.3 has no more and we do not do.
+    return ConnectionResetError(errno.ECONNRESET, "TLS has ended before its end")

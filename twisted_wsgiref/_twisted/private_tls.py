@@ -1,0 +1,66 @@
+"""Private names of Twisted's TLS and of pyOpenSSL, as far as this package relies on them; the rest is in `private`.
+
+Each function says what an upgrade has to check, and `tests/test_twisted_private.py` checks it. This is imported only
+where somebody speaks TLS. The reactor's thread calls every function.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, cast
+
+from OpenSSL import SSL
+
+if TYPE_CHECKING:
+    import socket
+    from typing import Protocol
+
+    from twisted.protocols.tls import TLSMemoryBIOFactory
+
+    class _Library(Protocol):
+        """OpenSSL itself."""
+
+        def SSL_set_fd(self, ssl: object, descriptor: int) -> int: ...
+
+        def SSL_set_mode(self, ssl: object, mode: int) -> int: ...
+
+
+# What OpenSSL's own header calls SSL_MODE_ENABLE_PARTIAL_WRITE and SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER.
+_MODE: Final = 1 | 2
+_lib = cast("_Library | None", getattr(SSL, "_lib", None))
+
+
+def make_tls(factory: TLSMemoryBIOFactory, transport: object, sock: socket.socket | None) -> SSL.Connection:
+    """Return the connection of OpenSSL's that `factory` makes for `transport`, but on `sock`, unless that is None.
+
+    To be checked: ``_creatorCallable`` of the factory, before Twisted 25 ``_createConnection``, makes it in memory, and
+    asks `transport` for its ``factory``. pyOpenSSL keeps the memory in ``_into_ssl`` and ``_from_ssl``, a socket in
+    ``_socket``, and OpenSSL's own in ``_ssl``. OpenSSL's ``SSL_set_fd`` puts a socket into the place of the memory, and
+    ``SSL_set_mode`` has it take a part, and then the rest from another place, as late pyOpenSSL asks for.
+    """
+    create = getattr(factory, "_creatorCallable", None) or getattr(factory, "_createConnection")  # noqa: B009
+    made: SSL.Connection = create(transport)
+    if _lib is None or _lib.SSL_set_mode(made._ssl, _MODE) & _MODE != _MODE:
+        raise OSError("OpenSSL does not take its bytes again at another place, or a part of them")
+    if sock is not None:
+        if _lib.SSL_set_fd(made._ssl, sock.fileno()) != 1:
+            raise OSError("OpenSSL does not take the socket")
+        made._into_ssl = made._from_ssl = None
+        made._socket = sock
+    return made
+
+
+class _Asking:
+    """Stands for a transport."""
+
+    def __init__(self, factory: TLSMemoryBIOFactory) -> None:
+        self.factory = factory
+
+
+def can_make_tls(factory: TLSMemoryBIOFactory) -> bool:
+    """Return whether `make_tls` can put what `factory` makes on a socket: not if an endpoint makes something else."""
+
+    try:
+        made = make_tls(factory, _Asking(factory), None)
+        return type(made) is SSL.Connection and hasattr(_lib, "SSL_set_fd") and bool(made._ssl) and made._socket is None
+    except Exception:
+        return False
