@@ -53,6 +53,26 @@ def test_half_a_head_stays_where_another_is_idle_for_longer() -> None:
         assert [client.gone for client in clients] == [True, False, False]
 
 
+def test_connections_that_were_served_this_moment_are_idle_and_the_first_goes() -> None:
+    with serving(hello, max_connections=3) as server:
+        clients = []
+        for _ in range(3):
+            clients.append(server.ask(GET))
+            server.reactor.clock.now += 0.1
+        newcomer = server.ask(GET)
+        assert [client.gone for client in clients] == [True, False, False]
+        assert newcomer.answers()[0].status == 200
+
+
+def test_a_request_behind_an_answer_that_nobody_has_looked_at_yet_is_not_lost_for_a_new_one() -> None:
+    with serving(hello, max_connections=2) as server:
+        client = server.ask(GET)
+        connection = client.protocol
+        assert connection.expendable_since is not None
+        connection._reader.buffer = GET  # as it is when a worker has just ended the exchange before it
+        assert connection.expendable_since is None
+
+
 def test_where_every_connection_has_a_request_the_new_one_goes() -> None:
     with serving(hello, max_connections=2) as server:
         server.held = True

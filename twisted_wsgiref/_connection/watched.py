@@ -69,8 +69,12 @@ class WatchedConnection(EndingConnection):
         None where a whole request has come, or the end is near: such a connection does not go for another.
         """
         deadlines = self._deadlines
-        expendable = self._exchange is None and not self._closing and deadlines.phase in _EXPENDABLE
-        return deadlines.since if expendable else None
+        if self._exchange is not None or self._closing:
+            return None
+        # Not as the deadlines know it: a request that was answered since the last sweep would count as one in flight.
+        phase = self._look()[0]
+        unread = phase is Phase.HEAD and deadlines.phase is not phase  # perhaps a whole request
+        return deadlines.since if phase in _EXPENDABLE and not unread else None
 
     @property
     def is_unanswered(self) -> bool:
