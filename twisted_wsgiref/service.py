@@ -397,6 +397,8 @@ class WSGIService(Service):
         self._listens = True
         for holder in (self._workers, self._caller, self._factory):
             tell(holder)  # before there is a socket that a child could have
+        if self._door is not None:
+            self._door.tell()
         if self.whenListening.called:
             self.whenListening = Announcement()
         closed = self._closed

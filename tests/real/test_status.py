@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from .children import COMMANDS, PATIENCE, Child, ended, environment, get, started
+from .children import COMMANDS, PATIENCE, Child, alive, ended, environment, free_port, get, started
 
 pytestmark = [
     pytest.mark.slow,
@@ -32,6 +32,17 @@ def app(environ, start_response):
         threading.Event().wait()
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [b"hello"]
+"""
+FORKING = """
+import os, time
+
+def app(environ, start_response):
+    pid = os.fork()
+    if not pid:
+        time.sleep(60)
+        os._exit(0)
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"%d" % pid]
 """
 COUNTING = """
 import os
@@ -132,6 +143,24 @@ def test_counters_go_on_over_a_reload_and_a_kill(folder: Path) -> None:
         assert site.json()["server"]["worker_deaths"] == 1
         child.process.send_signal(signal.SIGTERM)
         assert child.wait() == 0
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_child_of_the_application_does_not_hold_the_sites_port(folder: Path, workers: str) -> None:
+    (folder / "demo.py").write_text(FORKING)
+    port = free_port()
+    words = ["--status", f"tcp:{port}:interface=127.0.0.1", "--port", "0", "--workers", workers, "demo:app"]
+    with started([*COMMANDS["python -m"], *words], folder) as child:
+        main = child.port()
+        assert get(port, "/health/live")[1] == b"alive\n"
+        forked = int(get(main)[1])
+        try:
+            assert child.end() == 0
+            assert alive(forked)
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", port), PATIENCE)
+        finally:
+            os.kill(forked, signal.SIGKILL)
 
 
 def test_the_gauges_of_a_worker_that_is_gone_are_forgotten(folder: Path) -> None:

@@ -20,6 +20,7 @@ from twisted_wsgiref._observe import board
 from twisted_wsgiref._observe.standing import Standing
 from twisted_wsgiref._observe.tally import Tally
 from twisted_wsgiref._threads.answer_batch import AnswerBatch
+from twisted_wsgiref._threads.forks import tell
 from twisted_wsgiref._threads.pool import WorkerPool
 from twisted_wsgiref._threads.reactor_wake import ReactorWake
 
@@ -87,6 +88,11 @@ class StatusDoor:
         self._factory = factory
         self._port: IListeningPort | None = None
         self._runs = self._listens = False
+
+    def tell(self) -> None:
+        """Have the child of a fork let go of the site's sockets."""
+        if self._factory is not None:
+            tell(self._factory)
 
     def places(self) -> list[tuple[str, WSGIFactory]]:
         """Return where to listen, and for which factory, unless that is done already."""

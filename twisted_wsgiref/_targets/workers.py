@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
 from twisted_wsgiref._gateway.wsgi_exchange import WSGIExchange
@@ -21,6 +21,7 @@ from twisted_wsgiref._threads.pool import WorkerPool
 from twisted_wsgiref._threads.schedule import Schedule
 
 from .residents import Residents
+from .sample import Sample
 from .streams import Streams
 
 #: A request that runs for longer, in seconds, is in the log with its stack: most balancers have given up by then.
@@ -46,6 +47,7 @@ class Workers:
         self._last: WorkerPool | None = None  # ends what is suspended when the threads have ended
         #: Counts refusals. None: nobody asks for numbers.
         self.meter: Meter | None = None
+        self._sample: Sample | None = None
         #: Called when every thread is stuck: what a service may still do is end.
         self.on_unfit: Callable[[], object] = lambda: None
         #: Has an exchange run. No method of ours: this is a call for each request.
@@ -83,13 +85,16 @@ class Workers:
     def count_by(self, meter: Meter) -> None:
         """Have `meter` count from now on."""
         self.meter = meter
-        self._schedule.turned = _weigh
+        self._sample = sample = Sample()
+        self._schedule.turned = sample.take
 
     def sweep(self, now: float) -> bool:
         """See to what has changed, at `now` by the clock of the exchanges. To be called about once a second.
 
         Return whether a wake was lost, and is made up for.
         """
+        if self._sample is not None:
+            self._sample.begin_second()
         self._judge()
         self._watch_ages(now)
         pool = self._schedule.pool
@@ -209,10 +214,3 @@ def _let_leave(job: Job) -> None:
     """Have the first block of `job`, an exchange, leave if it is kept."""
     if isinstance(job, WSGIExchange):
         job.outlet.take_over()
-
-
-def _weigh(jobs: Sequence[Job]) -> None:
-    """Have one of `jobs`, which came in one turn, measured for all: one in the middle, which waits as long as most."""
-    job = jobs[len(jobs) >> 1]
-    if isinstance(job, WSGIExchange) and not job.started:  # else it goes on after a pause
-        job.weight = len(jobs)
