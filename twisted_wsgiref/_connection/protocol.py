@@ -435,7 +435,7 @@ class WSGIProtocol(WatchedConnection):
             return
         exchange.watched = True  # nobody wonders that it takes long
         self._pump = pump
-        pump.begin(transport, sock, adopt, not is_secure(transport))
+        pump.begin(transport, sock, adopt, self._exit is not None and not is_secure(self.transport))
 
     # ---- WORKER ------------------------------------------------------------------------------------------------
 
