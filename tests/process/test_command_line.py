@@ -116,6 +116,11 @@ def test_an_empty_value_is_a_value() -> None:
         (["--nonsense"], "option --nonsense not recognized; --help lists all"),
         (["-Z"], "option -Z not recognized; --help lists all"),
         (["--thread", "2"], "option --thread not a unique prefix: it begins --threads, --threads-idle, --threads-max"),
+        (
+            ["--stats", "127.0.0.1:1717"],
+            "option --stats not a unique prefix: here it is --status ENDPOINT, as tcp:9100:interface=127.0.0.1, and "
+            "then /metrics or /status.json there",
+        ),
         (["--listen", ""], "--listen is empty: it has to be an endpoint, such as tcp:8000 or unix:/run/app.sock"),
         (["--access-log", "--port", "80"], "--access-log needs a value, and --port is an option; --help lists all"),
         (

@@ -23,6 +23,7 @@ class House:
         self.started: list[int] = []
         self.signals: list[tuple[int, int]] = []
         self.said: list[str] = []
+        self.levels: dict[str, str] = {}
         self.statuses: list[int] = []
         self.reloads: list[bool] = []
         self.announced = 0
@@ -33,8 +34,9 @@ class House:
             clock=lambda: self.now,
         )
 
-    def say(self, line: str) -> None:
+    def say(self, line: str, level: str = "info") -> None:
         self.said.append(line)
+        self.levels[line] = level
 
     def done(self, status: int) -> None:
         self.statuses.append(status)
@@ -500,3 +502,34 @@ def test_without_patience_code_that_fails_is_tried_again() -> None:
     house.supervisor.start()
     broken(house, 1)
     assert house.started == [1, 2]
+
+
+# ---- A log without the news of every day ---------------------------------------------------------------------------
+
+
+def test_the_reason_for_the_end_is_critical() -> None:
+    house = House()
+    house.supervisor.start()
+    house.supervisor.failed(1, "there is no module shop", hopeless=True)
+    assert house.levels["there is no module shop"] == "critical"
+
+
+def test_a_worker_that_dies_or_is_killed_is_a_warning() -> None:
+    house = up(beat=30.0)
+    house.die(1)
+    house.wait(31, beating=False)
+    assert {level for line, level in house.levels.items() if "died" in line or "killed" in line} == {"warn"}
+
+
+def test_a_reload_that_fails_is_a_warning() -> None:
+    house = up()
+    house.supervisor.reload()
+    house.die(3, "status 1")
+    assert {level for line, level in house.levels.items() if "new code did" in line or "given up" in line} == {"warn"}
+
+
+def test_what_goes_well_is_no_warning() -> None:
+    house = up()
+    house.supervisor.reload()
+    house.serving(3, 4)
+    assert set(house.levels.values()) == {"info"}

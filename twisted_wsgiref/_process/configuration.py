@@ -37,7 +37,7 @@ EXTRAS: Final[dict[str, Knob]] = {
     ),
     "mount": Knob(
         "target that answers below a path instead of the application, as /prefix=SPEC; SPEC is static:DIR, "
-        "redirect:URL, wsgi:MOD:APP or MOD:RESOURCE; in a variable blanks separate them",
+        "redirect:URL, status:, wsgi:MOD:APP, MOD:RESOURCE or internal:SPEC; in a variable blanks separate them",
         parse_words,
     ),
     "port": Knob("TCP port to listen on, at every interface; short for the endpoint tcp:PORT", str),

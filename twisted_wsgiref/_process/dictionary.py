@@ -337,7 +337,7 @@ _TABLE: Final[dict[str, list[tuple[str, str]]]] = {
         ("it is --statsd HOST:PORT", "gunicorn --statsd-host, hypercorn --statsd-host"),
         (
             "it is --status ENDPOINT, as tcp:9100:interface=127.0.0.1, and then /metrics or /status.json there",
-            "uWSGI --stats-server --stats-http, granian --metrics --metrics-address --metrics-port",
+            "uWSGI --stats --stats-server --stats-http, granian --metrics --metrics-address --metrics-port",
         ),
         (
             "there is no such thing: the metrics are those of docs/metrics.md, as they are when they are asked for",

@@ -20,7 +20,7 @@ from typing import Final, Protocol
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.interfaces import IDelayedCall, IListeningPort
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 from twisted_wsgiref._twisted.private import is_reaped
@@ -305,9 +305,9 @@ class ParentService(Service):
         else:
             self._send(number, signum)
 
-    def say(self, line: str) -> None:
+    def say(self, line: str, level: str = "info") -> None:
         """Log `line`."""
-        _log.info("{line}", line=line)
+        _log.emit(LogLevel.lookupByName(level), "{line}", line=line)
 
     def kill_all(self) -> None:
         """End every child at once. Called by a signal's handler, before this process ends in the same way."""

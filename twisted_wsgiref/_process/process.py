@@ -331,7 +331,8 @@ class ServingService(CommandLineService):
     def _show_threads(self, number: int, frame: FrameType | None) -> None:
         # In the handler itself, and not in the reactor, which may be stuck.
         text = describe_threads(self._requests())
-        _log.info("SIGUSR2: {summary}\n{text}", summary=self._service.busy(), text=text)
+        # Somebody has asked for it, so it is no less than a warning.
+        _log.warn("SIGUSR2: {summary}\n{text}", summary=self._service.busy(), text=text)
 
     def stopService(self) -> Deferred[None]:
         """Drain; the Deferred fires when no thread runs a request any more. Else the process ends with its grace."""

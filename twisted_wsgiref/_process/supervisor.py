@@ -76,8 +76,8 @@ class Parent(Protocol):
     def signal(self, number: int, signum: int) -> None:
         """Send a signal to the child `number`, if it is still there."""
 
-    def say(self, line: str) -> None:
-        """Tell the operator."""
+    def say(self, line: str, level: str = "info") -> None:
+        """Tell the operator; `level` is ``info``, ``warn`` for what did not go well, or ``critical`` for the end."""
 
     def ready(self) -> None:
         """Learn that all children serve, for the first time."""
@@ -183,7 +183,7 @@ class Supervisor:
     def fail(self, line: str) -> None:
         """Give up: no child can ever serve, for the reason in `line`."""
         if not self.stopping:
-            self._say(line)
+            self._say(line, "critical")
             self.status = FAILED
             self.stop()
 
@@ -229,7 +229,7 @@ class Supervisor:
         child = self.children.get(number)
         others = [each for each in self._staying() if each.state is State.SERVING and each is not child]
         if child is not None and child.state is State.SERVING and others and not self.stopping:
-            self._say(f"worker {number} is replaced: {reason}")
+            self._say(f"worker {number} is replaced: {reason}", "warn")
             self._drain(child)
             self._settle()
         else:
@@ -257,18 +257,18 @@ class Supervisor:
         if child.state is State.DRAINING:
             if not end.well and child.served:
                 self.status = self.status or (CUT_SHORT if self.stopping else 0)
-                self._say(f"worker {number} did not end well ({reason})")
+                self._say(f"worker {number} did not end well ({reason})", "warn")
         elif self._before is not None and child.generation == self._generation and not child.served:
-            self._say(f"worker {number} with the new code did not start ({reason})")
+            self._say(f"worker {number} with the new code did not start ({reason})", "warn")
             self._abort_reload()
         elif end.by_itself and not (child.begun or self._ever_begun):
             hint = f"can this user run {sys.executable}, and read the packages that it needs?"
             self.fail(f"worker {number} could not begin ({reason}): {hint}")
         elif patience.until_reload and not child.served:
             self._held = True
-            self._say(f"worker {number} did not start ({reason}): waiting for a file to change")
+            self._say(f"worker {number} did not start ({reason}): waiting for a file to change", "warn")
         else:
-            self._say(f"worker {number} {'died' if child.served else 'did not start'} ({reason})")
+            self._say(f"worker {number} {'died' if child.served else 'did not start'} ({reason})", "warn")
             self._note_death()
         self._settle()
 
@@ -302,7 +302,7 @@ class Supervisor:
     def _kill(self, child: Child, why: str) -> None:
         child.killed = True
         child.problem = why
-        self._say(f"worker {child.number} is killed: {why}")
+        self._say(f"worker {child.number} is killed: {why}", "warn")
         self._parent.signal(child.number, signal.SIGKILL)
 
     # ---- Decisions ---------------------------------------------------------------------------------------------
@@ -360,7 +360,7 @@ class Supervisor:
         if self._before is None:
             return
         self._generation, self._before = self._before, None
-        self._say("the reload is given up: the workers with the old code go on")
+        self._say("the reload is given up: the workers with the old code go on", "warn")
         self._parent.reloading(False)
         self._drain_strangers()
 
@@ -383,7 +383,7 @@ class Supervisor:
         self._deaths += 1
         if self._deaths > FREE_RESTARTS and not self._slow_said:
             self._slow_said = True
-            self._say(f"{self._deaths} workers died soon after each other: from now on one is started a second")
+            self._say(f"{self._deaths} workers died soon after each other: from now on one is started a second", "warn")
 
     def _may_start(self) -> bool:
         return not self._held and (self._deaths <= FREE_RESTARTS or self._clock() - self._last_start >= SLOWED)

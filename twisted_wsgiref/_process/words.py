@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 from twisted_wsgiref.settings import knobs
 
 from .configuration import LINED, LISTS, defaults, place
+from .dictionary import translated
 from .hints import hint
 from .knobs import KIB, Knob
 
@@ -101,9 +102,8 @@ def mistake(error: getopt.GetoptError, options: Iterable[str]) -> str:
         dashes = "-" if len(error.opt) == 1 else "--"
         found = hint(f"{dashes}{error.opt}", [f"--{each.rstrip('=')}" for each in options])
     elif "unique prefix" in error.msg:
-        found = ": it begins " + ", ".join(
-            sorted(f"--{each.rstrip('=')}" for each in options if each.startswith(error.opt))
-        )
+        begun = sorted(f"--{each.rstrip('=')}" for each in options if each.startswith(error.opt))
+        found = f": {translated(f'--{error.opt}') or 'it begins ' + ', '.join(begun)}"
     return f"{said}{found}" if found.startswith(":") else f"{said}{found}; --help lists all"
 
 

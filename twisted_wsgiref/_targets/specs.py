@@ -15,7 +15,7 @@ from twisted_wsgiref._http.mounts import check_alone, read_prefix
 
 _MODULE: Final = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 _REDIRECT: Final = re.compile(r"(?:(30[12378]):)?((?:https?://[^/?#\s]+|/(?!/))[!-~]*|/)")
-_KINDS: Final = "static:DIR, redirect:URL, status:, wsgi:MOD:APP or MOD:RESOURCE"
+_KINDS: Final = "static:DIR, redirect:URL, status:, wsgi:MOD:APP, MOD:RESOURCE or internal:SPEC"
 
 
 @dataclass(frozen=True, slots=True)
