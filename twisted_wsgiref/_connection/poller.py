@@ -32,8 +32,9 @@ _BUG: Final = "reading failed: this is a bug in twisted_wsgiref"
 
 # Connections that are read before the reactor may do something else: a few milliseconds' worth.
 _MOST: Final = 256
-# So many turns in a row tell of a closed descriptor before it is taken for one that a child has open.
-_MOST_STRANGERS: Final = 64
+# For so long turns in a row tell of a closed descriptor before it is taken for one that a child keeps open, in seconds:
+# one that a fork has just made lets go of it, or becomes another program, in a few milliseconds.
+_STRANGE_FOR: Final = 0.25
 
 
 def _nothing(timeout: float, most: int) -> list[tuple[int, int]]:
@@ -62,6 +63,7 @@ class Poller:
         #: Connections that are not read: see there.
         self.unwatched = Unwatched(reactor)
         self._strangers = 0  # events of closed descriptors, in turns that follow each other
+        self._strange_since = 0.0  # when the first of them was, by the reactor's clock
         self._listens = False  # the reactor tells of what can be read
         self._paused = False
         self._until = 0.0  # when the pause ends, by the reactor's clock
@@ -230,8 +232,11 @@ class Poller:
         except OSError:
             # It was closed in this turn; or before, while the child of a fork, of which we do not know, has it open:
             # then it is told of without an end, and nothing but another epoll object is free of it.
+            now = self._reactor.seconds()
+            if not self._strangers:
+                self._strange_since = now
             self._strangers += 1
-            if self._strangers >= _MOST_STRANGERS:
+            if now - self._strange_since >= _STRANGE_FOR:
                 self._renew()
 
     def _renew(self) -> None:
