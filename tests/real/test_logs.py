@@ -122,6 +122,36 @@ def test_a_reader_that_stops_holds_up_no_request(folder: Path) -> None:
     assert (read + rest).count(b'"GET /silent HTTP/1.1" 500') == failures
 
 
+def test_a_log_that_nobody_takes_is_waited_for_within_the_grace(folder: Path) -> None:
+    # Each request was answered, so the end is a good one, with no stack in the log.
+    listener, writer = os.pipe()
+    log = folder / "server.log"
+    words = ["--bind", "127.0.0.1:0", "--grace", "0.6", "shop"]
+    with (
+        log.open("wb") as file,
+        subprocess.Popen(
+            [*COMMANDS["python -m"], *words], cwd=folder, env=environment(), stdout=writer, stderr=file
+        ) as process,
+    ):
+        try:
+            latest = time.monotonic() + PATIENCE
+            while (found := SERVING.search(log.read_text())) is None and time.monotonic() < latest:
+                time.sleep(0.02)
+            assert found is not None
+            client = HTTPConnection(found["host"], int(found["port"]), timeout=PATIENCE)
+            for _ in range(10):
+                client.request("GET", "/silent?" + "x" * 7000)  # more than the pipe holds, which nobody reads
+                assert client.getresponse().read() != b""
+            client.close()
+            process.terminate()
+            assert process.wait(PATIENCE) == 0
+        finally:
+            process.kill()
+            os.close(listener)
+            os.close(writer)
+    assert "thread MainThread" not in log.read_text()
+
+
 @pytest.mark.parametrize("command", ["twistd", "twist"])
 def test_below_twistd_the_format_is_twistds(folder: Path, command: str) -> None:
     with started([*COMMANDS[command], "--port", "0", "--log-format", "json", "shop"], folder) as child:

@@ -7,6 +7,7 @@ decision 20). That has a price: a call into C that keeps the GIL stops this thre
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 from collections.abc import Callable
@@ -76,6 +77,11 @@ class Lookout:
         """Call `call` so many seconds from now, and forget an earlier one."""
         self._end = _End(self._clock() + seconds, call)
         self._wake()
+
+    def time_left(self) -> float:
+        """Return the seconds until the end, infinite if none is set."""
+        end = self._end
+        return math.inf if end is None else end.at - self._clock()
 
     def disarm(self) -> None:
         """Expect nothing: no beats, and no end."""

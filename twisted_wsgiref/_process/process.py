@@ -24,7 +24,7 @@ from twisted.python.failure import Failure
 
 from twisted_wsgiref._connection.listening import open_proxies
 from twisted_wsgiref._connection.perhaps_secure import tls_factory
-from twisted_wsgiref._observe.access_log import AccessLog
+from twisted_wsgiref._observe.access_log import CLOSE_SECONDS, AccessLog
 from twisted_wsgiref._observe.busy import labels
 from twisted_wsgiref._observe.stacks import describe_threads, requests_of
 from twisted_wsgiref._twisted.reactor import Reactor
@@ -35,7 +35,7 @@ from twisted_wsgiref.settings import Settings
 from .beginning import AT_ONCE, Beginning
 from .loading import LoadError
 from .notify import Notifier
-from .pulse import Pulse, disarm, end_within
+from .pulse import Pulse, disarm, end_within, time_left
 from .rotation import call_on_rotation
 from .signals import Ending
 from .supervisor import CUT_SHORT
@@ -224,7 +224,7 @@ class CommandLineService(Service):
 
     def _close_access_log(self, result: Failure | None) -> Deferred[None]:
         if self._access_log is not None:
-            self._access_log.close()
+            self._access_log.close(min(CLOSE_SECONDS, max(0.0, time_left() - LAST_RESORT / 2)))
         return succeed(None) if result is None else fail(result)
 
 

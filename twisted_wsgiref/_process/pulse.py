@@ -127,6 +127,11 @@ def end_within(seconds: float, status: int, why: str, *, even_in_c: bool = False
             pass  # Standard error is closed: there is no place to tell.
 
 
+def time_left() -> float:
+    """Return the seconds until the end that `end_within` has set, infinite without one."""
+    return _end.time_left()
+
+
 def disarm() -> None:
     """Take `end_within` back."""
     _end.disarm()
