@@ -2,8 +2,9 @@
 
 A reactor takes about as long to pass on an event as a request takes to be parsed: it looks the descriptor up, makes a
 log context, and asks twice what to do. Here the plain sockets of a service wait in an epoll object of its own, which
-is one descriptor to the reactor: the cost is paid once a turn, and what came in that turn is gathered by itself. If
-nothing else happens in a turn, it is not paid at all (`turn_private`).
+is one descriptor to the reactor: the cost is paid once a turn, and what came in that turn is gathered by itself. If it
+can be, it is the other way round: the epoll object of the reactor is one descriptor to ours (`turn_private`), and a
+turn in which nothing but requests comes costs the reactor nothing.
 
 Where there is no epoll, or the transport is no plain socket, transports read for themselves as always. All is called
 in the reactor's thread.
@@ -23,7 +24,7 @@ from zope.interface import implementer
 from twisted_wsgiref._observe.log import logger
 from twisted_wsgiref._threads.forks import drop
 from twisted_wsgiref._twisted.reactor import Reactor
-from twisted_wsgiref._twisted.turn_private import read_in_short_turns
+from twisted_wsgiref._twisted.turn_private import turns_of
 
 from .unwatched import Unwatched
 
@@ -37,7 +38,7 @@ _MOST: Final = 256
 _STRANGE_FOR: Final = 0.25
 
 
-def _nothing(timeout: float, most: int) -> list[tuple[int, int]]:
+def _nothing(timeout: float | None, most: int) -> list[tuple[int, int]]:
     """Stand for the epoll object's ``poll`` while there is none."""
     return []
 
@@ -55,8 +56,10 @@ class Poller:
         self._released = released
         self._readers: dict[int, Callable[[], None]] = {}
         self._epoll: select.epoll | None = None
-        self._end_short_turns: Callable[[], None] = lambda: None
-        self._poll: Callable[[float, int], list[tuple[int, int]]] = _nothing
+        self._poll: Callable[[float | None, int], list[tuple[int, int]]] = _nothing
+        self._turns = turns_of(reactor, self._turn)
+        self._has_turns = False  # the reactor's loop waits here
+        self._others = False  # the reactor's own descriptors have something
         #: Descriptors are being read: `turned` will be called.
         self.turning = False
         self._later: list[Callable[[], object]] = []  # called before that
@@ -76,20 +79,42 @@ class Poller:
         if epoll is None:
             epoll = self._epoll = select.epoll()
             self._poll = epoll.poll
-            self._end_short_turns = read_in_short_turns(self._reactor, epoll.fileno(), self.doRead)
             self._listen(True)
         return epoll
 
     def _shut(self, epoll: select.epoll) -> None:
         self._listen(False)
-        self._end_short_turns()
         epoll.close()
         self._epoll = None
 
     def _listen(self, on: bool) -> None:
-        if on != self._listens:
+        turns, epoll = self._turns, self._epoll
+        if on == self._listens or epoll is None:
+            return
+        self._listens = on
+        if on and turns is not None and turns.take():
+            self._has_turns = True
+            self._readers[turns.fileno()] = self._note_others
+            epoll.register(turns.fileno(), select.EPOLLIN)
+        elif self._has_turns and turns is not None:
+            self._has_turns = False
+            turns.give_back()
+            del self._readers[turns.fileno()]
+            epoll.unregister(turns.fileno())
+        else:
             (self._reactor.addReader if on else self._reactor.removeReader)(self)
-            self._listens = on
+
+    def _note_others(self) -> None:
+        self._others = True
+
+    def _turn(self, timeout: float | None) -> None:
+        """Make a turn of the reactor's loop."""
+        events = self._poll(timeout, _MOST)
+        if events:
+            self._read(events)
+            if self._others and self._turns is not None:
+                self._others = False
+                self._turns.usual(0)
 
     def add(self, descriptor: int, read: Callable[[], None]) -> None:
         """Have `read` called, which raises nothing, while `descriptor` has something to read, an error or its end."""
@@ -169,6 +194,8 @@ class Poller:
         Called in the child of a fork that does not serve.
         """
         if self._epoll is not None:
+            if self._has_turns and self._turns is not None:
+                self._turns.give_back()
             drop([self._epoll.fileno()])
 
     # ---- Called by the reactor ---------------------------------------------------------------------------------
@@ -179,12 +206,15 @@ class Poller:
 
     def doRead(self) -> None:
         """Read what can be read. Raises nothing: a reactor forgets whose read does, and so would all connections be."""
+        self._read(self._poll(0, _MOST))
+
+    def _read(self, events: list[tuple[int, int]]) -> None:
         readers = self._readers
         self._has_read = True
         self.turning = True
         strangers = self._strangers
         try:
-            for descriptor, _ in self._poll(0, _MOST):
+            for descriptor, _ in events:
                 read = readers.get(descriptor)  # one that was read before it may have closed it
                 if read is None:
                     self._take_out(descriptor)
@@ -241,10 +271,10 @@ class Poller:
 
     def _renew(self) -> None:
         self._strangers = 0
-        readers = dict(self._readers)
         _log.warn("a process that was forked has connections of this one open, which were closed here")
         if self._epoll is not None:
             self._shut(self._epoll)
+        readers = dict(self._readers)
         self._readers.clear()
         for descriptor, read in readers.items():
             self.add(descriptor, read)
@@ -259,7 +289,7 @@ class Poller:
         """
 
     def logPrefix(self) -> str:
-        """Return what log lines of these reads begin with: nothing, as in a short turn."""
+        """Return what log lines of these reads begin with: nothing, as in a turn that begins here."""
         return "-"
 
 
