@@ -117,6 +117,7 @@ class WSGIService(Service):
 
     ``whenListening`` fires with the `IListeningPort` of each endpoint, or fails with `ListenError`. If a failure has no
     errback, the service logs it as one line; it also ends a process that is just starting its services, as twistd does.
+    ``serves``, a `str`, is the application's name for the status site and ``repr``: its own, until another one is set.
     The threads of this service call the application. It never blocks the reactor, and never joins a thread.
     """
 
@@ -145,7 +146,7 @@ class WSGIService(Service):
         seat: Seat | None = None,
     ) -> None:
         self._settings = settings = _checked(settings)
-        self._serves = application_name(application)
+        self.serves = application_name(application)
         application = accepted(application, settings.validate)
         # As late as this: a program may choose one until now.
         self._reactor = its = the_reactor() if reactor is None else cast(Reactor, reactor)
@@ -222,7 +223,7 @@ class WSGIService(Service):
         return StatusDoor(standing, settings.status, own)
 
     def _describe(self) -> dict[str, object]:
-        return {"name": "twisted_wsgiref", "version": __version__, "application": self._serves}
+        return {"name": "twisted_wsgiref", "version": __version__, "application": self.serves}
 
     def _mounted(self, mounts: Mapping[str, object]) -> MountedTargets | None:
         """Return who answers below the prefixes of `mounts`. Raises `SettingError`."""
@@ -245,7 +246,7 @@ class WSGIService(Service):
         if mounts is not None:
             self._gateway = replace(self._gateway, guard=self._passage.guard(mounts))
             self._factory.mount(self._mounted(mounts))
-        self._serves, application = application_name(application), accepted(application, self._settings.validate)
+        self.serves, application = application_name(application), accepted(application, self._settings.validate)
         self._gateway = replace(self._gateway, application=application)
         self._factory.target = WSGITarget(self._gateway, self._workers)
 
@@ -351,7 +352,7 @@ class WSGIService(Service):
         # In any thread. One whose making failed has not all of what is looked at.
         try:
             places = ", ".join(map(endpoint_name, self._endpoints)) or "no endpoint"
-            name = f"{type(self).__name__} {self._serves} on {places}"
+            name = f"{type(self).__name__} {self.serves} on {places}"
             if not self.running:
                 return f"<{name}: not running>"
             busy = f"{len(self._pool.running())} of {self._pool.size} threads busy, {self._pool.waiting} waiting"

@@ -515,8 +515,8 @@ class Settings:
     def _check_status(self) -> None:
         if self.status and not self.status_token and not is_of_this_machine(self.status):
             raise SettingError.of(
-                "{status} is {!r}: more than this machine reaches it, so {status_token} has to be set; or listen on a "
-                "UNIX socket, or with interface=127.0.0.1",
+                "{status} is {!r}: it has to be an endpoint that only this machine reaches, as "
+                "tcp:9100:interface=127.0.0.1 or unix:/run/app/status.sock; for any other set {status_token}",
                 self.status,
             )
         if self.health_path:

@@ -44,6 +44,15 @@ def app(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [b"%d" % pid]
 """
+OBJECT = """
+from twisted_wsgiref.simple_server import demo_app
+
+class Shop:
+    def __call__(self, environ, start_response):
+        return demo_app(environ, start_response)
+
+app = Shop()
+"""
 COUNTING = """
 import os
 from prometheus_client import Counter, Gauge
@@ -182,7 +191,7 @@ def test_the_gauges_of_a_worker_that_is_gone_are_forgotten(folder: Path) -> None
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["--status", "tcp:0"], "--status is 'tcp:0': more than this machine reaches it, so --status-token has to be"),
+        (["--status", "tcp:0"], "--status is 'tcp:0': it has to be an endpoint that only this machine reaches, as"),
         (["--mount", "/status=status:"], "--mount is '/status=status:': --status-token has to be set"),
         (["--status", "unix:/no/such/place/s.sock"], "can not listen on unix:/no/such/place/s.sock: No such file"),
         (["--status-token", "file:/no/such"], "--status-token: /no/such: No such file or directory"),
@@ -194,3 +203,10 @@ def test_a_mistake_is_one_line_at_the_start(folder: Path, words: list[str], line
     assert done.returncode == 1
     assert line in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_an_application_is_called_by_the_words_that_named_it(folder: Path, workers: str) -> None:
+    (folder / "demo.py").write_text(OBJECT)
+    with house(folder, "--workers", workers) as (_, site):
+        assert site.json()["server"]["application"] == "demo:app"

@@ -29,6 +29,9 @@ _PLACES = """
 return [...document.querySelectorAll("header, #tiles, #tiles li, .card, h2, button, footer")].map(
     (each) => { const box = each.getBoundingClientRect(); return [box.x, box.y, box.width].map(Math.round).join(); });
 """
+_OUT_OF_ITS_TILE = (
+    "return [...document.querySelectorAll('.tiles li')].filter((each) => each.scrollWidth > each.clientWidth).length"
+)
 _TOO_WIDE = "return document.documentElement.scrollWidth > window.innerWidth"
 # What WCAG 2.2, section 1.4.3, calls contrast, of each element that has a text of its own.
 _CONTRAST = """
@@ -134,7 +137,7 @@ def test_every_text_can_be_read(page: Any, scheme: str) -> None:
     assert page.execute_script(_CONTRAST) == []
 
 
-@pytest.mark.parametrize("width", [320, 390, 768, 1280])
+@pytest.mark.parametrize("width", [320, 390, 768, 1000, 1280])
 def test_the_page_fits_any_screen(page: Any, width: int) -> None:
     page.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride",
@@ -142,6 +145,7 @@ def test_the_page_fits_any_screen(page: Any, width: int) -> None:
     )
     wait_for_moves(page)
     assert page.execute_script(_TOO_WIDE) is False
+    assert page.execute_script(_OUT_OF_ITS_TILE) == 0
 
 
 def test_it_can_be_used_by_keyboard(page: Any) -> None:

@@ -9,9 +9,11 @@ import pytest
 from twisted_wsgiref.settings import SettingError, Settings
 
 
-@pytest.mark.parametrize("endpoint", ["tcp:9100", "tcp:9100:interface=0.0.0.0", "ssl:9100:privateKey=k.pem"])
+@pytest.mark.parametrize(
+    "endpoint", ["tcp:9100", "tcp:9100:interface=0.0.0.0", "ssl:9100:privateKey=k.pem", "127.0.0.1:9100"]
+)
 def test_a_site_that_others_reach_needs_a_token(endpoint: str) -> None:
-    with pytest.raises(SettingError, match="more than this machine reaches it, so status_token has to be set"):
+    with pytest.raises(SettingError, match=r"only this machine reaches, .* for any other set status_token"):
         Settings(status=endpoint)
     assert Settings(status=endpoint, status_token="s3cret").status == endpoint
 

@@ -327,7 +327,6 @@ def makeService(
         refuse(options, str(error), error.traceback)
     hooks.attach(process, at_once=not options.leaves)
     access_log = _open_access_log(options)
-    observers = (*options.given.get("observers", ()), *hooks.observers())
     service = WSGIService(
         served.application,
         found.places,
@@ -335,8 +334,9 @@ def makeService(
         reactor=reactor,
         handler_class=options.given.get("handler_class", WSGIHandler),
         mounts=served.mounts,
-        observers=observers if access_log is None else (*observers, access_log),
+        observers=(*options.given.get("observers", ()), *hooks.observers(), *([access_log] if access_log else ())),
     )
+    service.serves = found.app or service.serves
     return ServingService(service, replace(process, beginning=beginning), access_log)
 
 

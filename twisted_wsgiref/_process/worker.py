@@ -337,6 +337,7 @@ def _make_service(
         mounts=served.mounts,
         seat=seat,
     )
+    wsgi.serves = orders.app or wsgi.serves
     share.count_by(lambda: wsgi.connections)
     return WorkerService(wsgi, process, access_log, recycling=recycling, share=share, hooks=hooks)
 
