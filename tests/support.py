@@ -211,6 +211,11 @@ class _TLSSocket:
         except SSL.SysCallError as error:
             code = error.args[0] if error.args[0] > 0 else errno.ECONNRESET
             raise OSError(code, "cut") from None
+        except SSL.Error as error:
+            # OpenSSL says no more of a socket that is closed at its other end.
+            if error.args not in (([],), ([("system library", "", "")],)):
+                raise
+            raise OSError(errno.EPIPE, "cut") from None
 
     def shutdown(self, how: int) -> None:
         with suppress(SSL.Error):

@@ -388,8 +388,9 @@ def test_stopping_drains_and_then_closes_the_access_log() -> None:
     closed: list[str] = []
 
     class Log:
-        def close(self) -> None:
+        def close(self, timeout: float = 0.0) -> bool:
             closed.extend(inner.done)
+            return True
 
     service._access_log = Log()  # type: ignore[assignment]
     service.privilegedStartService()

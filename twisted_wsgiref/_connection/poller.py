@@ -111,7 +111,7 @@ class Poller:
         """Make a turn of the reactor's loop."""
         events = self._poll(timeout, _MOST)
         if events:
-            self._read(events)
+            self.doRead(events)
             if self._others and self._turns is not None:
                 self._others = False
                 self._turns.usual(0)
@@ -204,11 +204,13 @@ class Poller:
         """Return the descriptor that can be read when one of ours can."""
         return -1 if self._epoll is None else int(self._epoll.fileno())
 
-    def doRead(self) -> None:
-        """Read what can be read. Raises nothing: a reactor forgets whose read does, and so would all connections be."""
-        self._read(self._poll(0, _MOST))
+    def doRead(self, events: list[tuple[int, int]] | None = None) -> None:
+        """Read what can be read: the descriptors of `events`, or if it is None those that can be read now.
 
-    def _read(self, events: list[tuple[int, int]]) -> None:
+        Raises nothing: a reactor forgets whose read does, and so would all connections be.
+        """
+        if events is None:
+            events = self._poll(0, _MOST)
         readers = self._readers
         self._has_read = True
         self.turning = True
