@@ -279,7 +279,9 @@ class Client:
     def _be_accepted(self, theirs: socket.socket, peer: Any) -> None:
         server = self.server
         if server.factory.poller is None:
-            pytest.skip("there is no epoll here")
+            theirs.close()
+            self._sock.close()
+            pytest.skip("this factory has no poller")
         ends = (theirs, self.protocol, peer, 8080, 0, server.reactor, server.factory.poller)
         if self.kind == "ours":
             self.transport = _OurTransport(*ends)
