@@ -83,6 +83,43 @@ def test_what_a_full_pipe_does_not_take_is_bounded_counted_and_told(pipe: Pipe) 
     assert os.read(pipe.reader, 100) == b"again\n"
 
 
+def test_the_end_waits_for_a_reader_that_is_slow(pipe: Pipe) -> None:
+    stream = PatientStream(pipe.writer, "utf-8")
+    lines = "".join(f"line {number:06}\n" for number in range(20_000))
+    stream.write(lines)
+    assert not stream.finish(0)
+    taken: list[bytes] = []
+    reader = threading.Thread(target=lambda: taken.append(pipe.read_until(b"line 019999\n")), daemon=True)
+    reader.start()
+    assert stream.finish(60)
+    assert stream.finish(0)  # and there is nothing more to wait for
+    reader.join(60)
+    assert taken == [lines.encode()]
+
+
+def test_the_end_waits_once_and_briefly_for_a_reader_that_takes_nothing(
+    pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("twisted_wsgiref._observe.patient.GIVE_UP_SECONDS", 0.01)
+    stream = PatientStream(pipe.writer, "utf-8")
+    stream.write("nobody reads this\n")
+    assert not stream.finish(3600)
+    monkeypatch.setattr("twisted_wsgiref._observe.patient.GIVE_UP_SECONDS", 3600)
+    assert not stream.finish(3600)
+
+
+def test_the_end_writes_by_itself_if_the_system_has_no_thread(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    stream = PatientStream(pipe.writer, "utf-8")
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    stream.write("one\n")
+    assert len(os.read(pipe.reader, pipe.filled)) == pipe.filled
+    assert stream.finish(10)
+    assert os.read(pipe.reader, 100) == b"one\n"
+
+
 def test_a_pipe_that_takes_all_needs_no_thread() -> None:
     reader, writer = os.pipe()
     before = threading.active_count()

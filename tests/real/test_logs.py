@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import time
 from http.client import HTTPConnection
 from pathlib import Path
@@ -114,7 +115,11 @@ def test_a_reader_that_stops_holds_up_no_request(folder: Path) -> None:
             client.close()
             assert sorted(took)[failures * 9 // 10] < 0.05
             process.terminate()
-            rest = process.stdout.read()
+            rest = b""
+            for _ in range(60):  # slower than a process ends that waits for no reader
+                rest += os.read(process.stdout.fileno(), 4096)
+                time.sleep(0.01)
+            rest += process.stdout.read()
             assert process.wait(PATIENCE) == 0
         finally:
             process.kill()
@@ -150,6 +155,32 @@ def test_a_log_that_nobody_takes_is_waited_for_within_the_grace(folder: Path) ->
             os.close(listener)
             os.close(writer)
     assert "thread MainThread" not in log.read_text()
+
+
+LAST_RESORT = """
+import os, signal
+from twisted_wsgiref._process.pulse import end_within
+
+os.set_blocking(2, False)
+try:
+    while True:
+        os.write(2, b"x" * 4096)
+except BlockingIOError:
+    os.set_blocking(2, True)
+end_within(0.05, 3, "it has not ended")
+while True:
+    signal.pause()
+"""
+
+
+def test_the_last_resort_comes_though_nobody_reads_standard_error(folder: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", LAST_RESORT], cwd=folder, env=environment(), stderr=subprocess.PIPE
+    ) as process:
+        try:
+            assert process.wait(PATIENCE) == 3
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize("command", ["twistd", "twist"])

@@ -11,6 +11,7 @@ import os
 import select
 import stat
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Final, TextIO
@@ -23,6 +24,8 @@ from .log import logger
 _PIECE: Final = getattr(select, "PIPE_BUF", 512)
 #: The most bytes that wait: some thousand lines.
 MOST_WAITING: Final = 1024 * 1024
+# At the end of a process, a reader that takes nothing for so many seconds is not waited for any longer.
+GIVE_UP_SECONDS: Final = 1.0
 
 
 def patient(stream: TextIO) -> TextIO | PatientStream:
@@ -53,6 +56,9 @@ class PatientStream:
         self._held = 0  # bytes; a guess, since several threads count
         self._lock = threading.Lock()  # held to start the thread, and by it to end
         self._is_drained = True
+        self._thread: threading.Thread | None = None
+        self._pieces = 0  # that were written so far
+        self._is_given_up = False
         tell(self)
 
     def write(self, text: str) -> int:
@@ -74,6 +80,7 @@ class PatientStream:
         try:
             while data and poll.poll(None if patience is None else patience * 1000):
                 data = data[os.write(self._descriptor, data[:_PIECE]) :]
+                self._pieces += 1
         except BlockingIOError:
             return data
         except OSError:  # whoever has read it is gone: nobody will
@@ -90,10 +97,36 @@ class PatientStream:
             if not self._is_drained:
                 return
             self._is_drained = False
+            self._thread = threading.Thread(target=self._drain, name="log", daemon=True)
             try:
-                threading.Thread(target=self._drain, name="log", daemon=True).start()
+                self._thread.start()
             except RuntimeError:  # the system has no thread now: the next line tries again
-                self._is_drained = True
+                self._is_drained, self._thread = True, None
+
+    def finish(self, seconds: float) -> bool:
+        """Wait until all is written, `seconds` at most, and return whether it is. For the end of a process.
+
+        It gives up sooner if the reader takes nothing for `GIVE_UP_SECONDS`, and at once if it gave up before.
+        """
+        end = time.monotonic() + seconds
+        while (thread := self._running()) is not None:
+            left, before = end - time.monotonic(), self._pieces
+            if self._is_given_up or left <= 0:
+                return False
+            thread.join(min(left, GIVE_UP_SECONDS))
+            self._is_given_up = thread.is_alive() and self._pieces == before
+        while self._waiting and not self._is_given_up:  # the system had no thread for it
+            data = self._put(self._waiting.popleft(), max(0.0, min(end - time.monotonic(), GIVE_UP_SECONDS)))
+            if data:
+                self._waiting.appendleft(data)
+                self._is_given_up = True
+        return not self._waiting
+
+    def _running(self) -> threading.Thread | None:
+        """Return the thread if it writes."""
+        with self._lock:
+            thread = self._thread
+        return thread if thread is not None and thread.is_alive() else None
 
     def _drain(self) -> None:
         """Write what waits, and end. The thread's."""
@@ -118,6 +151,7 @@ class PatientStream:
         self._lock = threading.Lock()
         self._waiting.clear()
         self._is_drained, self._held = True, 0
+        self._thread, self._is_given_up = None, False
 
 
 def _say(lost: int) -> None:

@@ -6,6 +6,7 @@ line looks is `_observe.event_lines`'s. Called in the main thread, but for what 
 
 from __future__ import annotations
 
+import atexit
 import json
 import logging
 import sys
@@ -20,14 +21,21 @@ from twisted_wsgiref._observe.current import current_request_id
 from twisted_wsgiref._observe.event_lines import LEVELS, Format, as_json, as_text, at_least, level_of, said
 from twisted_wsgiref._observe.failures import ToldFailure
 from twisted_wsgiref._observe.log import logger
-from twisted_wsgiref._observe.patient import patient
+from twisted_wsgiref._observe.patient import PatientStream, patient
 from twisted_wsgiref._wsgiref.tracebacks import traceback_text
 from twisted_wsgiref.settings import Settings
 
 from .link import beginning
+from .pulse import time_left
 
 # A line that a worker writes for its parent to read begins with this, which no text of a log begins with.
 _MARK: Final = "\x1e"
+# At the end of a process, a slow reader is waited for so many seconds at most; one that takes nothing, one second.
+_CLOSE_SECONDS: Final = 5.0
+# The end of the grace is so many seconds after this wait.
+_MARGIN: Final = 0.1
+# The streams of this process's log: one, unless a script serves again after its log was begun anew.
+_streams: Final[list[PatientStream]] = []
 
 
 def begin_log(settings: Settings, number: int | None = None, *, relayed: bool = False) -> None:
@@ -35,6 +43,8 @@ def begin_log(settings: Settings, number: int | None = None, *, relayed: bool = 
 
     Standard output belongs to the access log and to the application's own prints.
     """
+    if not _streams:
+        atexit.register(end_log)  # first of all, so that it comes after the application's own functions
     globalLogBeginner.beginLoggingTo([log_to_stderr(settings, number, relayed=relayed)], redirectStandardIO=False)
 
 
@@ -46,8 +56,17 @@ def log_to_stderr(settings: Settings, number: int | None = None, *, relayed: boo
         lines = as_json(number)
     else:
         lines = as_text("" if number is None else beginning(number))
+    stream = patient(sys.stderr)
+    if isinstance(stream, PatientStream):
+        _streams.append(stream)
     # All that is asked of it is `write` and `flush`.
-    return FileLogObserver(cast("TextIO", patient(sys.stderr)), at_least(settings.log_level, lines))
+    return FileLogObserver(cast("TextIO", stream), at_least(settings.log_level, lines))
+
+
+def end_log() -> None:
+    """Wait until all lines are written, within what is left of the grace, and a second if nobody reads them."""
+    for stream in _streams:
+        stream.finish(min(_CLOSE_SECONDS, max(0.0, time_left() - _MARGIN)))
 
 
 # ---- From a worker to its parent -----------------------------------------------------------------------------------

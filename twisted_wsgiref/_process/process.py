@@ -34,6 +34,7 @@ from twisted_wsgiref.settings import Settings
 
 from .beginning import AT_ONCE, Beginning
 from .loading import LoadError
+from .logs import end_log
 from .notify import Notifier
 from .pulse import Pulse, disarm, end_within, time_left
 from .rotation import call_on_rotation
@@ -370,12 +371,11 @@ class ServingService(CommandLineService):
     def _cut_short(self, stuck: Sequence[tuple[threading.Thread, object]]) -> None:
         """End the process though threads run: nothing else would, and one that is stuck would keep it for ever."""
         if stuck:
-            text = describe_threads(requests_of(stuck), only=True)
             number = f"{len(stuck)} request{'' if len(stuck) == 1 else 's'}"
-            _log.critical(
-                "{number} still run at the end of the grace and are given up\n{text}", number=number, text=text
-            )
+            line = f"{number} still run at the end of the grace and are given up"
+            _log.critical("{line}\n{text}", line=line, text=describe_threads(requests_of(stuck), only=True))
         super()._close_access_log(None)
+        end_log()  # while it is known how much time is left
         disarm()
         self._ending.leave_now(CUT_SHORT)
 

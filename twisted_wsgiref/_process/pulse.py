@@ -17,6 +17,7 @@ from typing import Final, NoReturn
 
 from twisted.logger import Logger
 
+from twisted_wsgiref._observe.patient import PatientStream, patient
 from twisted_wsgiref._observe.stacks import describe_threads
 from twisted_wsgiref._twisted.reactor import Reactor, repeating
 
@@ -142,8 +143,11 @@ def _end_now(status: int, why: str) -> NoReturn:
     try:
         # Not sys.stderr: Twisted may have replaced it by its log, which may be stuck.
         if sys.__stderr__ is not None:
-            sys.__stderr__.write(f"{why}: every thread\n{describe_threads({})}\n")
-            sys.__stderr__.flush()
+            stream = patient(sys.__stderr__)  # nobody may read it
+            stream.write(f"{why}: every thread\n{describe_threads({})}\n")
+            stream.flush()
+            if isinstance(stream, PatientStream):
+                stream.finish(LAST_OF_ALL / 2)
     finally:
         os._exit(status)
 

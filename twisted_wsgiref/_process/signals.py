@@ -22,6 +22,8 @@ from twisted.logger import Logger
 from twisted_wsgiref._twisted.private import is_reactors_handler
 from twisted_wsgiref._twisted.reactor import Reactor
 
+from .logs import end_log
+
 _log = Logger()
 
 # A second Ctrl-C sooner is the same key press, passed on by a wrapper; later it is an operator who will not wait.
@@ -122,9 +124,11 @@ class Ending:
         # twistd has no way to be given a status once its reactor has run.
         if self.status:
             self.leave_now(self.status)
+        end_log()  # again, in a process that was forked: the application's functions ended after the first time
 
 
 def _flush() -> None:
+    end_log()
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             try:
