@@ -10,6 +10,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from http.client import HTTPSConnection
 from pathlib import Path
@@ -18,7 +19,7 @@ import pytest
 
 from tests.authorities import family
 
-from .children import COMMANDS, Child, ended, environment, free_port, get
+from .children import COMMANDS, PATIENCE, Child, alive, ended, environment, free_port, get
 
 pytestmark = [
     pytest.mark.slow,
@@ -226,3 +227,22 @@ def test_the_table_of_a_server_is_printed_where_there_is_no_terminal(folder: Pat
         assert "   ready   up " in shown[0]
         assert shown[1].startswith("requests 1 ")
         assert server.end() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_whoever_ends_the_command_that_waits_for_a_daemon_ends_the_daemon(folder: Path, number: signal.Signals) -> None:
+    # Otherwise one that can not serve would try it for ever, and nobody would know of it.
+    told = folder / "site" / "told"
+    os.mkfifo(told)
+    slow = "import os, time\nwith open('told', 'w') as told:\n    told.write(f'{os.getpid()}')\ntime.sleep(60)\n"
+    (folder / "site" / "slow.py").write_text(slow + APP)
+    words = [*COMMANDS["python -m"], "--daemon", "--chdir", "site", "--port", "0", "slow:app"]
+    with Child(words, folder) as waiting:
+        daemon = int(told.read_text())
+        assert alive(daemon)
+        waiting.process.send_signal(number)
+        assert waiting.wait() == 128 + number
+        end = time.monotonic() + PATIENCE
+        while alive(daemon):
+            assert time.monotonic() < end
+            time.sleep(0.02)

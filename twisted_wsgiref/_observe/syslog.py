@@ -92,9 +92,10 @@ class SyslogSink:
         try:
             sock.setblocking(False)
             sock.connect(found[4] if target.host else target.path)
-        except BaseException:
+        except OSError as error:
             sock.close()
-            raise
+            place = f"{target.host}:{target.port}" if target.host else target.path
+            raise OSError(error.errno, f"{place}: {error.strerror or error}") from None
         return sock
 
     def fileno(self) -> int:

@@ -16,8 +16,8 @@ import sys
 from typing import Final, NoReturn
 
 _SERVES: Final = b"serves\n"
-# Of a shell, for a process that Ctrl-C has ended.
-_INTERRUPTED: Final = 130
+# A shell adds the number of the signal that has ended a process.
+_ENDED_BY: Final = 128
 
 
 def goes_to_file(descriptor: int) -> bool:
@@ -82,18 +82,33 @@ def leave_terminal() -> Daemon:
     return Daemon(writer)
 
 
+class _GivenUp(Exception):
+    """A signal asks this process to end: its number."""
+
+
 def _wait_for(reader: int) -> NoReturn:
-    """End this process as the daemon begins: with status 0 if it serves, with status 1 if it has ended."""
+    """End this process as the daemon begins: with status 0 if it serves, with status 1 if it has ended.
+
+    Whoever ends this process meanwhile, as Ctrl-C, `timeout` and a closed terminal do, gives the daemon up, too: it is
+    asked to end.
+    """
+
+    def give_up(number: int, frame: object) -> NoReturn:
+        raise _GivenUp(number)
+
     said = b""
     try:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) != signal.SIG_IGN:  # as nohup and a shell's background want it
+                signal.signal(number, give_up)
         # A process of the application's may have the other end, too, so its end is not waited for.
         while not said.endswith(_SERVES) and (more := os.read(reader, 64)):
             said += more
-    except KeyboardInterrupt:
-        number = said.split(b"\n")[0]
-        if number.isdigit():
-            os.kill(int(number), signal.SIGTERM)
-        os._exit(_INTERRUPTED)
+    except _GivenUp as error:
+        daemon = said.split(b"\n")[0]
+        if daemon.isdigit() and not said.endswith(_SERVES):
+            os.kill(int(daemon), signal.SIGTERM)
+        os._exit(_ENDED_BY + int(error.args[0]))
     os._exit(0 if said.endswith(_SERVES) else 1)
 
 

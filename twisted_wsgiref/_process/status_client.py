@@ -122,7 +122,8 @@ class StatusClient:
             why = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise NoStatus(f"{self._place} can not be asked: {why}") from None
         if status == 401:
-            raise NoStatus(f"{self._place} asks for a token: --status-token TOKEN, or file:PATH")
+            what = "refuses this token" if self._token else "asks for a token"
+            raise NoStatus(f"{self._place} {what}: --status-token TOKEN, or file:PATH")
         try:
             if status != 200:
                 raise ValueError
