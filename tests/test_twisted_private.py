@@ -275,6 +275,24 @@ def test_a_unix_socket_can_be_adopted(reactor: SteppedReactor, factory: Any, tmp
                 gone("an adopted unix.Port ends what shares its socket", function)
 
 
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no UNIX sockets here")
+def test_an_inherited_unix_socket_keeps_its_path_and_mode(
+    reactor: SteppedReactor, factory: Any, tmp_path: Path
+) -> None:
+    function = "adopt_stream_port"
+    path = str(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(path)
+        os.chmod(path, 0o600)
+        bound.listen()
+        bound.setblocking(False)
+        made: Any = private.adopt_stream_port(cast(Any, reactor), bound.fileno(), socket.AF_UNIX, factory)
+        made.stopListening()
+        turns(reactor)
+        need(os.path.exists(path), "an inherited unix.Port removes its path", function)
+        need(os.stat(path).st_mode & 0o777 == 0o600, "an inherited unix.Port changes its path's mode", function)
+
+
 # ---- Sockets that systemd hands over ---------------------------------------------------------------------------
 
 

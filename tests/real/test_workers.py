@@ -220,6 +220,41 @@ def test_sockets_of_systemds_are_handed_on_by_number_and_by_name(folder: Path) -
         assert child.end() == 0, child.said
 
 
+SERVING_UNIX = re.compile(r"serving demo:app on unix:")
+
+
+def ask_by_path(path: Path) -> str:
+    return said_in(raw_client.ask(str(path), raw_client.request("/"), timeout=PATIENCE))[0]
+
+
+@pytest.mark.parametrize(
+    "workers", [[], ["--workers", "2"], ["--workers", "2", "--preload"]], ids=["one process", "workers", "preload"]
+)
+def test_the_path_of_a_socket_of_systemds_stays_as_it_is(folder: Path, workers: list[str]) -> None:
+    path = folder / "activated"
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(os.fspath(path))
+        path.chmod(0o600)
+        sock.listen()
+        numbers = [str(sock.fileno())] * 2
+        words = [sys.executable, "-c", LIKE_SYSTEMD, *numbers, *COMMANDS["python -m"], *workers]
+        child = started(
+            [*words, "--listen", "systemd:domain=UNIX:index=1", "demo:app"], folder, pass_fds=[sock.fileno()]
+        )
+        with child:
+            child.wait_for(SERVING_UNIX)
+            first = ask_by_path(path)
+            assert path.stat().st_mode & 0o777 == 0o600
+            if workers:
+                reloaded(child)
+                assert ask_by_path(path) != first
+            assert child.end() == 0, child.said
+        # systemd listens there still, and starts the server when a client comes.
+        assert path.stat().st_mode & 0o777 == 0o600
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(os.fspath(path))
+
+
 def test_connections_are_shared(folder: Path) -> None:
     with house(folder) as child:
         port = child.port()

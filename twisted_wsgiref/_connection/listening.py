@@ -15,11 +15,12 @@ from typing import Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import SSL4ServerEndpoint, serverFromString
-from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
 from twisted.python.failure import Failure
+from zope.interface import directlyProvides, providedBy
 
-from twisted_wsgiref._twisted.private import inherited_sockets
-from twisted_wsgiref._twisted.reactor import Listening
+from twisted_wsgiref._twisted.private import adopt_stream_port, inherited_sockets
+from twisted_wsgiref._twisted.reactor import Listening, Port
 
 _SECURE: Final = ("ssl", "tls")
 
@@ -130,11 +131,26 @@ def parse_endpoint(reactor: Listening, description: str) -> IStreamServerEndpoin
 
             around: IStreamServerEndpoint = proxyEndpoint(parse_endpoint(reactor, rest))
             return around
-        return make(reactor, description)
+        return make(AdoptingAsItIs(reactor) if "systemd" in (kind, inner) else reactor, description)
     except ListenError:
         raise
     except Exception as error:
         raise ListenError(f"can not listen on {description!r}: {_cure(description, error)}") from None
+
+
+class AdoptingAsItIs:
+    """A reactor that leaves an inherited socket as it is, with its path and mode. Everything else is `reactor`'s."""
+
+    def __init__(self, reactor: Listening) -> None:
+        self._reactor = reactor
+        directlyProvides(self, providedBy(reactor))
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._reactor, name)
+
+    def adoptStreamPort(self, fileDescriptor: int, addressFamily: int, factory: IProtocolFactory) -> Port:
+        """Accept on an inherited socket."""
+        return adopt_stream_port(self._reactor, fileDescriptor, addressFamily, factory)
 
 
 def endpoint_of_address(address: str) -> str | None:

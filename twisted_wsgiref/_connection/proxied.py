@@ -17,6 +17,7 @@ from zope.interface import directlyProvides, providedBy
 from twisted_wsgiref._http.errors import ProtocolError
 from twisted_wsgiref._http.forwarded import TrustedPeers
 from twisted_wsgiref._http.proxy_protocol import ProxyHeaderReader
+from twisted_wsgiref._twisted.private import adopt_stream_port
 from twisted_wsgiref._twisted.reactor import ContextFactory, Listening, Port
 from twisted_wsgiref._twisted.typed import ProtocolWrapper, WrappingFactory
 
@@ -125,7 +126,7 @@ class ProxiedReactor:
 
     def adoptStreamPort(self, fileDescriptor: int, addressFamily: int, factory: IProtocolFactory) -> Port:
         """Listen on an inherited socket."""
-        return self._reactor.adoptStreamPort(fileDescriptor, addressFamily, self._wrap(factory))
+        return adopt_stream_port(self._reactor, fileDescriptor, addressFamily, self._wrap(factory))
 
     def listenSSL(
         self,

@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 from zope.interface import directlyProvides, providedBy
 
 from twisted_wsgiref._connection.listening import as_listen_error
-from twisted_wsgiref._twisted.private import close_socket, inherited_sockets, keep_socket_open
+from twisted_wsgiref._twisted.private import adopt_stream_port, close_socket, inherited_sockets, keep_socket_open
 from twisted_wsgiref._twisted.reactor import ContextFactory, Listening, Port, Reactor
 
 
@@ -98,7 +98,7 @@ class BindingReactor:
 
     def adoptStreamPort(self, fileDescriptor: int, addressFamily: int, factory: IProtocolFactory) -> Port:
         """Take over a listening socket that was inherited."""
-        made = self._reactor.adoptStreamPort(fileDescriptor, addressFamily, factory)
+        made = adopt_stream_port(self._reactor, fileDescriptor, addressFamily, factory)
         return self._keep(adopted_key(fileDescriptor), made)
 
 

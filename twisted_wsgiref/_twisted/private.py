@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import inspect
 import select
+import socket
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol, cast
@@ -30,11 +31,9 @@ from twisted.logger import ILogObserver, LogEvent, Logger, globalLogBeginner, gl
 # Not late: when it is needed, the process may have lost the right to read modules.
 from twisted.python.logfile import LogFile
 
-from .reactor import Port, Reactor, Transport
+from .reactor import Listening, Port, Reactor, Transport
 
 if TYPE_CHECKING:
-    import socket
-
     from twisted.internet import tcp
     from twisted.internet.interfaces import IProtocolFactory, ITransport
     from twisted.internet.posixbase import PosixReactorBase
@@ -209,6 +208,19 @@ def adopt_unix_port(reactor: Reactor, descriptor: int, factory: IProtocolFactory
     port.fileno = sock.fileno
     port.startReading()
     return port
+
+
+def adopt_stream_port(reactor: Listening, descriptor: int, family: int, factory: IProtocolFactory) -> Port:
+    """Return a port that accepts on a copy of `descriptor`, an inherited socket.
+
+    The path of a UNIX socket stays as whoever made it wants it. To be checked: ``PosixReactorBase.adoptStreamPort``
+    lets everybody connect to it (``chmod``), which only its owner may do, and its port removes it.
+    """
+    from twisted.internet.base import ReactorBase  # our own wrappers are none, and pass it on to one
+
+    if isinstance(reactor, ReactorBase) and family == getattr(socket, "AF_UNIX", None):
+        return adopt_unix_port(cast(Reactor, reactor), descriptor, factory)
+    return reactor.adoptStreamPort(descriptor, family, factory)
 
 
 # ---- Sockets that systemd hands over ---------------------------------------------------------------------------
