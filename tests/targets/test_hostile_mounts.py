@@ -18,6 +18,9 @@ from tests.corpus import HOSTILE, TRUNCATED, VALID, Hostile, Truncated, Valid
 from tests.support import KINDS, Client, Server, request, serving
 from twisted_wsgiref import InternalMount
 
+# All of it is decided by code that the corpus of the application has asked on this Python already.
+pytestmark = pytest.mark.once
+
 LARGE = bytes(range(256)) * 8192  # 2 MiB
 # One answer of a target that reads no body is all that a client gets whose mistake is in the body.
 EARLY = (200, 404, 405)
