@@ -334,6 +334,8 @@ class ParentService(Service):
             supervisor.begun(child.number)
         elif word == "ready":
             supervisor.ready(child.number)
+        elif word == "drained":
+            child.has_drained = True
         elif word == "asks":
             supervisor.asks(child.number, rest)
         elif word == "unfit":

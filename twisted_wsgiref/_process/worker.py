@@ -162,6 +162,8 @@ class WorkerService(ServingService):
 
     def _ends(self, result: _T) -> _T:
         self._is_over = True
+        if not isinstance(result, Failure) and not self.status:
+            self.line.say_last("drained")
         return result
 
     def _hurry(self, left: float) -> None:

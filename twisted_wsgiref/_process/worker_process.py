@@ -102,6 +102,8 @@ class WorkerProcess(ProcessProtocol):
         self.line = Line(lambda line: parent.heard(self, line), self._line_ended)
         self._parent = parent
         self._end: End | None = None
+        self._is_on_its_own = False
+        self.has_drained = False  # it has said so
         self._line_open = True
         self._texts = {1: b"", 2: b""}
 
@@ -144,6 +146,7 @@ class WorkerProcess(ProcessProtocol):
 
     def is_on_its_own(self) -> None:
         """Note that nobody will tell how the child ends: it does when its line does."""
+        self._is_on_its_own = True
         self._end = End("nobody knows how", by_itself=False)
         if not self._line_open:
             self._is_gone()
@@ -162,6 +165,8 @@ class WorkerProcess(ProcessProtocol):
             self._is_gone()
 
     def _is_gone(self) -> None:
+        if self._is_on_its_own and self.has_drained:
+            self._end = End("drained", well=True, by_itself=False)
         if self._end is not None:
             self._parent.gone(self, self._end)
 
