@@ -1,9 +1,9 @@
 """The line between the parent and a child: words, one a line, and the news that the other is gone.
 
 From the parent comes one line, `Orders` as JSON; all that it wants later it says by signals. From the child come
-``begun``, ``beat``, ``ready``, ``asks REASON``, ``unfit REASON``, and before it ends ``failed LINE`` or ``hopeless
-LINE``. Whatever workers tell each other goes by the parent (`relay`). When the parent dies the child reads the end of
-the line, whatever killed it. Called in the reactor's thread.
+``begun``, ``beat``, ``ready``, ``asks REASON``, ``unfit REASON``, and before it ends ``drained``, ``failed LINE`` or
+``hopeless LINE``. Whatever workers tell each other goes by the parent (`relay`). When the parent dies the child reads
+the end of the line, whatever killed it. Called in the reactor's thread.
 """
 
 from __future__ import annotations
