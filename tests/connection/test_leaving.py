@@ -190,6 +190,40 @@ def test_the_iterable_is_closed_once_if_the_client_leaves_during_the_answer(kind
 
 
 @kinds
+@pytest.mark.parametrize("how", ["iterated", "written", "suspended"])
+@pytest.mark.parametrize("method, status", [("HEAD", "200 OK"), ("GET", "204 No Content")])
+def test_blocks_that_are_dropped_end_with_their_client(kind: str, how: str, method: str, status: str) -> None:
+    bodies: list[Body] = []
+    yielded: list[int] = []
+    clients: list[Any] = []
+
+    def blocks() -> Iterator[bytes]:
+        for number in range(1000):
+            if number == 3:
+                clients[0].half_close()  # as a closed browser: its answer is read
+                for _ in range(5):
+                    clients[0].server.reactor.turn()
+                clients[0].server.reactor.clock.now += 2
+            yielded.append(number)
+            yield b"x" * 1000
+
+    def app(environ: dict[str, Any], start_response: Any) -> Body:
+        write = start_response(status, [*TEXT] if method == "HEAD" else [])
+        if how == "written":
+            for block in blocks():
+                write(block)
+        bodies.append(Body(blocks()))
+        return bodies[0]
+
+    with serving(app, validated=False, suspend_streams=how == "suspended") as server:
+        clients.append(server.connect(kind).send(f"{method} / HTTP/1.1\r\nHost: h\r\n\r\n".encode()))
+        server.settle()
+        assert 3 < len(yielded) < 20
+        assert [body.closed for body in bodies] == ([] if how == "written" else [1])
+        assert server.factory.connections == set()
+
+
+@kinds
 def test_an_application_can_ask_whether_its_client_is_there(kind: str) -> None:
     said: list[bool] = []
     clients: list[Any] = []

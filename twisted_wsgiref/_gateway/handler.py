@@ -162,7 +162,8 @@ class WSGIHandler(SimpleHandler):
     def write(self, data: bytes) -> None:
         """Send one block. Raises `TypeError`, `AssertionError` before start_response, `ValueError` past the length.
 
-        For an empty block, too, it raises `ClientGone` once nobody waits: an application may give nothing else.
+        For an empty block, too, and for one that is dropped because the answer has no body, it raises `ClientGone` once
+        nobody waits: an application may give nothing else.
         """
         if type(data) is not bytes:
             raise TypeError(f"the application gave a block of type {type(data).__name__}: it has to be bytes")
@@ -174,7 +175,9 @@ class WSGIHandler(SimpleHandler):
                 self.headers_sent = True
         if data:
             self._write(data)
-        elif not self.exchange.is_waited_for():
+            if not self.stdout.is_bodyless:
+                return
+        if not self.exchange.is_waited_for():
             self.exchange.break_off()
             raise ClientGone
 
