@@ -191,7 +191,7 @@ def test_the_iterable_is_closed_once_if_the_client_leaves_during_the_answer(kind
 
 @kinds
 @pytest.mark.parametrize("how", ["iterated", "written", "suspended"])
-@pytest.mark.parametrize("method, status", [("HEAD", "200 OK"), ("GET", "204 No Content")])
+@pytest.mark.parametrize(("method", "status"), [("HEAD", "200 OK"), ("GET", "204 No Content")])
 def test_blocks_that_are_dropped_end_with_their_client(kind: str, how: str, method: str, status: str) -> None:
     bodies: list[Body] = []
     yielded: list[int] = []

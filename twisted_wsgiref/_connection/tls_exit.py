@@ -31,6 +31,17 @@ _RECORDS: Final = 8
 _PATIENCE: Final = 0.01
 
 
+# A record so long at most may ask for new keys: 5 bytes of a message, its kind, and 16 bytes that prove it. RFC 8446,
+# sections 4.6.3 and 5.2.
+_KEY_UPDATE: Final = 22
+_HEAD: Final = 5
+_DATA: Final = 23
+
+
+class SendsFirst(BlockingIOError):
+    """What comes can not be read before what is owed is sent."""
+
+
 class TLSExit:
     """An `Exit` by `connection`, which is on `sock`, and its other direction.
 
@@ -55,21 +66,57 @@ class TLSExit:
     def receive(self) -> bytes:
         """Return what a record has brought, b"" after a close_notify.
 
-        Raises `BlockingIOError` if none is there, and `OSError` if the connection is lost, or ends without a
-        close_notify: RFC 8446, section 6.1, has that be no end but a cut.
+        Raises `BlockingIOError` if none is there, `SendsFirst` if the socket has to be written before, and `OSError` if
+        the connection is lost, or ends without a close_notify: RFC 8446, section 6.1, has that be no end but a cut.
         """
         if not self._steps.acquire(timeout=_PATIENCE):
             raise BlockingIOError
         try:
+            if self._owed and self._may_be_key_update() and not self._pay():
+                raise SendsFirst
             return self._connection.recv(RECORD)
-        except (SSL.WantReadError, SSL.WantWriteError):
+        except SSL.WantReadError:
             raise BlockingIOError from None
+        except SSL.WantWriteError:
+            raise SendsFirst from None
         except SSL.ZeroReturnError:
             return b""
         except SSL.Error as error:
             raise _lost(error) from error
         finally:
             self._steps.release()
+
+    def pay(self) -> bool:
+        """Send what is owed, if the socket takes it; return whether nothing is owed now. Raises `OSError`."""
+        if not self._steps.acquire(timeout=_PATIENCE):
+            return False
+        try:
+            return not self._owed or self._pay()
+        except SSL.Error as error:
+            raise _lost(error) from error
+        finally:
+            self._steps.release()
+
+    def _pay(self) -> bool:
+        try:
+            sent = self._connection.send(self._owed)
+        except SSL.WantWriteError:
+            return False
+        self._ahead, self._owed = self._owed[:sent], b""
+        return True
+
+    def _may_be_key_update(self) -> bool:
+        """Return whether the next record may ask for new keys.
+
+        OpenSSL answers one with a record, and breaks the connection off if a part of another is out.
+        """
+        try:
+            head = self._sock.recv(_HEAD, socket.MSG_PEEK)
+        except OSError:
+            return False
+        if not head:
+            return False
+        return len(head) < _HEAD or head[0] != _DATA or int.from_bytes(head[3:5], "big") <= _KEY_UPDATE
 
     # ---- In the thread that owns the way out ---------------------------------------------------------------------
 

@@ -26,7 +26,7 @@ from twisted_wsgiref._twisted.private_tls import can_make_tls, make_tls
 
 from .acceptor import Acceptor
 from .plain_transports import TCPSocket
-from .tls_exit import RECORD, TLSExit
+from .tls_exit import RECORD, SendsFirst, TLSExit
 
 if TYPE_CHECKING:
     from OpenSSL.crypto import X509
@@ -57,6 +57,7 @@ class TLSTransport(TCPSocket):
     _refused = False  # they were not, and all goes as it is
     _blocked = False  # the socket takes no more of a handshake
     _brings_more = False  # the last record was a full one
+    _sends_first = False  # nothing is read before the socket is written
     _waits_to_write = False  # something was written before the handshake was over
 
     def __init__(
@@ -166,9 +167,22 @@ class TLSTransport(TCPSocket):
         if self._refused:
             return self.socket.recv(most)
         self._brings_more = False
-        data = self._exit.receive()
+        try:
+            data = self._exit.receive()
+        except SendsFirst:
+            super().stopReading()
+            self._sends_first = True
+            self.startWriting()
+            raise
         self._brings_more = len(data) == RECORD
         return data
+
+    def stopReading(self) -> None:
+        """Have nothing read."""
+        self._sends_first = False
+        super().stopReading()
+
+    pauseProducing = stopReading
 
     # ---- What goes -----------------------------------------------------------------------------------------------
 
@@ -186,8 +200,17 @@ class TLSTransport(TCPSocket):
             self.stopWriting()
             self.startReading()
             self._shake()
-        else:
-            super().doWrite()
+            return
+        if self._sends_first:
+            try:
+                if not self._exit.pay():
+                    return
+            except OSError as error:
+                self.lose(Failure(ConnectionLost(error)))
+                return
+            self._sends_first = False
+            self.startReading()
+        super().doWrite()
 
     def _send(self, data: bytes | memoryview) -> int:
         return self.socket.send(data) if self._refused else self._exit.send(data)
