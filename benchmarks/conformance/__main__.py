@@ -25,12 +25,13 @@ from benchmarks.conformance.questions import QUESTIONS, Question, Verdict
 from benchmarks.conformance.subject import Subject
 from benchmarks.conformance.table import Result
 from benchmarks.harness.environment import CHECKOUT, Environment, interpreter, prepare, versions
-from benchmarks.harness.peers import OURS, SERVERS, Server
+from benchmarks.harness.peers import OURS, SERVERS, Server, Variant
 from benchmarks.harness.serving import ServerFailed
 from tests.real.raw_client import NotHTTP
 
 # The same server with another parser is no server more.
 _LEFT_OUT = ("gunicorn[fast]",)
+_PAGE = CHECKOUT / "docs" / "conformance.md"
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -38,8 +39,12 @@ def main(words: Sequence[str] | None = None) -> int:
     options = _options(words)
     environment = prepare(options.environment, options.python, options.renew)
     servers = _chosen(options.servers, environment)
+    if options.tls:
+        # The page in docs/ is of plain connections.
+        options.output = Path("-") if options.output == _PAGE else options.output
+        servers = [server for server in servers if server.listen_tls]
     with ThreadPoolExecutor(options.parallel) as pool:
-        results = list(pool.map(lambda server: examine(environment, server), servers))
+        results = list(pool.map(lambda server: examine(environment, server, options.tls), servers))
     text = table.write(results, versions(environment), interpreter(environment))
     if options.output == Path("-"):
         print(text)
@@ -54,12 +59,12 @@ def main(words: Sequence[str] | None = None) -> int:
     return 1 if failures else 0
 
 
-def examine(environment: Environment, server: Server) -> Result:
+def examine(environment: Environment, server: Server, tls: bool = False) -> Result:
     """Return all that `server` answered."""
     result = Result(server.name, server.note, {})
     with (
         tempfile.TemporaryDirectory(prefix="conformance-") as folder,
-        Subject(environment, server, Path(folder)) as subject,
+        Subject(environment, server, Path(folder), Variant(tls=tls)) as subject,
     ):
         for question in QUESTIONS:
             result.verdicts[question.__name__] = _ask(question, subject, fresh=False)
@@ -99,7 +104,8 @@ def _options(words: Sequence[str] | None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--servers", help="names, separated by commas (default: all)")
-    add("--output", type=Path, default=CHECKOUT / "docs" / "conformance.md", help="- for standard output")
+    add("--output", type=Path, default=_PAGE, help="- for standard output")
+    add("--tls", action="store_true", help="over TLS, those that speak it; printed, unless --output is given")
     add("--json", type=Path, help="write all answers here too")
     add("--parallel", type=int, default=4, help="servers asked at the same time (default: 4)")
     add("--environment", type=Path, default=CHECKOUT / ".bench", help="folder of its own (default: .bench)")

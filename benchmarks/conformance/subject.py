@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness.environment import CHECKOUT, Environment
-from benchmarks.harness.peers import PLAIN, Server
+from benchmarks.harness.peers import PLAIN, Server, Variant
 from benchmarks.harness.serving import Running, ServerFailed
 from tests.real.children import free_port
 from tests.real.raw_client import ask, request
+from tests.real.secure_client import SecurePort
 
 _READY_SECONDS = 20.0
 APPLICATION = "benchmarks.conformance.application:application"
@@ -40,14 +41,18 @@ class _Process(Running):
 
 
 class Subject:
-    """`server` with the conformance application; started when first needed. Use it in a ``with``."""
+    """`server` as `variant` has it, with the conformance application; started when first needed.
 
-    def __init__(self, environment: Environment, server: Server, folder: Path) -> None:
+    Use it in a ``with``.
+    """
+
+    def __init__(self, environment: Environment, server: Server, folder: Path, variant: Variant = PLAIN) -> None:
         # What the benchmark needs and the server does not have by itself is taken back: defaults are asked here.
         self.server = replace(server, command=server.command.replace(" --connection-limit=1000", ""))
         self.name = server.name
         self._environment = environment
         self._folder = folder
+        self._variant = variant
         self._record = folder / f"{server.name}.record"
         self._read = 0
         self.process: _Process | None = None
@@ -62,8 +67,9 @@ class Subject:
     def start(self) -> None:
         """Start the server, afresh. Raises `ServerFailed`."""
         self.stop()
-        self.port = free_port()
-        words = self.server.words(PLAIN, APPLICATION, self.port, self._environment.places)
+        port = free_port()
+        self.port = SecurePort(port) if self._variant.tls else port
+        words = self.server.words(self._variant, APPLICATION, self.port, self._environment.places)
         variables = {"PYTHONPATH": str(CHECKOUT), "CONFORMANCE_RECORD": str(self._record)}
         self.process = _Process(words, self.port, self._folder / f"{self.name}.log", variables)
         end = time.monotonic() + _READY_SECONDS

@@ -100,7 +100,9 @@ def main(words: Sequence[str] | None = None) -> int:
         for name in options.servers:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cross-talk-")))
             given = [*SERVERS[name].split(), *options.server.split()]
-            server = HostileServer(folder, *given, application="benchmarks.stress.cross_talk_app:application")
+            server = HostileServer(
+                folder, *given, application="benchmarks.stress.cross_talk_app:application", tls=options.tls
+            )
             stack.enter_context(server)
             running.append((name, server, Crowd(server.port, f"{name}-{options.seed}", options.minutes * 60)))
         return 0 if all([report(*each) for each in running]) else 1  # noqa: C419 - each is to be printed
@@ -114,6 +116,7 @@ def _options(words: Sequence[str] | None) -> argparse.Namespace:
     add("--minutes", type=float, default=1.0, help="how long, for all servers at the same time (default: 1)")
     add("--seed", type=int, default=random.randrange(10**6), help="for the same choices again (default: by chance)")
     add("--servers", default="streamed,workers", help=f"of {', '.join(SERVERS)} (default: streamed,workers)")
+    add("--tls", action="store_true", help="speak TLS, by a certificate that is made for it")
     add("--server", default="", metavar="OPTIONS", help="more for each server, as one word: --server=--access-log=-")
     options = parser.parse_args(words)
     options.servers = options.servers.split(",")

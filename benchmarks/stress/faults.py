@@ -15,6 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.stress.faults_house import House
 from benchmarks.stress.faults_rows import ROWS, Outcome
 
 
@@ -33,7 +34,9 @@ def main() -> None:
     parser.add_argument("--only", action="append", choices=list(ROWS), help="run this row; may be repeated")
     parser.add_argument("--quick", action="store_true", help="fewer kills and reloads")
     parser.add_argument("--list", action="store_true", help="show the rows, and run nothing")
+    parser.add_argument("--tls", action="store_true", help="speak TLS, by a certificate that is made for it")
     words = parser.parse_args()
+    House.tls = words.tls
     if words.list:
         for name, row in ROWS.items():
             print(f"{name:16} {row.asked}")

@@ -10,8 +10,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
-from tests.real.children import ROOT, Process, alive, free_port, parent_of
+from benchmarks.harness.secured import listening
+from tests.real.children import ROOT, Process, alive, parent_of
+from tests.real.secure_client import open_streams
 
 PATIENCE = 30.0
 
@@ -40,15 +43,18 @@ def wait_for_ever():
 class House(Process):
     """A server in a process of its own, with its workers; gone at the end of the ``with``, whatever happens."""
 
+    #: Whether all of them speak TLS: for the whole run.
+    tls: ClassVar[bool] = False
+
     def __init__(self, folder: Path, *words: str, workers: int = 2) -> None:
         self.folder = folder
-        self.port = free_port()
+        self.port, listens = listening(folder, tls=self.tls)
         if not (folder / "site_under_test.py").exists():
             self.write(APPLICATION.replace("@VERSION@", "1"))
         environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), environ.get("PYTHONPATH", "")]).strip(os.pathsep)
         command = [sys.executable, "-m", "twisted_wsgiref", "site_under_test:app", "--workers", str(workers)]
-        command += ["--listen", f"tcp:{self.port}:interface=127.0.0.1", "--access-log", "off", *words]
+        command += ["--listen", listens, "--access-log", "off", *words]
         super().__init__(command, folder, environ, own_session=True)
 
     def write(self, text: str) -> None:
@@ -185,7 +191,7 @@ class Client:
         if self._streams is not None and (self._streams[0].at_eof() or self._streams[1].is_closing()):
             self.close()  # closed while it was idle: any client notices, and takes another
         if self._streams is None:
-            self._streams = await asyncio.open_connection("127.0.0.1", self.port)
+            self._streams = await open_streams(self.port)
         return self._streams
 
     async def _exchange(

@@ -384,7 +384,7 @@ async def two_workers(folder: Path, quick: bool) -> Outcome:
             place.mkdir(exist_ok=True)
             with House(place, workers=workers) as house:
                 await house.serving()
-                command = [wrk, "-t1", "-c32", "-d4", f"http://127.0.0.1:{house.port}/"]
+                command = [wrk, "-t1", "-c32", "-d4", f"http{'s' * house.tls}://127.0.0.1:{house.port}/"]
                 done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=30)
                 found = re.search(r"Requests/sec:\s*([\d.]+)", done.stdout)
                 found_rates.append(float(found[1]) if found else 0.0)

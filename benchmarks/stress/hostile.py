@@ -43,6 +43,7 @@ def main(words: Sequence[str] | None = None) -> int:
                 options.send_timeout,
                 options.overload,
                 options.integrity,
+                options.tls,
             )
             done = ROWS[name](times)
             for row in [done] if isinstance(done, Row) else _each(done):
@@ -62,12 +63,16 @@ def _options(words: Sequence[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("rows", nargs="*", metavar="ROW", help=f"which rows (default: all): {', '.join(ROWS)}")
     add("--server", default="", metavar="OPTIONS", help="more for the server, as one word: --server=--stream-input")
+    add("--tls", action="store_true", help="speak TLS, by a certificate that is made for it")
     add("--mount", action="store_true", help="ask a mounted resource of Twisted's, by rows of clients alone")
     add("--head-timeout", type=float, default=20.0, help="the server's, in seconds (default: 20, as the server's own)")
     add("--send-timeout", type=float, default=5.0, help="the server's, in seconds (default: 5; its own is 60)")
     add("--overload", type=float, default=10.0, help="seconds of overload (default: 10)")
+    add("--quick", action="store_true", help="2 seconds of overload, 10 of exchanges, a head deadline of 12")
     add("--integrity", type=float, default=30.0, help="seconds of exchanges (default: 30)")
     options = parser.parse_args(words)
+    if options.quick:
+        options.overload, options.integrity, options.head_timeout = 2.0, 10.0, 12.0
     unknown = [name for name in options.rows if name not in ROWS]
     if unknown:
         parser.error(f"{', '.join(unknown)}: not known; there are {', '.join(ROWS)}")

@@ -23,6 +23,7 @@ from pathlib import Path
 from benchmarks.stress.hostile_app import NUMBERED_OCTETS
 from benchmarks.stress.hostile_server import HostileServer, Row
 from tests.real.raw_client import Client, ask, request
+from tests.real.secure_client import Socket, connect
 from twisted_wsgiref.settings import Settings
 
 THREADS = 4
@@ -39,6 +40,11 @@ class Times:
     send_timeout: float
     overload: float
     integrity: float
+    tls: bool = False
+
+    def server(self, *options: str, before: str = "") -> HostileServer:
+        """Return the server of a row, which is given `options` too."""
+        return HostileServer(self.folder, *self.options, *options, before=before, tls=self.tls)
 
 
 def _probe(port: int, seconds: float, pipe: Connection) -> None:
@@ -74,7 +80,7 @@ class _Slow:
     """One slow client: sends an octet every `period` seconds, and notes when and how it is answered."""
 
     def __init__(self, port: int, first: bytes, period: float) -> None:
-        self.sock = socket.create_connection(("127.0.0.1", port), 5)
+        self.sock = connect(port, 5.0)
         self.started = time.monotonic()
         self.sock.sendall(first)
         self.sock.setblocking(False)
@@ -125,9 +131,7 @@ def _drip(clients: list[_Slow], seconds: float) -> None:
 def slow_clients(times: Times) -> Row:
     """500 heads at an octet every 2 s, 4 x threads bodies at an octet a second, 2,000 idle, and another client."""
     deadline = times.head_timeout
-    with HostileServer(
-        times.folder, *times.options, "--threads", str(THREADS), "--head-timeout", f"{deadline:g}"
-    ) as server:
+    with times.server("--threads", str(THREADS), "--head-timeout", f"{deadline:g}") as server:
         head = b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: "
         post = b"POST /upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n"
         idle = [_Slow(server.port, b"", 0) for _ in range(2000)]
@@ -158,9 +162,7 @@ def slow_clients(times: Times) -> Row:
 def stalled_readers(times: Times) -> Row:
     """As many stalled readers as threads, the application yielding 1 GiB to each."""
     deadline = times.send_timeout
-    with HostileServer(
-        times.folder, *times.options, "--threads", str(THREADS), "--send-timeout", f"{deadline:g}"
-    ) as server:
+    with times.server("--threads", str(THREADS), "--send-timeout", f"{deadline:g}") as server:
         server.news()
         before = server.forget_peak()
         start = time.monotonic()
@@ -198,11 +200,11 @@ def pipelined(times: Times) -> Row:
     number = 10_000
     requests = [request(f"/numbered?{each:05d}") for each in range(number)]
     octets, size = b"".join(requests), len(requests[0])
-    with HostileServer(times.folder, *times.options, "--threads", str(THREADS)) as server, socket.socket() as sock:
+    with times.server("--threads", str(THREADS)) as server, contextlib.ExitStack() as stack:
         server.news()
         before = server.forget_peak()
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
-        sock.connect(("127.0.0.1", server.port))
+        sock = connect(server.port, 10.0, 8192)
+        stack.callback(sock.close)
         sock.setblocking(False)
         sent = _send_until_stuck(sock, octets)
         started = [each for each in server.news() if each["kind"] == "numbered"]
@@ -222,7 +224,7 @@ def pipelined(times: Times) -> Row:
     return Row("pipelined requests", f"{number} of {size} octets, {NUMBERED_OCTETS} octets back", measured, holds)
 
 
-def _send_until_stuck(sock: socket.socket, octets: bytes) -> int:
+def _send_until_stuck(sock: Socket, octets: bytes) -> int:
     """Send what goes until nothing has gone for a second, at most ten; return how much that was."""
     view, sent = memoryview(octets), 0
     last = time.monotonic()
@@ -239,7 +241,7 @@ def _send_until_stuck(sock: socket.socket, octets: bytes) -> int:
     return sent
 
 
-def _unsent(sock: socket.socket) -> int:
+def _unsent(sock: Socket) -> int:
     """Return how many octets our kernel has not sent yet, or has no acknowledgement for."""
     return int(struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)))[0])
 
@@ -253,7 +255,7 @@ def _unread(local: int, remote: int) -> int:
     return 0
 
 
-def _read_numbered(sock: socket.socket, rest: bytes, number: int) -> tuple[list[int], bool]:
+def _read_numbered(sock: Socket, rest: bytes, number: int) -> tuple[list[int], bool]:
     """Send what could not be sent, and read all answers; return their numbers, and whether there were all."""
     order: list[int] = []
     buffer = bytearray()
@@ -263,11 +265,15 @@ def _read_numbered(sock: socket.socket, rest: bytes, number: int) -> tuple[list[
         while len(order) < number and time.monotonic() < end:
             for _, events in selector.select(1.0):
                 if events & selectors.EVENT_WRITE:
-                    rest = rest[sock.send(rest) :]
+                    with contextlib.suppress(BlockingIOError):
+                        rest = rest[sock.send(rest) :]
                     if not rest:
                         selector.modify(sock, selectors.EVENT_READ)
                 if events & selectors.EVENT_READ:
-                    data = sock.recv(1 << 20)
+                    try:
+                        data = sock.recv(1 << 20)
+                    except BlockingIOError:  # of TLS, a part of a record
+                        continue
                     if not data:
                         return order, False
                     buffer += data
@@ -283,15 +289,16 @@ def _take_numbered(buffer: bytearray, order: list[int]) -> None:
 
 
 def few_descriptors(times: Times) -> Row:
-    """``ulimit -n 64`` and 200 connections."""
-    with HostileServer(times.folder, *times.options, "--threads", str(THREADS), before="ulimit -n 64") as server:
+    """``ulimit -n 64`` and 200 connections, each with the beginning of a request, or of a handshake."""
+    opening = b"\x16\x03\x01\x02" if times.tls else b"GET / HTTP/1.1\r\nHost: loc"
+    with times.server("--threads", str(THREADS), before="ulimit -n 64") as server:
         lines = len(server.log_lines())
         sockets: list[socket.socket] = []
         refused = 0
         for _ in range(200):
             try:
-                sock = socket.create_connection(("127.0.0.1", server.port), 1)
-                sock.sendall(b"GET / HTTP/1.1\r\nHost: loc")
+                sock = socket.create_connection(("127.0.0.1", int(server.port)), 1)
+                sock.sendall(opening)
                 sockets.append(sock)
             except OSError:
                 refused += 1
@@ -331,7 +338,7 @@ def resets(times: Times) -> Row:
         except OSError:
             return False
 
-    with HostileServer(times.folder, *times.options, "--threads", str(THREADS)) as server:
+    with times.server("--threads", str(THREADS)) as server:
         ask(server.port, request("/upload", "POST", CLOSE, bytes(1_000_000)))  # the thread that waits for disks starts
         for number in range(8):
             reset(number)

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import hashlib
 import random
-import socket
 import threading
 import time
 from collections import Counter
@@ -15,8 +14,9 @@ from dataclasses import dataclass, field
 
 from benchmarks.stress.hostile_app import BLOCK, made
 from benchmarks.stress.hostile_clients import CLOSE, THREADS, Times
-from benchmarks.stress.hostile_server import HostileServer, Row
+from benchmarks.stress.hostile_server import Row
 from tests.real.raw_client import Client, request
+from tests.real.secure_client import connect, open_streams
 
 LARGE = 256 * 2**20
 CONNECTIONS = 64
@@ -51,7 +51,7 @@ def _download(port: int, path: str) -> bool:
     for _ in range(LARGE // BLOCK):
         expected.update(block)
     digest = hashlib.sha256()
-    with socket.create_connection(("127.0.0.1", port), 60) as sock, sock.makefile("rb") as stream:
+    with contextlib.closing(connect(port, 60)) as sock, sock.makefile("rb") as stream:
         sock.sendall(request(f"{path}?{LARGE}", lines=CLOSE))
         chunked = False
         while (line := stream.readline()) != b"\r\n":
@@ -80,7 +80,7 @@ TRANSFERS: dict[str, Callable[[int], bool]] = {
 
 def transfers(times: Times) -> Iterator[Row]:
     """256 MiB up and down, each way a row."""
-    with HostileServer(times.folder, *times.options, "--threads", str(THREADS)) as server:
+    with times.server("--threads", str(THREADS)) as server:
         for name, transfer in TRANSFERS.items():
             before, start = server.forget_peak(), time.monotonic()
             equal = transfer(server.port)
@@ -98,7 +98,7 @@ def transfers(times: Times) -> Iterator[Row]:
 
 
 async def _status(port: int) -> int:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    reader, writer = await open_streams(port)
     try:
         writer.write(request("/sleep", lines=CLOSE))
         head = await reader.read(4096)
@@ -140,7 +140,7 @@ async def _closed_loop(port: int, clients: int, seconds: float) -> float:
 def overload(times: Times) -> Row:
     """3 times the capacity, open loop, the queue so short that it is waited through in less than 100 ms."""
     queue = 12
-    with HostileServer(times.folder, *times.options, "--threads", str(THREADS), "--queue", str(queue)) as server:
+    with times.server("--threads", str(THREADS), "--queue", str(queue)) as server:
         capacity = asyncio.run(_closed_loop(server.port, 2 * THREADS, 2.0))
         answers = asyncio.run(_open_loop(server.port, 3 * capacity, times.overload))
         lines = len(server.log_lines())
@@ -230,7 +230,7 @@ def _exchange(client: Client, chance: random.Random, nonce: str, tally: _Tally) 
 def integrity(times: Times) -> Row:
     """64 connections, random sizes both ways, a nonce and a hash in each, 5 % aborts."""
     tally = _Tally()
-    with HostileServer(times.folder, *times.options, "--threads", str(THREADS)) as server:
+    with times.server("--threads", str(THREADS)) as server:
         server.news()
         end = time.monotonic() + times.integrity
         threads = [

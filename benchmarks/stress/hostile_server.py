@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.harness.environment import CHECKOUT
+from benchmarks.harness.secured import listening
 from benchmarks.harness.serving import Running, ServerFailed, pinned
-from tests.real.children import free_port
 from tests.real.raw_client import ask, request
 
 _READY_SECONDS = 20.0
@@ -42,7 +42,8 @@ class Counts(NamedTuple):
 class HostileServer(Running):
     """``python -m twisted_wsgiref`` with `options`; temporary files go into a folder of its own, below `folder`.
 
-    `application` says hello at ``/``. With `processor` the server runs on that one alone.
+    `application` says hello at ``/``. With `processor` the server runs on that one alone, with
+    `tls` its ``port`` is a `SecurePort`.
     Use it in a ``with``. Raises `ServerFailed` where it does not come up.
     """
 
@@ -53,15 +54,16 @@ class HostileServer(Running):
         before: str = "",
         application: str = "benchmarks.stress.hostile_app:application",
         processor: int | None = None,
+        tls: bool = False,
     ) -> None:
-        port = free_port()
+        port, listens = listening(folder, tls=tls)
         self.log = folder / "server.log"
         self._record = folder / "record"
         self._record.unlink(missing_ok=True)
         self._noted = 0
         self._temporary = folder / "temporary"
         self._temporary.mkdir(exist_ok=True)
-        words = [sys.executable, "-m", "twisted_wsgiref", "--listen", f"tcp:{port}:interface=127.0.0.1"]
+        words = [sys.executable, "-m", "twisted_wsgiref", "--listen", listens]
         words += ["--access-log", "off", *options, application]
         if processor is not None:
             words = [*pinned(processor), *words]

@@ -10,6 +10,9 @@ import socket
 import ssl
 import time
 from dataclasses import dataclass, field
+from typing import Any
+
+from .secure_client import connect
 
 #: How the body of an answer ended.
 LENGTH = "by its length"
@@ -52,7 +55,10 @@ class Answer:
 
 
 class Client:
-    """One connection to `where`: a port of the loopback interface, or the path of a UNIX socket. For a ``with``."""
+    """One connection to `where`: a port of the loopback interface, or the path of a UNIX socket. For a ``with``.
+
+    To a `SecurePort` it speaks TLS. Raises `OSError`.
+    """
 
     def __init__(self, where: int | str, timeout: float = 3.0, receive_buffer: int = 0) -> None:
         self.timeout = timeout
@@ -60,15 +66,7 @@ class Client:
         self._early: list[Answer] = []  # before the answer that is awaited
         self.closed = False  # the server has closed its half
         self.was_reset = False
-        self._sock = socket.socket(socket.AF_UNIX if isinstance(where, str) else socket.AF_INET)
-        if receive_buffer:
-            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self._sock.settimeout(timeout)
-        try:
-            self._sock.connect(where if isinstance(where, str) else ("127.0.0.1", where))
-        except OSError:
-            self._sock.close()
-            raise
+        self._sock: Any = connect(where, timeout, receive_buffer)
 
     def __enter__(self) -> Client:
         return self
