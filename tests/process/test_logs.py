@@ -6,12 +6,13 @@ import io
 import json
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 from typing import Any
 
 import pytest
-from twisted.logger import LogEvent, Logger, LogLevel, STDLibLogObserver, formatEvent, globalLogPublisher
+from twisted.logger import LogEvent, Logger, LoggingFile, LogLevel, STDLibLogObserver, formatEvent, globalLogPublisher
 from twisted.python import log as old_log
 from twisted.python.failure import Failure
 
@@ -237,6 +238,16 @@ def test_a_log_that_goes_to_logging_later_does_not_come_back() -> None:
         for event in handed_on[:1]:  # as crochet's observer does, in a thread of its own
             STDLibLogObserver()(event)
     assert len(handed_on) == 1
+
+
+def test_what_twisteds_log_hands_to_logging_is_not_printed_into_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    # twistd's standard error is Twisted's log, to which crochet's observer listens.
+    events: list[LogEvent] = []
+    with bare_logging(), observed(events.append):
+        monkeypatch.setattr(sys, "stderr", LoggingFile(Logger("stderr")))
+        Logger("demo").warn("once")
+        STDLibLogObserver()(events[0])
+    assert len(events) == 1
 
 
 def test_a_record_that_can_not_be_told_is_pythons_own_trouble(capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, TextIO, cast
 
-from twisted.logger import FileLogObserver, LogEvent, LogLevel, formatEvent, globalLogBeginner
+from twisted.logger import FileLogObserver, LogEvent, LoggingFile, LogLevel, formatEvent, globalLogBeginner
 
 from twisted_wsgiref._observe.current import current_request_id
 from twisted_wsgiref._observe.event_lines import LEVELS, Format, as_json, as_text, at_least, level_of, said
@@ -123,7 +123,8 @@ class LastResort(logging.Handler):
         """Log `record`. If our log goes to `logging`, Python's own way is taken, or it would come back here."""
         # An observer hands on what Twisted's log has already; crochet's does it in a thread of its own.
         if getattr(self._here, "busy", False) or isinstance(getattr(record.msg, "event", None), dict):
-            if self._before is not None:
+            # Python prints it for a log that goes nowhere else. But twistd's standard error is Twisted's log again.
+            if self._before is not None and not isinstance(sys.stderr, LoggingFile):
                 self._before.handle(record)
             return
         self._here.busy = True

@@ -38,7 +38,18 @@ class LoneReactor:
 
     def end(self) -> None:
         """End the reactor; its thread and its descriptors are gone afterwards."""
-        self.reactor.callFromThread(self.reactor.stop)
+        # A reactor that is awake would stop, and close the descriptor by which this thread is about to wake it: that
+        # may be another's by then.
+        told = threading.Event()
+
+        def stop() -> None:
+            told.wait()
+            self.reactor.stop()
+
+        try:
+            self.reactor.callFromThread(stop)
+        finally:
+            told.set()
         self._thread.join()
         runs_beside(self.reactor, False)
 
