@@ -214,7 +214,7 @@ def test_faults_of_one_server_end_the_check_with_1(
     class Server:
         port = 0
 
-        def __init__(self, folder: Path, *options: str, application: str) -> None:
+        def __init__(self, folder: Path, *options: str, application: str, tls: bool) -> None:
             self.options = options
 
         def __enter__(self) -> Server:
