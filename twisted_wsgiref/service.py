@@ -36,7 +36,7 @@ from ._connection.poller import Poller, make_poller
 from ._connection.proxied import ProxiedReactor
 from ._connection.rules import environ_of, pools_of, rules_of
 from ._connection.status_port import StatusDoor, status_factory
-from ._connection.tls_settings import endpoints_of
+from ._connection.tls_settings import endpoints_of, renewed
 from ._connection.transports import stop_accepting, widen
 from ._gateway.error_stream import ErrorStream
 from ._gateway.exchange import Common
@@ -75,6 +75,7 @@ from .util import FileWrapper
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
 
+    from ._connection.certificates import Certificates
     from .types import WSGIApplication
 
 _log = logger(__name__)
@@ -128,6 +129,8 @@ class WSGIService(Service):
 
     cut_off = 0  # requests that were not answered to their end when a grace was over
     _listens = False
+    _ports: list[IListeningPort]
+    _certificates: list[Certificates]  # of the endpoints that are listened on
     _end_stop: Callable[[], None] | None = None  # of the stop that is under way
 
     def __init__(
@@ -153,7 +156,7 @@ class WSGIService(Service):
         self._endpoints = endpoints_of(endpoints, settings)
         if settings.proxy_protocol and not all(isinstance(endpoint, str) for endpoint in self._endpoints):
             raise SettingError("proxy_protocol is on: it needs endpoints given as text, to be read before all else")
-        self._ports: list[IListeningPort] = []
+        self._ports, self._certificates = [], []
         self._closed: Deferred[object] = succeed(None)  # the ports of the life before
         self.whenListening = Announcement()
         wake = ReactorWake(its.callFromThread, _log_bug)
@@ -250,6 +253,25 @@ class WSGIService(Service):
         self._gateway = replace(self._gateway, application=application)
         self._factory.target = WSGITarget(self._gateway, self._workers)
 
+    @property
+    def speaks_tls(self) -> bool:
+        """Whether it listens on an endpoint that speaks TLS by its own words, or by ``tls_cert``."""
+        return bool(self._certificates)
+
+    def renew_certificates(self) -> bool:
+        """Read the files of certificates and keys anew: new connections get them, and none of the others is lost.
+
+        That is, those of the settings and of endpoints given as text; an endpoint object has a context of its owner's.
+        If a file is not as it has to be, the service logs one line that says why, and its endpoints keep what they
+        have. Returns whether all is taken. Sessions of before (tickets) are not resumed. Raises nothing.
+        """
+        mistakes = renewed(self._certificates, self._settings)
+        for mistake in mistakes:
+            _log.error("certificates are not renewed, those of before stay: {mistake}", mistake=mistake)
+        if self._certificates and not mistakes:
+            _log.info("certificates are renewed: connections get them from now on")
+        return not mistakes
+
     # ---- IService ----------------------------------------------------------------------------------------------
 
     def privilegedStartService(self) -> None:
@@ -290,7 +312,7 @@ class WSGIService(Service):
         stopped: Deferred[None] = Deferred()
         closing = map(stop_accepting, self._ports)
         self._closed = closed = cast("Deferred[object]", DeferredList([self._closed, *closing]))
-        self._ports, self._listens = [], False
+        self._ports, self._certificates, self._listens = [], [], False
         earlier = self._end_stop
         late: IDelayedCall  # the call at the end of the grace
 
@@ -447,7 +469,8 @@ class WSGIService(Service):
     def _listen_on(self, endpoint: str | IStreamServerEndpoint, factory: WSGIFactory) -> Deferred[IListeningPort]:
         def listen() -> Deferred[IListeningPort]:
             reactor = self._listening_reactor() if factory is self._factory else self._reactor
-            provider = parse_endpoint(reactor, endpoint) if isinstance(endpoint, str) else endpoint
+            secured = self._certificates.append
+            provider = parse_endpoint(reactor, endpoint, secured) if isinstance(endpoint, str) else endpoint
             return provider.listen(factory)
 
         def listens(port: IListeningPort) -> IListeningPort:

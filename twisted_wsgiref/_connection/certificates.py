@@ -2,13 +2,16 @@
 
 What lives here: ``ssl:`` descriptions, certificates and keys. What may not: connections, which are `secure`'s. All of
 Twisted's own words are understood. What is different: the whole chain of the certificate's file is sent, as nginx and
-gunicorn send it, in the order that RFC 5246, section 7.4.2, asks for; and clients can be asked for certificates. All is
-called in the reactor's thread.
+gunicorn send it, in the order that RFC 5246, section 7.4.2, asks for; clients can be asked for certificates; sessions
+may be resumed by tickets (RFC 8446, section 2.2; RFC 5077); and the files can be read anew. All is called in the
+reactor's thread.
 """
 
 from __future__ import annotations
 
 import re
+import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, TypedDict, cast
 
 from cryptography import x509
@@ -26,10 +29,10 @@ if TYPE_CHECKING:
 # pyOpenSSL refuses other kinds with a TypeError.
 _PrivateKey: TypeAlias = "RSAPrivateKey | EllipticCurvePrivateKey | Ed25519PrivateKey"
 
-# In the order that they have in a description without names, which is that of Twisted's; the last four are ours.
+# In the order that they have in a description without names, which is that of Twisted's; the last five are ours.
 _WORDS: Final = (
     *("port", "privateKey", "certKey", "sslmethod", "interface", "backlog", "extraCertChain", "dhParameters"),
-    *("clientCA", "clientVerify", "minimum", "passphraseFile"),
+    *("clientCA", "clientVerify", "minimum", "passphraseFile", "tickets"),
 )
 # What is asked for with a `minimum`: Mozilla's "intermediate" profile, version 5.7, without those that need parameters
 # of a file (DHE). Twisted alone would also take suites without forward secrecy. TLS 1.3 has its own.
@@ -39,6 +42,13 @@ _SUITES: Final = (
 )
 _VERSIONS: Final = {"1.2": TLSVersion.TLSv1_2, "1.3": TLSVersion.TLSv1_3}
 _REQUIRED: Final = {"require": True, "optional": False}
+_TICKETS: Final = {"on": True, "off": False}
+# The key that encrypts tickets is its context's, and whoever gets hold of it can decrypt all sessions of TLS 1.2 whose
+# tickets it has encrypted. So a context is used for so many seconds only, and sessions of before are not resumed then.
+# OpenSSL would take a ticket for two hours, and keep the key for ever; nginx's sessions last for five minutes.
+KEY_SECONDS: Final = 3600.0
+# What OpenSSL and pyOpenSSL have against the contents of files.
+_REFUSED: Final = (SSL.Error, crypto.Error, TypeError)
 _KEY: Final = re.compile(rb"-----BEGIN ([A-Z ]*PRIVATE KEY)-----.*?-----END \1-----", re.DOTALL)
 _CERTIFICATE: Final = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
@@ -53,6 +63,54 @@ class _More(TypedDict, total=False):
     requireCertificate: bool
     raiseMinimumTo: object
     acceptableCiphers: IAcceptableCiphers
+    enableSessionTickets: bool
+
+
+class _All(_More):
+    """All arguments of `CertificateOptions`."""
+
+    privateKey: crypto.PKey
+    certificate: crypto.X509
+    extraCertChain: list[crypto.X509]
+
+
+class Certificates(CertificateOptions):
+    """The context of an endpoint, by the files that its `words` name. New connections get the one of now.
+
+    A connection keeps the context that it began with. Raises `ValueError`, whose text is one line for people.
+    """
+
+    def __init__(self, words: dict[str, str], clock: Callable[[], float] = time.monotonic) -> None:
+        self.words = words
+        self._clock = clock
+        self._given = _arguments(words)
+        try:
+            super().__init__(**self._given)
+            self._take(super().getContext())  # made now: whatever OpenSSL refuses is said before anybody listens
+        except _REFUSED as error:
+            raise _refusal(words, error) from None
+
+    def getContext(self) -> SSL.Context:
+        """Return the context for a new connection."""
+        if self._clock() >= self._until:
+            try:
+                self._take(CertificateOptions(**self._given).getContext())
+            except (OSError, *_REFUSED):
+                self._take(self._now)  # a file of parameters is away: the key of before serves on
+        return self._now
+
+    def renew(self) -> None:
+        """Read the files anew. Raises `ValueError`, and all stays as it is, if they are not as they have to be."""
+        given = _arguments(self.words)
+        try:
+            self._take(CertificateOptions(**given).getContext())
+        except _REFUSED as error:
+            raise _refusal(self.words, error) from None
+        self._given = given
+
+    def _take(self, context: SSL.Context) -> None:
+        self._now = context
+        self._until = self._clock() + KEY_SECONDS if self.enableSessionTickets else float("inf")
 
 
 class Secure(NamedTuple):
@@ -61,7 +119,7 @@ class Secure(NamedTuple):
     port: int
     interface: str
     backlog: int
-    options: CertificateOptions
+    options: Certificates
 
 
 def read_words(text: str) -> tuple[list[str], dict[str, str]]:
@@ -102,7 +160,7 @@ def read_secure(text: str) -> Secure:
             raise ValueError(f"{name} is said twice")
         words[name] = value
     port, backlog = (_number(words, name) for name in ("port", "backlog"))
-    return Secure(port, words.get("interface", ""), backlog, _options(words))
+    return Secure(port, words.get("interface", ""), backlog, Certificates(words))
 
 
 def _number(words: dict[str, str], name: str) -> int:
@@ -112,8 +170,17 @@ def _number(words: dict[str, str], name: str) -> int:
     return int(text)
 
 
-def _options(words: dict[str, str]) -> CertificateOptions:
-    key_name, key, chain = _identity(words)
+def _refusal(words: dict[str, str], error: Exception) -> ValueError:
+    return ValueError(f"{_key_word(words)}, or what belongs to it, is nothing for TLS: {_reasons(error)}")
+
+
+def _key_word(words: dict[str, str]) -> str:
+    return "privateKey" if "privateKey" in words or "certKey" not in words else "certKey"
+
+
+def _arguments(words: dict[str, str]) -> _All:
+    """Return what `CertificateOptions` is to be told, by the files as they are now."""
+    key, chain = _identity(words)
     more: _More = {}
     if "sslmethod" in words:
         method = getattr(SSL, words["sslmethod"], None)
@@ -129,18 +196,26 @@ def _options(words: dict[str, str]) -> CertificateOptions:
         more["raiseMinimumTo"] = _VERSIONS[words["minimum"]]
         more["acceptableCiphers"] = AcceptableCiphers.fromOpenSSLCipherString(_SUITES)
     more |= _clients(words)
+    more["enableSessionTickets"] = _gives_tickets(words)
     leaf, *above = map(crypto.X509.from_cryptography, chain)
     try:
-        options = CertificateOptions(crypto.PKey.from_cryptography_key(key), leaf, extraCertChain=above, **more)
-        options.getContext()  # made now, and kept: whatever OpenSSL refuses is said before anybody listens
-    except (SSL.Error, crypto.Error, TypeError) as error:
-        raise ValueError(f"{key_name}, or what belongs to it, is nothing for TLS: {_reasons(error)}") from None
-    return options
+        private = crypto.PKey.from_cryptography_key(key)
+    except _REFUSED as error:
+        raise _refusal(words, error) from None
+    return {"privateKey": private, "certificate": leaf, "extraCertChain": above, **more}
 
 
-def _identity(words: dict[str, str]) -> tuple[str, _PrivateKey, list[x509.Certificate]]:
-    """Return the name and value of the private key, and the certificates to send, that of the key first."""
-    key_word = "privateKey" if "privateKey" in words or "certKey" not in words else "certKey"
+def _gives_tickets(words: dict[str, str]) -> bool:
+    """Return whether sessions may be resumed. Where clients show certificates only if the words ask for it."""
+    said = words.get("tickets", "on" if "minimum" in words and "clientCA" not in words else "off")
+    if said not in _TICKETS:
+        raise ValueError(f"tickets is {said!r}: it has to be on or off")
+    return _TICKETS[said]
+
+
+def _identity(words: dict[str, str]) -> tuple[_PrivateKey, list[x509.Certificate]]:
+    """Return the private key, and the certificates to send, that of the key first."""
+    key_word = _key_word(words)
     certificate_word = "certKey" if "certKey" in words else "privateKey"
     words = {"privateKey": "server.pem", **words}  # as Twisted has it
     found = _KEY.search(_read(words, key_word))
@@ -156,7 +231,7 @@ def _identity(words: dict[str, str]) -> tuple[str, _PrivateKey, list[x509.Certif
     if leaf is None:
         names = f"{certificate_word} is {words[certificate_word]!r}"
         raise ValueError(f"{names}: no certificate in it belongs to the key in {words[key_word]!r}")
-    return key_word, key, _in_order(leaf, given)
+    return key, _in_order(leaf, given)
 
 
 def _private(pem: bytes, words: dict[str, str], named: str) -> _PrivateKey:

@@ -11,7 +11,7 @@ import re
 import stat
 from collections.abc import Callable, Generator, Iterable
 from difflib import get_close_matches
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import SSL4ServerEndpoint, serverFromString
@@ -21,6 +21,9 @@ from zope.interface import directlyProvides, providedBy
 
 from twisted_wsgiref._twisted.private import adopt_stream_port, inherited_sockets
 from twisted_wsgiref._twisted.reactor import Listening, Port
+
+if TYPE_CHECKING:
+    from .certificates import Certificates
 
 _SECURE: Final = ("ssl", "tls")
 
@@ -113,8 +116,13 @@ def endpoint_name(endpoint: object) -> str:
     return ":".join([*kind, *shown, *(part for part in rest if "=" in part and part.partition("=")[0] in _PLACES)])
 
 
-def parse_endpoint(reactor: Listening, description: str) -> IStreamServerEndpoint:
-    """Return the endpoint that `description` describes; ``tls:`` is another word for ``ssl:``. Raises `ListenError`."""
+def parse_endpoint(
+    reactor: Listening, description: str, secured: Callable[[Certificates], object] | None = None
+) -> IStreamServerEndpoint:
+    """Return the endpoint that `description` describes; ``tls:`` is another word for ``ssl:``. Raises `ListenError`.
+
+    `secured` is called with the certificates of an endpoint that speaks TLS by its words, unless it is None.
+    """
     kind, colon, rest = description.partition(":")
     inner = rest.partition(":")[0]
     make: Callable[..., IStreamServerEndpoint] = serverFromString
@@ -124,12 +132,14 @@ def parse_endpoint(reactor: Listening, description: str) -> IStreamServerEndpoin
             from .certificates import read_secure
 
             port, interface, backlog, options = read_secure(rest)
+            if secured is not None:
+                secured(options)
             secure: Callable[..., IStreamServerEndpoint] = SSL4ServerEndpoint
             return secure(reactor, port, options, backlog, interface)
         if kind == "haproxy" and inner in _SECURE:
             from twisted.protocols.haproxy import proxyEndpoint
 
-            around: IStreamServerEndpoint = proxyEndpoint(parse_endpoint(reactor, rest))
+            around: IStreamServerEndpoint = proxyEndpoint(parse_endpoint(reactor, rest, secured))
             return around
         return make(AdoptingAsItIs(reactor) if "systemd" in (kind, inner) else reactor, description)
     except ListenError:

@@ -1,18 +1,23 @@
 """TLS by settings of our own, so that nobody has to learn the words of endpoints: ``tcp:`` becomes ``ssl:``.
 
-What lives here: which endpoints speak TLS then, the words that they get, and the settings that a mistake is told by.
-What may not: files and their contents, which are `certificates`'. Called in any thread.
+What lives here: which endpoints speak TLS then, the words that they get, and the settings that a mistake is told by, at
+the start and when certificates are renewed. What may not: files and their contents, which are `certificates`'. Called
+in any thread, unless a docstring says otherwise.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
 
 from twisted.internet.interfaces import IStreamServerEndpoint
 
 from twisted_wsgiref.settings import SettingError, Settings
 
 from .listening import as_endpoints
+
+if TYPE_CHECKING:
+    from .certificates import Certificates
 
 # The words of ``tcp:`` and ``tcp6:`` in the order that they have without names.
 _OF_TCP: Final = ("port", "interface", "backlog")
@@ -92,8 +97,32 @@ def _check_files(settings: Settings) -> None:
     try:
         read_secure(f"0{_description(settings)}")
     except ValueError as error:
-        text = str(error).replace("say privateKey=PATH", "the key is in another file, give that, too")
-        for word, name in _WORDS.items():
-            if text.startswith(f"{word} is "):
-                raise SettingError.of("{" + name + "}{}", text.removeprefix(word)) from None
-        raise SettingError.of("{tls_cert} is {!r}: {}", settings.tls_cert, text) from None
+        raise _told_by_setting(error, settings) from None
+
+
+def _told_by_setting(error: ValueError, settings: Settings) -> SettingError:
+    text = str(error).replace("say privateKey=PATH", "the key is in another file, give that, too")
+    for word, name in _WORDS.items():
+        if text.startswith(f"{word} is "):
+            return SettingError.of("{" + name + "}{}", text.removeprefix(word))
+    return SettingError.of("{tls_cert} is {!r}: {}", settings.tls_cert, text)
+
+
+def renewed(certificates: Iterable[Certificates], settings: Settings) -> list[str]:
+    """Have new connections get the `certificates` that are in the files now; return what is wrong with files, if it is.
+
+    Where something is wrong, the certificates of before stay. Called in the reactor's thread.
+    """
+    mistakes: dict[str, None] = {}  # one file may be that of many endpoints
+    for each in certificates:
+        try:
+            each.renew()
+        except ValueError as error:
+            mistakes[str(_told_by_setting(error, settings) if _is_of(each, settings) else error)] = None
+    return list(mistakes)
+
+
+def _is_of(certificates: Certificates, settings: Settings) -> bool:
+    """Return whether these are by the words of `settings`, and not of an endpoint."""
+    words = certificates.words
+    return all(words.get(word, "") == getattr(settings, name) for word, name in _WORDS.items())

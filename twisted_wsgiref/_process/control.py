@@ -129,11 +129,15 @@ def stop(pid: int, timeout: float) -> str:
 
 
 def reload(pid: int) -> str:
-    """Ask the process for workers with the code of now. Return what was done. Raises `Refused`."""
+    """Ask for workers with the code of now, or, without workers, for certificates of now. Return what was done.
+
+    Raises `Refused`.
+    """
     if takes(pid, signal.SIGHUP) is False:
-        raise Refused(f"process {pid} can not reload, since it has no workers, or has only begun: see --workers")
+        why = "it has neither workers nor TLS, or has only begun: see --workers"
+        raise Refused(f"process {pid} can not reload, since {why}")
     _send(pid, signal.SIGHUP)
-    return f"process {pid} reloads; its log says when the new workers serve"
+    return f"process {pid} reloads; its log says when it has"
 
 
 def change_workers(pid: int, by: int) -> str:
@@ -169,7 +173,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
     what = {
         "status": "Show how a server is doing, by its status site; q ends it.",
         "stop": "Ask a server to answer what is in flight and to end; wait until it has.",
-        "reload": "Ask a server with workers for new ones, with the code of now.",
+        "reload": "Ask a server for new workers, with the code of now; without workers, for certificates of now.",
         "workers": "Ask a server with workers for one more (+1) or one fewer (-1).",
     }
     parser = _Parser(prog=f"twisted-wsgiref {command}", description=what[command], allow_abbrev=False)

@@ -64,10 +64,13 @@ class Notifier:
             call()
         self._send(message("READY=1", status=status))
 
-    def reloading(self) -> None:
-        """Say that new code starts; `ready` has to follow. ``Type=notify-reload`` wants the time."""
+    def reloading(self, status: str = "starting workers with the new code") -> None:
+        """Say that new code, or what else `status` names, is taken; `ready` has to follow.
+
+        ``Type=notify-reload`` wants the time.
+        """
         now = time.monotonic_ns() // 1000
-        self._send(message("RELOADING=1", f"MONOTONIC_USEC={now}", status="starting workers with the new code"))
+        self._send(message("RELOADING=1", f"MONOTONIC_USEC={now}", status=status))
 
     def stopping(self) -> None:
         """Say that the end has begun."""

@@ -37,6 +37,7 @@ from .loading import LoadError
 from .logs import end_log
 from .notify import Notifier
 from .pulse import Pulse, disarm, end_within, time_left
+from .renewal import renew_on_hang_up
 from .rotation import call_on_rotation
 from .signals import Ending
 from .supervisor import CUT_SHORT
@@ -280,9 +281,7 @@ class ServingService(CommandLineService):
         self._imported = process.beginning.load is None
         self._bound: Sequence[IListeningPort] | None = None
         super().__init__(service, process, access_log)
-        self._grace = process.settings.grace
-        stall = process.settings.stall
-        patience = process.settings.watchdog
+        self._grace, stall, patience = process.settings.grace, process.settings.stall, process.settings.watchdog
         self._pulse = Pulse(process.reactor, time.monotonic, stall, self._beats(), self._requests, patience=patience)
 
     def _beats(self) -> Sequence[Callable[[], object]]:
@@ -315,9 +314,10 @@ class ServingService(CommandLineService):
 
     def _take_signals(self) -> None:
         super()._take_signals()
-        number = getattr(signal, "SIGUSR2", None)
-        if number is not None:
+        if (number := getattr(signal, "SIGUSR2", None)) is not None:
             signal.signal(number, self._show_threads)
+        if self._is_alone:
+            renew_on_hang_up(self._service, self._process, self._tell_ready)
 
     def _running(self) -> None:
         self._beginning.run_first()
