@@ -109,7 +109,7 @@ SERVERS: tuple[Server, ...] = (
         requirement="",
         command="{bin}/python -m twisted_wsgiref {listen} --threads {threads} {log} {processes} {app}",
         listen="--listen tcp:{port}:interface=127.0.0.1",
-        listen_tls="--listen ssl:{port}:interface=127.0.0.1:privateKey={key}:certKey={cert}",
+        listen_tls="--listen tcp:{port}:interface=127.0.0.1 --tls-cert {cert} --tls-key {key}",
         listen_unix="--listen unix:{path}",
         log_off="--access-log off",
         log_on="--access-log -",
