@@ -152,11 +152,11 @@ class WSGIService(Service):
         self.serves = application_name(application)
         application = accepted(application, settings.validate)
         # As late as this: a program may choose one until now.
-        self._reactor = its = the_reactor() if reactor is None else cast(Reactor, reactor)
+        self._listening, self._reactor = _reactors(the_reactor() if reactor is None else cast(Reactor, reactor))
         self._endpoints = endpoints_of(endpoints, settings)
         if settings.proxy_protocol and not all(isinstance(endpoint, str) for endpoint in self._endpoints):
             raise SettingError("proxy_protocol is on: it needs endpoints given as text, to be read before all else")
-        self._ports, self._certificates = [], []
+        its, self._ports, self._certificates = self._reactor, [], []
         self._closed: Deferred[object] = succeed(None)  # the ports of the life before
         self.whenListening = Announcement()
         wake = ReactorWake(its.callFromThread, _log_bug)
@@ -468,7 +468,7 @@ class WSGIService(Service):
 
     def _listen_on(self, endpoint: str | IStreamServerEndpoint, factory: WSGIFactory) -> Deferred[IListeningPort]:
         def listen() -> Deferred[IListeningPort]:
-            reactor = self._listening_reactor() if factory is self._factory else self._reactor
+            reactor = self._listening_reactor() if factory is self._factory else self._listening
             secured = self._certificates.append
             provider = parse_endpoint(reactor, endpoint, secured) if isinstance(endpoint, str) else endpoint
             return provider.listen(factory)
@@ -489,8 +489,13 @@ class WSGIService(Service):
     def _listening_reactor(self) -> Listening:
         trusted = self._rules.trusted
         if not self._settings.proxy_protocol or trusted is None:
-            return self._reactor
-        return ProxiedReactor(self._reactor, trusted, partial(self._factory.note_refusal, 0, cause="unreadable"))
+            return self._listening
+        return ProxiedReactor(self._listening, trusted, partial(self._factory.note_refusal, 0, cause="unreadable"))
+
+
+def _reactors(given: Reactor) -> tuple[Reactor, Reactor]:
+    """Return who listens, and the reactor itself: `given` is another one in a worker, whose ports are the reactor's."""
+    return given, cast(Reactor, getattr(given, "stands_for", given))
 
 
 def _checked(settings: Settings | None) -> Settings:

@@ -35,6 +35,8 @@ class AdoptingReactor:
 
     def __init__(self, reactor: Reactor, bound: Sequence[Bound], adopted: Callable[[Port], None]) -> None:
         self._reactor = reactor
+        #: Whose the ports are, and who does all that is not asked for here.
+        self.stands_for = reactor
         self._adopted = adopted
         self._left = list(bound)
         directlyProvides(self, providedBy(reactor))
