@@ -50,7 +50,7 @@ def test_the_default_of_gunicorn_is_the_combined_format(tmp_path: Path) -> None:
         ({"access_log_format": "jsonl"}, "access_log_format is 'jsonl': it has to be combined, json, or a format"),
         ({"access_log": "syslog:,facility=x"}, "access_log is 'syslog:,facility=x': there is no facility 'x'"),
         ({"access_log": "/nowhere/at/all"}, "access_log is '/nowhere/at/all': No such file or directory"),
-        ({"access_log": "syslog:/nowhere"}, "access_log is 'syslog:/nowhere': No such file or directory"),
+        ({"access_log": "syslog:/nowhere"}, "access_log is 'syslog:/nowhere': /nowhere: No such file or directory"),
     ],
 )
 def test_a_mistake_is_one_line(settings: dict[str, str], told: str) -> None:
