@@ -495,3 +495,15 @@ def test_a_wrong_address_is_named(address: str) -> None:
 
 def test_gunicorns_letter_for_workers() -> None:
     assert settings("-w", "3").workers == 3
+
+
+def test_a_second_sigterm_does_not_kill_a_process_whose_interpreter_ends() -> None:
+    # Python takes handlers away then; what is ignored stays so.
+    last: list[Any] = []
+    ending = Ending(FakeReactor(), register=last.append)
+    before = signal.signal(signal.SIGTERM, ending._asked_to_stop)
+    try:
+        last[0]()
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -26,7 +26,11 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def sleeper() -> Iterator[int]:
     """The number of a process that lives, and serves nothing."""
-    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    # It speaks once it is what it was started as: a process that has just begun has no words yet.
+    code = "print(); input()"
+    child = subprocess.Popen([sys.executable, "-uc", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    child.stdout.readline()
     yield child.pid
     child.kill()
     child.communicate()
@@ -178,5 +182,5 @@ def test_the_system_tells_of_a_process(sleeper: int) -> None:
     assert own is not None
     assert its is not None
     assert own <= its + 0.02
-    assert (words_of(sleeper) or [])[-1] == "input()"
+    assert (words_of(sleeper) or [])[-1] == "print(); input()"
     assert words_of(2**22 + 1) is None

@@ -87,5 +87,5 @@ def test_the_threads_are_shown_by_a_signal(tmp_path: Path) -> None:
     with started(words, tmp_path, environment(KIND="thread")) as server:
         assert get(server.port())[1].startswith(b"the reactor answers")
         server.process.send_signal(signal.SIGUSR2)
-        server.wait_for(re.compile("SIGUSR2: 0 of 4 threads busy"))
+        server.wait_for(re.compile("SIGUSR2: [01] of 4 threads busy"))  # one may just have answered
         assert server.end() == 0

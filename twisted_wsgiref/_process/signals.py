@@ -124,6 +124,10 @@ class Ending:
         # twistd has no way to be given a status once its reactor has run.
         if self.status:
             self.leave_now(self.status)
+        # An interpreter that ends takes handlers away. A second SIGTERM would kill it then: one to a whole group comes
+        # again from the parent. A signal that is ignored stays so.
+        if signal.getsignal(signal.SIGTERM) == self._asked_to_stop:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
         end_log()  # again, in a process that was forked: the application's functions ended after the first time
 
 
