@@ -41,6 +41,7 @@ from tests.authorities import family
 from tests.stepped import SteppedReactor
 from twisted_wsgiref._connection.plain_transports import TCPTransport
 from twisted_wsgiref._connection.tls_transport import TLSTransport
+from twisted_wsgiref._connection.transports import Origin
 from twisted_wsgiref._gateway import request_body
 from twisted_wsgiref.service import WSGIService
 from twisted_wsgiref.settings import Settings
@@ -282,7 +283,7 @@ class Client:
             theirs.close()
             self._sock.close()
             pytest.skip("this factory has no poller")
-        ends = (theirs, self.protocol, peer, 8080, 0, server.reactor, server.factory.poller)
+        ends = (theirs, self.protocol, Origin(peer, 8080, 0), server.reactor, server.factory.poller)
         if self.kind == "ours":
             self.transport = _OurTransport(*ends)
             self.protocol.begin(self.transport)

@@ -31,6 +31,7 @@ from tests.stepped import SteppedReactor
 from twisted_wsgiref._connection.plain_transports import TCPTransport, UNIXTransport
 from twisted_wsgiref._connection.poller import Poller, make_poller
 from twisted_wsgiref._connection.socket_transport import SocketTransport
+from twisted_wsgiref._connection.transports import Origin
 
 pytestmark = pytest.mark.skipif(make_poller(SteppedReactor(), print, print) is None, reason="there is no epoll here")
 PEER = ("127.0.0.2", 5)
@@ -89,7 +90,7 @@ class Ends:
         near.setblocking(False)
         self.far.settimeout(5)
         if kind == "ours":
-            self.transport: Any = TCPTransport(near, self.protocol, peer, 8000, 3, self.reactor, self.poller)
+            self.transport: Any = TCPTransport(near, self.protocol, Origin(peer, 8000, 3), self.reactor, self.poller)
         else:
             self.transport = tcp.Server(near, self.protocol, peer, None, 3, self.reactor)  # type: ignore[arg-type]
         self.protocol.makeConnection(self.transport)
@@ -145,7 +146,7 @@ def test_it_has_all_that_a_transport_has() -> None:
     for interface in (ITransport, ITCPTransport, IConsumer, IPushProducer):
         verifyObject(interface, made.transport)
     near, far = socket.socketpair()
-    local = UNIXTransport(near, Protocol(), "", "/run/http", 0, made.reactor, made.poller)
+    local = UNIXTransport(near, Protocol(), Origin("", "/run/http", 0), made.reactor, made.poller)
     for interface in (ITransport, IUNIXTransport, IConsumer, IPushProducer):
         verifyObject(interface, local)
     for each in (near, far):
@@ -414,7 +415,7 @@ def test_addresses_of_ipv6_have_their_scope() -> None:
     ends = Ends("ours")
     near, far = socket.socketpair()
     with near, far:
-        make = lambda peer: TCPTransport(near, Protocol(), peer, 80, 0, ends.reactor, ends.poller).getPeer()  # noqa: E731
+        make = lambda peer: TCPTransport(near, Protocol(), Origin(peer, 80, 0), ends.reactor, ends.poller).getPeer()  # noqa: E731
         assert make(("::1", 5, 0, 0)) == IPv6Address("TCP", "::1", 5)
         number = socket.if_nametoindex("lo")
         assert make(("fe80::1", 5, 0, number)) == IPv6Address("TCP", "fe80::1%lo", 5, 0, number)
@@ -430,7 +431,7 @@ def test_a_unix_socket_has_its_path_and_sends_descriptors(tmp_path: Any) -> None
         far.connect(path)
         near, peer = listener.accept()
         near.setblocking(False)
-        transport: Any = UNIXTransport(near, Told(), peer, path, 0, ends.reactor, ends.poller)
+        transport: Any = UNIXTransport(near, Told(), Origin(peer, path, 0), ends.reactor, ends.poller)
         assert transport.getHost() == UNIXAddress(path)
         assert transport.getPeer() == UNIXAddress(None)
         with open(os.devnull) as one, open(os.devnull) as two:
@@ -510,7 +511,7 @@ def test_a_subclass_may_change_the_bytes() -> None:
     near, far = socket.socketpair()
     near.setblocking(False)
     protocol = Told()
-    transport: SocketTransport = Loud(near, protocol, PEER, 80, 0, ends.reactor, ends.poller)
+    transport: SocketTransport = Loud(near, protocol, Origin(PEER, 80, 0), ends.reactor, ends.poller)
     transport.startReading()
     transport.write(b"abc")
     far.send(b"ABC")

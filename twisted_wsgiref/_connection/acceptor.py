@@ -24,6 +24,7 @@ from twisted_wsgiref._twisted.private import accept_otherwise
 from twisted_wsgiref._twisted.reactor import Port, Reactor
 
 from .plain_transports import TCPTransport, UNIXTransport
+from .transports import Origin
 
 if TYPE_CHECKING:
     from .factory import WSGIFactory
@@ -120,9 +121,8 @@ class Acceptor:
             protocol = self._factory.buildProtocol(None)
             number = self._number
             self._number = number + 1
-            transport = self._transport(
-                sock, protocol, peer, self._place, number, self._reactor, self._poller, self._host
-            )
+            origin = Origin(peer, self._place, number, self._host)
+            transport = self._transport(sock, protocol, origin, self._reactor, self._poller)
             protocol.begin(transport)
         except BaseException:
             sock.close()

@@ -34,7 +34,7 @@ from zope.interface import implementer
 from twisted_wsgiref._observe.log import logger
 from twisted_wsgiref._twisted.reactor import Reactor
 
-from .transports import drop_unread
+from .transports import Origin, drop_unread
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress, IProducer, IProtocol
@@ -56,11 +56,7 @@ ABORTED: Final = Failure(ConnectionAborted())
 
 @implementer(IConsumer, IPushProducer, IReadWriteDescriptor, IHalfCloseableDescriptor, ISystemHandle, ILoggingContext)
 class SocketTransport:
-    """What `protocol` has of `sock`, which is connected and does not block. It is read once somebody asks for that.
-
-    `peer` is the address as `accept` gives it, `place` the port or path that it came by, and `number` which of its
-    connections it is. `host` is the address of this end, asked of the socket if it is None.
-    """
+    """What `protocol` has of `sock`, which is connected and does not block. It is read once somebody asks for that."""
 
     connected = True
     disconnected = False
@@ -85,12 +81,9 @@ class SocketTransport:
         self,
         sock: socket.socket,
         protocol: IProtocol,
-        peer: object,
-        place: object,
-        number: int,
+        origin: Origin,
         reactor: Reactor,
         poller: Poller,
-        host: IAddress | None = None,
     ) -> None:
         self.socket = sock
         self.protocol = protocol
@@ -99,10 +92,7 @@ class SocketTransport:
         #: Called when something can be read; whoever reads by another way puts that here.
         self.read: Callable[[], None] = self.doRead
         self._poller = poller
-        self._peer = peer
-        self._place = place
-        self._number = number
-        self._host = host
+        self._peer, self._place, self._number, self._host = origin
         self._unsent: list[bytes] = []
 
     # ---- What it is ----------------------------------------------------------------------------------------------

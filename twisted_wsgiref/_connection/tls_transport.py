@@ -30,7 +30,7 @@ from .tls_exit import RECORD, SendsFirst, TLSExit
 
 if TYPE_CHECKING:
     from OpenSSL.crypto import X509
-    from twisted.internet.interfaces import IAddress, IProtocol
+    from twisted.internet.interfaces import IProtocol
 
     from twisted_wsgiref._twisted.reactor import Port, Reactor
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .factory import WSGIFactory
     from .poller import Poller
     from .protocol import WSGIProtocol
+    from .transports import Origin
 
 # So much tells whether it is TLS, or what else it is.
 _OPENING: Final = 16
@@ -65,14 +66,11 @@ class TLSTransport(TCPSocket):
         factory: TLSMemoryBIOFactory,
         sock: socket.socket,
         protocol: IProtocol,
-        peer: object,
-        place: object,
-        number: int,
+        origin: Origin,
         reactor: Reactor,
         poller: Poller,
-        host: IAddress | None = None,
     ) -> None:
-        super().__init__(sock, protocol, peer, place, number, reactor, poller, host)
+        super().__init__(sock, protocol, origin, reactor, poller)
         #: Who wraps the protocol's factory.
         self.factory = factory
         self._connection = make_tls(factory, self, sock)

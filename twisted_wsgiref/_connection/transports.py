@@ -11,11 +11,11 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from ipaddress import ip_address
-from typing import Final
+from typing import Final, NamedTuple
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
-from twisted.internet.interfaces import IListeningPort, ISSLTransport, ITransport
+from twisted.internet.interfaces import IAddress, IListeningPort, ISSLTransport, ITransport
 from twisted.internet.tcp import Port
 from twisted.logger import LogEvent
 
@@ -33,6 +33,19 @@ _CONGESTION: Final = getattr(socket, "TCP_CONGESTION", None)
 _IP: Final = (IPv4Address, IPv6Address)  # a union is made anew each time
 # What the kernel calls an algorithm takes so many bytes at the most: TCP_CA_NAME_MAX.
 _LONGEST_NAME: Final = 16
+
+
+class Origin(NamedTuple):
+    """Where a connection comes from: its `peer`, as `accept` gives it, and the port or path, `place`, it came by.
+
+    ``number`` is which of the connections of that place it is. ``host`` is the address of this end; None: the socket is
+    asked for it.
+    """
+
+    peer: object
+    place: object
+    number: int
+    host: IAddress | None = None
 
 
 def send_unpaced(listener: socket.socket) -> None:
