@@ -85,6 +85,8 @@ def test_new_keys_wait_until_the_record_that_is_under_way_is_out(full: Updating)
             full.exit.receive()
     got = full.read()
     assert full.exit.pay()
+    with pytest.raises(BlockingIOError):
+        full.exit.receive()
     assert full.exit.receive() == b"with the new keys"
     got += full.send_all(FILLING + b"and the end", 300)
     assert got.endswith(FILLING + b"and the end")
@@ -94,6 +96,8 @@ def test_new_keys_wait_until_the_record_that_is_under_way_is_out(full: Updating)
 def test_new_keys_are_no_hindrance_while_nothing_is_under_way(pair: Updating) -> None:
     for number in range(100):
         pair.theirs.send(pair.records.key_update() + pair.records.make(b"%d" % number))
+        with pytest.raises(BlockingIOError):
+            pair.exit.receive()
         assert pair.exit.receive() == b"%d" % number
         assert pair.send_all(b"answer", 300) == b"answer"
 
@@ -101,3 +105,16 @@ def test_new_keys_are_no_hindrance_while_nothing_is_under_way(pair: Updating) ->
 def test_what_comes_is_read_while_a_record_is_under_way(full: Updating) -> None:
     full.theirs.send(full.records.make(b"a request that is longer than a message for new keys"))
     assert full.exit.receive() == b"a request that is longer than a message for new keys"
+
+
+def test_a_flood_of_new_keys_is_read_one_record_at_a_time(pair: Updating) -> None:
+    # OpenSSL would go on reading them by itself, for as long as they come, and nobody else would be served.
+    pair.theirs.send(b"".join(pair.records.key_update() for _ in range(3)) + pair.records.make(b"a request"))
+    steps = []
+    while b"a request" not in steps and len(steps) < 20:
+        try:
+            steps.append(pair.exit.receive())
+        except BlockingIOError:
+            steps.append(b"")
+    assert steps[:3] == [b"", b"", b""]
+    assert steps[-1] == b"a request"

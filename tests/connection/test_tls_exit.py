@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from OpenSSL import SSL, crypto
 from tests.authorities import family
 from twisted_wsgiref._connection.tls_exit import RECORD, TLSExit
 from twisted_wsgiref._gateway.file_span import FileSpan
+from twisted_wsgiref._twisted.private_tls import make_tls
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # pyOpenSSL's, of its own types
 
@@ -29,8 +31,8 @@ class Pair:
         self.ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4608)
         for each in (self.ours, self.theirs):
             each.setblocking(False)
-        context.set_mode(1 | 2)  # as `make_tls` does: pyOpenSSL had not always asked for it
-        self.server = SSL.Connection(context, self.ours)
+        factory: Any = SimpleNamespace(_creatorCallable=lambda _: SSL.Connection(context, None))
+        self.server = make_tls(factory, None, self.ours)
         self.server.set_accept_state()
         self.client = SSL.Connection(self.make_client_context(), self.theirs)
         self.client.set_connect_state()

@@ -23,9 +23,14 @@ if TYPE_CHECKING:
 
         def SSL_set_mode(self, ssl: object, mode: int) -> int: ...
 
+        def SSL_clear_mode(self, ssl: object, mode: int) -> int: ...
+
 
 # What OpenSSL's own header calls SSL_MODE_ENABLE_PARTIAL_WRITE and SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER.
 _MODE: Final = 1 | 2
+# SSL_MODE_AUTO_RETRY: a read goes on until bytes have come for us. Meanwhile nobody else is served, so a client that
+# sends nothing but new keys (RFC 8446, section 4.6.3) would hold up all others for as long as it likes.
+_READS_ON: Final = 4
 _lib = cast("_Library | None", getattr(SSL, "_lib", None))
 
 
@@ -34,13 +39,16 @@ def make_tls(factory: TLSMemoryBIOFactory, transport: object, sock: socket.socke
 
     To be checked: ``_creatorCallable`` of the factory, before Twisted 25 ``_createConnection``, makes it in memory, and
     asks `transport` for its ``factory``. pyOpenSSL keeps the memory in ``_into_ssl`` and ``_from_ssl``, a socket in
-    ``_socket``, and OpenSSL's own in ``_ssl``. OpenSSL's ``SSL_set_fd`` puts a socket into the place of the memory, and
-    ``SSL_set_mode`` has it take a part, and then the rest from another place, as late pyOpenSSL asks for.
+    ``_socket``, and OpenSSL's own in ``_ssl``. OpenSSL's ``SSL_set_fd`` puts a socket into the place of the memory.
+    ``SSL_set_mode`` has it take a part, and then the rest from another place, as late pyOpenSSL asks for; after
+    ``SSL_clear_mode`` a read ends with the first record, whatever that was.
     """
     create = getattr(factory, "_creatorCallable", None) or getattr(factory, "_createConnection")  # noqa: B009
     made: SSL.Connection = create(transport)
     if _lib is None or _lib.SSL_set_mode(made._ssl, _MODE) & _MODE != _MODE:
         raise OSError("OpenSSL does not take its bytes again at another place, or a part of them")
+    if _lib.SSL_clear_mode(made._ssl, _READS_ON) & _READS_ON:
+        raise OSError("OpenSSL does not end a read with the first record")
     if sock is not None:
         if _lib.SSL_set_fd(made._ssl, sock.fileno()) != 1:
             raise OSError("OpenSSL does not take the socket")
