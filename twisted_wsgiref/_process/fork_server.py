@@ -206,6 +206,7 @@ class ForkServer:
     # ---- Children ----------------------------------------------------------------------------------------------
 
     def _start(self, number: int, descriptors: list[int], outputs: list[int]) -> worker.Inherited | None:
+        parent = os.getpid()  # read in the child, it may be the pid of whoever takes orphans
         # Nobody's signal may come between the fork and the child's own handlers.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
@@ -216,7 +217,7 @@ class ForkServer:
                     os.dup2(pipe, output)
                     os.close(pipe)
                 line, table, *sockets = descriptors[len(outputs) :]
-                return worker.Inherited(line, table, sockets, self._preloaded, self._last.set)
+                return worker.Inherited(line, table, sockets, self._preloaded, self._last.set, parent)
         except OSError as error:
             self._say("refused", f"{number} {error.errno or 0}")
             pid = 0

@@ -31,7 +31,8 @@ _OUT_OF_THE_WAY: Final = 64
 class Lifeline:
     """Ends this process at most `ORPHAN_GRACE` and a second after its parent, or at once if it does not serve yet.
 
-    `sock` is the line to the parent, and is not read. `parent` is the parent's pid. Made in the main thread.
+    `sock` is the line to the parent, and is not read. `parent` is the pid of the process that started this one, of
+    before that could end: asked for here, it may be another's already. Made in the main thread.
     """
 
     def __init__(self, sock: socket.socket, parent: int) -> None:

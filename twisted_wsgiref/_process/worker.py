@@ -219,7 +219,7 @@ class Inherited:
     """What a worker has from the process that started it, as numbers: its `line`, its `table`, and the `sockets`.
 
     None: the sockets have the numbers of the orders. `preloaded` is the application, if that was imported before the
-    fork. `register` is as of `Ending`.
+    fork. `register` is as of `Ending`. `parent` is the pid of the fork server, or 0: it is as in the orders.
     """
 
     line: int = LINE
@@ -227,6 +227,7 @@ class Inherited:
     sockets: Sequence[int] | None = None
     preloaded: Preloaded | None = None
     register: Callable[[Callable[[], None]], object] = atexit.register
+    parent: int = 0
 
 
 def serve(given: Inherited) -> NoReturn:
@@ -236,9 +237,9 @@ def serve(given: Inherited) -> NoReturn:
     sock = socket.socket(fileno=_moved(given.line))
     try:
         orders = read_orders(sock)
-    except EOFError:
-        sys.exit(1)
-    sock.sendall(message("begun"))
+        sock.sendall(message("begun"))
+    except (EOFError, OSError):
+        sys.exit(1)  # the parent is gone
     memory = _moved(given.table)
     share = Share(Table(memory), orders.slot)
     seat = Seat(board_behind(memory), orders.slot, orders.number)
@@ -266,7 +267,7 @@ def serve(given: Inherited) -> NoReturn:
     begin_log(settings, orders.number, relayed=orders.relayed)
     hear_logging()
     ending, runner = Ending(reactor, register=given.register), Runner(reactor)
-    lifeline = Lifeline(sock, os.getppid() if given.sockets else orders.parent)
+    lifeline = Lifeline(sock, given.parent or orders.parent)
     served, access_log = _load(orders, sock, runner, given.preloaded)
     del inherited
     process = ThisProcess(orders.app, settings, f"worker {orders.number}", reactor, ending, beginning=Beginning(runner))
@@ -349,7 +350,10 @@ def _end_with(sock: socket.socket, word: str, line: str, traceback: str = "") ->
     if traceback:
         sys.stderr.write(traceback)
         sys.stderr.flush()
-    sock.sendall(message(word, line))
+    try:
+        sock.sendall(message(word, line))
+    except OSError:
+        pass  # the parent is gone
     sys.exit(1)
 
 
