@@ -114,4 +114,4 @@ def test_a_manager_that_reads_nothing_holds_nobody_up(manager: tuple[str, socket
     before = time.monotonic()
     for _ in range(2000):
         notifier.ready("serving")
-    assert time.monotonic() - before < 5
+    assert time.monotonic() - before < 20

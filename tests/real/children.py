@@ -38,7 +38,37 @@ _WITH_SIGINT = (
 # Seconds between two looks at what a child has said: little beside the start of an interpreter.
 _LOOK = 0.005
 
+# For a wait, in seconds, that would take 25 (the default grace) or for ever if something were wrong.
+SOON = 20.0
+
 Own = TypeVar("Own", bound="Process")
+
+
+class Stopwatch:
+    """Seconds since it was made."""
+
+    def __init__(self) -> None:
+        self._stalled = _stalled()
+        self._begin = time.monotonic()
+
+    def seconds(self) -> float:
+        """Return all of them: at least what a process has waited for since."""
+        return time.monotonic() - self._begin
+
+    def undisturbed(self) -> float:
+        """Return those in which no process of this machine had to wait for a processor, where the kernel tells.
+
+        For tests that something happens at once: on a busy machine it may take any time.
+        """
+        return self.seconds() - (_stalled() - self._stalled)
+
+
+def _stalled() -> float:
+    try:
+        some = Path("/proc/pressure/cpu").read_text().splitlines()[0]
+    except OSError:
+        return 0.0
+    return int(some.rpartition("=")[2]) / 1e6
 
 
 def environment(**more: str) -> dict[str, str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from .children import COMMANDS, Child, alive, ended, get, parent_of
+from .children import COMMANDS, SOON, Child, alive, ended, get, parent_of
 from .test_workers import DEMO, asked, house, pids, reloaded, until
 
 pytestmark = [
@@ -130,7 +130,7 @@ def test_a_stop_does_not_wait_for_an_import(folder: Path) -> None:
     (folder / "demo.py").write_text(IMPORTED + "print('hanging', flush=True)\ntime.sleep(3600)\n")
     with house(folder, "--preload") as child:
         child.wait_for(re.compile("hanging"))
-        assert child.end(patience=10) == 0, child.said
+        assert child.end(patience=SOON) == 0, child.said
         assert not alive(importers(child)[0])
 
 
