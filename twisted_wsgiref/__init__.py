@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ._connection.listening import ListenError as ListenError
+    from ._connection.endpoints import ListenError as ListenError
     from ._gateway.async_body import AsyncBody as AsyncBody
     from ._gateway.client_gone import ClientGone as ClientGone
     from ._gateway.client_gone import RequestExpired as RequestExpired
@@ -58,7 +58,7 @@ _ROOMS = {
     "ClientGone": "_gateway.client_gone",
     "FactsObserver": "_observe.record",
     "InternalMount": "_gateway.passing",
-    "ListenError": "_connection.listening",
+    "ListenError": "_connection.endpoints",
     "ReactorCaller": "_gateway.reactor_caller",
     "Record": "_observe.record",
     "RequestExpired": "_gateway.client_gone",

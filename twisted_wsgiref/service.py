@@ -15,51 +15,34 @@ from itertools import count
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, cast
 
-from twisted.internet.defer import Deferred, DeferredList, FirstError, maybeDeferred, succeed
-from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.python.failure import Failure
 
 from . import __version__
-from ._connection.acceptor import accept_for
-from ._connection.census import Census
+from ._connection.endpoints import endpoint_name
 from ._connection.factory import LAST_SWEEP, SWEEP, Means, WSGIFactory, log_failure
-from ._connection.listening import (
-    Announcement,
-    NotListening,
-    as_listen_error,
-    endpoint_name,
-    open_proxies,
-    parse_endpoint,
-)
-from ._connection.perhaps_secure import speak_tls
+from ._connection.listening import Announcement, Listener, NotListening
 from ._connection.poller import Poller, make_poller
+from ._connection.ports import Ports
 from ._connection.proxied import ProxiedReactor
 from ._connection.rules import environ_of, pools_of, rules_of
-from ._connection.status_port import StatusDoor, status_factory
 from ._connection.tls_settings import endpoints_of, renewed
-from ._connection.transports import stop_accepting, widen
-from ._gateway.error_stream import ErrorStream
-from ._gateway.exchange import Common
 from ._gateway.handler import WSGIHandler
 from ._gateway.reactor_caller import ReactorCaller
 from ._gateway.wsgi_exchange import Gateway, WSGIExchange
 from ._http.coder import HTTP1Coder
 from ._http.identifying import IdentifyingCoder
-from ._http.places import read_host_and_port
-from ._observe.board import Board
-from ._observe.failures import log_exception, log_text
 from ._observe.log import logger
-from ._observe.record import FactsObserver, Record, find_extract, lost_of, told_facts
-from ._observe.standing import Seat, Standing
-from ._observe.statsd import Sender, Statsd
+from ._observe.record import FactsObserver, Record
+from ._observe.standing import Seat
 from ._observe.sums import Told
 from ._observe.tally import Tally
 from ._observe.work import Work, application_name
-from ._process.knobs import read_bounds
+from ._service.reports import Reports
 from ._targets.mounted import MountedTargets
 from ._targets.passed_on import Passage
-from ._targets.reactor_exchange import ReactorTarget
-from ._targets.status import Others, StatusAnswers, StatusSite, is_watched, read_token, with_status
+from ._targets.status import Others
 from ._targets.table import FileSettings, TargetMaker
 from ._targets.workers import Workers
 from ._targets.wsgi import WSGITarget, accepted, find_guard
@@ -75,7 +58,6 @@ from .util import FileWrapper
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
 
-    from ._connection.certificates import Certificates
     from .types import WSGIApplication
 
 _log = logger(__name__)
@@ -128,9 +110,6 @@ class WSGIService(Service):
     make_pool: Callable[..., Pool] = WorkerPool
 
     cut_off = 0  # requests that were not answered to their end when a grace was over
-    _listens = False
-    _ports: list[IListeningPort]
-    _certificates: list[Certificates]  # of the endpoints that are listened on
     _end_stop: Callable[[], None] | None = None  # of the stop that is under way
 
     def __init__(
@@ -156,16 +135,13 @@ class WSGIService(Service):
         self._endpoints = endpoints_of(endpoints, settings)
         if settings.proxy_protocol and not all(isinstance(endpoint, str) for endpoint in self._endpoints):
             raise SettingError("proxy_protocol is on: it needs endpoints given as text, to be read before all else")
-        its, self._ports, self._certificates = self._reactor, [], []
-        self._closed: Deferred[object] = succeed(None)  # the ports of the life before
-        self.whenListening = Announcement()
+        its = self._reactor
         wake = ReactorWake(its.callFromThread, _log_bug)
         self._pool, self._disk = pools_of(settings, self.make_pool, name or f"wsgi-{next(_numbers)}", _log_bug)
         self._caller = ReactorCaller(its, wake, self._pool.running)
         self._rules = rules_of(settings)
-        standing = self._standing_of(mounts, seat, clock)
-        self._statsd = _statsd_of(settings)
-        self._common = common = _common_of([*observers, *self._statsd], clock, standing)
+        self._reports = Reports(settings, mounts, observers, seat, clock)
+        self._common = common = self._reports.common
         tally = Tally(_say, clock)
         schedule = Schedule(self._pool, wake=wake, call_later=its.callLater, failed=_log_bug, clock=clock)
         if (poller := self._make_poller(schedule)) is not None:
@@ -174,14 +150,7 @@ class WSGIService(Service):
         self._workers = Workers(schedule, tally, _say, interrupts=guard is not None)
         self._passage = Passage(self._workers, settings.sendfile_root, tally.note, guard)
         self.busy = self._workers.summary
-        self._gateway = Gateway(
-            *(common.errors, clock, common.observers, application, handler_class, multiprocess, self._workers),
-            *(self._passage.guard(mounts), settings.suspend_streams or settings.context == "request"),
-            *(settings.suspend_streams,),
-            identifies=settings.request_id,
-            extract=common.extract,
-            meter=common.meter,
-        )
+        self._gateway = self._make_gateway(application, handler_class, multiprocess, mounts)
         self._factory = WSGIFactory(
             common,
             WSGITarget(self._gateway, self._workers),
@@ -190,40 +159,47 @@ class WSGIService(Service):
             (IdentifyingCoder if settings.request_id else HTTP1Coder)(settings.server_header),
             Means(poller, schedule.batch, self._disk, wake, tally),
         )
-        self._door = None if standing is None else self._make_door(standing, observers)
+        self._reports.watch(self._factory, self._pool, self._workers, self._describe, self._listening, its)
         self._factory.mount(self._mounted(mounts))
+        self._listener = self._make_listener(multiprocess)
         self._sweep = repeating(self._look_after, its)
 
     def _make_poller(self, schedule: Schedule) -> Poller | None:
         return make_poller(self._reactor, schedule.flush, schedule.resumed)
 
-    def _standing_of(
-        self, mounts: Mapping[str, object], seat: Seat | None, clock: Callable[[], float]
-    ) -> Standing | None:
-        settings = self._settings
-        if not is_watched(settings.status, settings.health_path, mounts):
-            return None
-        return Standing(seat or Seat(Board.alone(time.time())), read_bounds(settings.histogram_buckets), clock)
+    def _make_gateway(
+        self,
+        application: WSGIApplication,
+        handler_class: type[WSGIHandler],
+        multiprocess: bool,
+        mounts: Mapping[str, object],
+    ) -> Gateway:
+        common, settings = self._common, self._settings
+        return Gateway(
+            errors=common.errors,
+            clock=common.clock,
+            observers=common.observers,
+            extract=common.extract,
+            meter=common.meter,
+            application=application,
+            handler_class=handler_class,
+            multiprocess=multiprocess,
+            overseer=self._workers,
+            guard=self._passage.guard(mounts),
+            isolated=settings.suspend_streams or settings.context == "request",
+            suspends=settings.suspend_streams,
+            identifies=settings.request_id,
+        )
 
-    def _make_door(self, standing: Standing, observers: Sequence[object]) -> StatusDoor:
-        """Return the status site of this service. Raises `SettingError`."""
-        settings, factory = self._settings, self._factory
-        try:
-            token = read_token(settings.status_token)
-        except ValueError as error:
-            raise SettingError.of("{status_token}: {}", str(error)) from None
-        factory.census = census = Census(lambda: len(factory.connections))
-        standing.watch(self._pool, settings.queue, self._workers.running, census, partial(lost_of, observers))
-        self._workers.count_by(standing.meter)
-        self._site = site = StatusSite(standing, self._describe, factory.wake)
-        self._quiet = quiet = Common(self._common.errors, self._common.clock, ())
-        self._token = token
-        if not settings.status:
-            return StatusDoor(standing, "", None)
-        target = ReactorTarget(quiet, StatusAnswers(site, "", token))
-        call = self._reactor.callFromThread
-        own = status_factory(quiet, target, factory.environ, self._rules, _say, call, _log_bug)
-        return StatusDoor(standing, settings.status, own)
+    def _make_listener(self, multiprocess: bool) -> Listener:
+        factory, settings, trusted = self._factory, self._settings, self._rules.trusted
+        listening: Listening = self._listening
+        if settings.proxy_protocol and trusted is not None:
+            listening = ProxiedReactor(listening, trusted, partial(factory.note_refusal, 0, cause="unreadable"))
+        ports = Ports(factory, self._endpoints, listening, self._reactor, settings.backlog)
+        # Of several processes the parent says what is odd about a port.
+        proxies = () if multiprocess else settings.trusted_proxy
+        return Listener(ports, self._reports.door, proxies, self._reactor)
 
     def _describe(self) -> dict[str, object]:
         return {"name": "twisted_wsgiref", "version": __version__, "application": self.serves}
@@ -233,11 +209,8 @@ class WSGIService(Service):
         given = self._settings
         how = FileSettings(given.static_max_age, given.static_links, given.sendfile_root, self._factory.log_trouble)
         try:
-            if self._door is not None:
-                quiet = self._quiet
-                mounts = with_status(mounts, self._site, self._token, given.health_path, self._common, quiet)
             maker = TargetMaker(self._common, self._gateway, self._workers, how, given.validate, self._reactor)
-            return maker.mount(mounts, given.mount, self._passage)
+            return maker.mount(self._reports.mounted(mounts), given.mount, self._passage)
         except ValueError as error:
             raise SettingError(str(error)) from None
 
@@ -256,7 +229,7 @@ class WSGIService(Service):
     @property
     def speaks_tls(self) -> bool:
         """Whether it listens on an endpoint that speaks TLS by its own words, or by ``tls_cert``."""
-        return bool(self._certificates)
+        return bool(self._listener.certificates)
 
     def renew_certificates(self) -> bool:
         """Read the files of certificates and keys anew: new connections get them, and none of the others is lost.
@@ -265,10 +238,11 @@ class WSGIService(Service):
         If a file is not as it has to be, the service logs one line that says why, and its endpoints keep what they
         have. Returns whether all is taken. Sessions of before (tickets) are not resumed. Raises nothing.
         """
-        mistakes = renewed(self._certificates, self._settings)
+        certificates = self._listener.certificates
+        mistakes = renewed(certificates, self._settings)
         for mistake in mistakes:
             _log.error("certificates are not renewed, those of before stay: {mistake}", mistake=mistake)
-        if self._certificates and not mistakes:
+        if certificates and not mistakes:
             _log.info("certificates are renewed: connections get them from now on")
         return not mistakes
 
@@ -283,7 +257,7 @@ class WSGIService(Service):
         self._listen()
         parent = cast("Service | None", self.parent)
         if parent is not None and not parent.running and not self._reactor.running:
-            line = self._say_untaken(self.whenListening)
+            line = self._listener.say_untaken()
             if line is not None:
                 raise NotListening(line)
 
@@ -302,17 +276,14 @@ class WSGIService(Service):
         if self._factory.poller is not None:
             self._factory.poller.open()
         self._sweep_every(SWEEP)
-        if self._door is not None:
-            self._door.begin()
+        self._reports.begin()
         self._listen()
 
     def stopService(self) -> Deferred[None]:
         """Accept no more, answer the requests in flight, and end: at the latest after the grace, or at a new start."""
         super().stopService()
         stopped: Deferred[None] = Deferred()
-        closing = map(stop_accepting, self._ports)
-        self._closed = closed = cast("Deferred[object]", DeferredList([self._closed, *closing]))
-        self._ports, self._certificates, self._listens = [], [], False
+        closed = self._listener.close()
         earlier = self._end_stop
         late: IDelayedCall  # the call at the end of the grace
 
@@ -330,10 +301,8 @@ class WSGIService(Service):
                 self._workers.stop()
                 self._factory.close()
                 self._caller.close()
-                for statsd in self._statsd:
-                    statsd.close()
-                if self._door is not None:
-                    closed.addCallback(lambda _: self._door and self._door.close())
+                self._reports.finish()
+                closed.addCallback(lambda _: self._reports.close())
             closed.addCallback(lambda _: stopped.callback(None))
 
         def give_up() -> None:
@@ -347,8 +316,7 @@ class WSGIService(Service):
         late = self._reactor.callLater(self._settings.grace, give_up)
         self._sweep_every(LAST_SWEEP)
         self._factory.retire()
-        if self._door is not None:
-            self._door.drain()
+        self._reports.drain()
         self._workers.retire(self._settings.linger)
         # Not before the last connection is accepted: with none it would be over at once.
         closed.addCallback(lambda _: self._factory.drain(end) if self._end_stop is end else None)
@@ -385,12 +353,11 @@ class WSGIService(Service):
 
     def running_requests(self) -> list[Told]:
         """Return what is told of the requests that run, for our own processes."""
-        return [] if self._door is None else self._door.standing.requests()
+        return self._reports.requests()
 
     def meet(self, others: Others) -> None:
         """Have the status site ask `others`, too, what they run: for our own processes."""
-        if self._door is not None:
-            self._site.others = others
+        self._reports.meet(others)
 
     def call_when_unfit(self, call: Callable[[], object]) -> None:
         """Call `call` if each thread runs a request whose time is over, so that none is left for others."""
@@ -400,10 +367,7 @@ class WSGIService(Service):
         if self._workers.sweep(self._common.clock()):
             self._factory.note_forgotten("a request waited though a thread was idle")
         self._factory.sweep()
-        if self._door is not None:
-            self._door.look()
-        for statsd in self._statsd:
-            statsd.flush()
+        self._reports.look()
 
     def _sweep_every(self, seconds: float) -> None:
         if self._sweep.running:
@@ -414,83 +378,15 @@ class WSGIService(Service):
 
     # ---- Listening ---------------------------------------------------------------------------------------------
 
+    @property
+    def whenListening(self) -> Announcement:
+        """Fires with the ports, or fails with `ListenError`; another one after each stop."""
+        return self._listener.announcement
+
     def _listen(self) -> None:
-        if self._listens:
-            return
-        self._listens = True
-        for holder in (self._workers, self._caller, self._factory):
+        for holder in (self._workers, self._caller, self._factory, self._reports):
             tell(holder)  # before there is a socket that a child could have
-        if self._door is not None:
-            self._door.tell()
-        if self.whenListening.called:
-            self.whenListening = Announcement()
-        closed = self._closed
-        # A port that is still being closed would be in the way; and who was stopped meanwhile listens no more.
-        closed.addCallback(lambda _: self._bind() if self._closed is closed else None)
-
-    def _bind(self) -> None:
-        places: list[tuple[str | IStreamServerEndpoint, WSGIFactory]]
-        places = [(endpoint, self._factory) for endpoint in self._endpoints]
-        if self._door is not None:
-            places += self._door.places()
-        made = [self._listen_on(endpoint, factory) for endpoint, factory in places]
-        listening = DeferredList(made, fireOnOneErrback=True, consumeErrors=True)
-
-        def listens(results: list[tuple[bool, IListeningPort]]) -> None:
-            ports = [port for _, port in results]
-            if self._door is not None:
-                self._door.opened(ports[len(self._endpoints) :])
-                del ports[len(self._endpoints) :]
-            warning = open_proxies(ports, self._settings.trusted_proxy)
-            if warning and not self._gateway.multiprocess:  # else the parent says so
-                _log.warn("{line}", line=warning)
-            self._announce(lambda: self.whenListening.callback(ports))
-
-        def fails(failure: Failure) -> None:
-            cause = cast(FirstError, failure.value)
-            announcement = self.whenListening
-            self._announce(lambda: announcement.errback(cause.subFailure))
-            # Whoever starts the service takes the failure afterwards, in the same turn.
-            self._reactor.callLater(0, self._say_untaken, announcement)
-
-        listening.addCallbacks(listens, fails)
-
-    def _say_untaken(self, announcement: Announcement) -> str | None:
-        """Log the failure of `announcement`, once, if nobody has taken it, and return its line."""
-        line = announcement.untaken()
-        if line is not None:
-            _log.critical("{line}", line=line)
-        return line
-
-    def _announce(self, tell: Callable[[], None]) -> None:
-        if not self.whenListening.called:
-            tell()
-
-    def _listen_on(self, endpoint: str | IStreamServerEndpoint, factory: WSGIFactory) -> Deferred[IListeningPort]:
-        def listen() -> Deferred[IListeningPort]:
-            reactor = self._listening_reactor() if factory is self._factory else self._listening
-            secured = self._certificates.append
-            provider = parse_endpoint(reactor, endpoint, secured) if isinstance(endpoint, str) else endpoint
-            return provider.listen(factory)
-
-        def listens(port: IListeningPort) -> IListeningPort:
-            if self._listens:
-                if factory is self._factory:
-                    self._ports.append(port)
-                widen(port, self._settings.backlog, factory.places, factory.note_refusal)
-                accept_for(port, factory, self._reactor)
-                speak_tls(port, factory, self._reactor)
-            else:
-                port.stopListening()  # stopped in the meantime
-            return port
-
-        return maybeDeferred(listen).addCallbacks(listens, partial(as_listen_error, endpoint))
-
-    def _listening_reactor(self) -> Listening:
-        trusted = self._rules.trusted
-        if not self._settings.proxy_protocol or trusted is None:
-            return self._listening
-        return ProxiedReactor(self._listening, trusted, partial(self._factory.note_refusal, 0, cause="unreadable"))
+        self._listener.listen()
 
 
 def _reactors(given: Reactor) -> tuple[Reactor, Reactor]:
@@ -504,29 +400,6 @@ def _checked(settings: Settings | None) -> Settings:
     if not isinstance(settings, Settings):
         raise TypeError(f"the settings are {settings!r:.100}: they have to be a Settings, as Settings(threads=8)")
     return settings
-
-
-def _statsd_of(settings: Settings) -> list[Statsd]:
-    """Return an observer that tells the statsd of `settings`, if there is one."""
-    place = read_host_and_port(settings.statsd)
-    if place is None:
-        return []
-    try:
-        send = Sender(*place)
-    except OSError as error:
-        _log.warn("statsd is told nothing, since {host} is not known: {error}", host=place[0], error=error)
-        return []
-    return [Statsd(settings.statsd_prefix, send, send.close)]
-
-
-def _common_of(
-    observers: Sequence[Callable[[Record], object] | FactsObserver],
-    clock: Callable[[], float],
-    standing: Standing | None,
-) -> Common:
-    errors, told = ErrorStream(log_text, log_exception), tuple(told_facts(observer) for observer in observers)
-    meter = None if standing is None else standing.meter
-    return Common(errors, clock, told, extract=find_extract(observers), meter=meter)
 
 
 # In any thread: what these call is safe there.

@@ -34,7 +34,7 @@ class Listening:
     def __init__(self, server: Server) -> None:
         server.settle()
         self.server = server
-        self.port: Any = server.service._ports[0]
+        self.port: Any = server.service._listener.ports.opened[0]
         self.clients: list[socket.socket] = []
 
     def connect(self, octets: bytes = b"") -> socket.socket:

@@ -13,7 +13,7 @@ from twisted.internet.endpoints import SSL4ServerEndpoint
 
 from tests.authorities import Owner, family, make
 from twisted_wsgiref._connection.certificates import read_secure, read_words
-from twisted_wsgiref._connection.listening import ListenError, parse_endpoint
+from twisted_wsgiref._connection.endpoints import ListenError, parse_endpoint
 
 # Twisted's own TLS uses what pyOpenSSL deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -19,8 +19,10 @@ from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
 from tests.real.children import environment
 from tests.stepped import SteppedReactor
 from tests.support import hello
-from twisted_wsgiref._connection.listening import ListenError, NotListening
+from twisted_wsgiref._connection.endpoints import ListenError
+from twisted_wsgiref._connection.listening import NotListening
 from twisted_wsgiref.service import WSGIService
+from twisted_wsgiref.settings import Settings
 
 WRONG = "can not listen on 'tpc:8080': Unknown endpoint type: 'tpc'; did you mean tcp:?"
 
@@ -63,7 +65,7 @@ def test_a_failure_that_nobody_takes_is_one_line(program: Program) -> None:
     program.service.startService()
     program.turn()
     assert program.grave() == [WRONG]
-    program.service.whenListening = None  # type: ignore[assignment]
+    program.service._listener.announcement = None  # type: ignore[assignment]
     assert program.grave() == [WRONG]
 
 
@@ -72,7 +74,7 @@ def test_whoever_only_waits_for_ports_hears_the_line_too(program: Program) -> No
     program.service.whenListening.addCallback(ports.append)
     program.service.startService()
     program.turn()
-    program.service.whenListening = None  # type: ignore[assignment]
+    program.service._listener.announcement = None  # type: ignore[assignment]
     assert (ports, program.grave()) == ([], [WRONG])
 
 
@@ -185,6 +187,25 @@ def test_a_lone_endpoint_is_one(given: Any) -> None:
         service.whenListening.addCallback(ports.extend)
         program.turn()
         assert [port.getHost().host for port in ports] == ["127.0.0.1"]
+    finally:
+        program.close()
+
+
+def test_the_port_of_the_site_is_closed_though_another_endpoint_failed(tmp_path: Path) -> None:
+    program = Program()
+    site = tmp_path / "status.sock"
+    try:
+        program.service = service = WSGIService(
+            hello, "tpc:8080", Settings(status=f"unix:{site}"), reactor=program.reactor
+        )
+        service.whenListening.addErrback(lambda _: None)
+        service.startService()
+        program.turn()
+        assert site.exists()
+        stopped: list[Any] = []
+        service.stopService().addCallback(stopped.append)
+        program.turn()
+        assert (stopped, site.exists()) == ([None], False)
     finally:
         program.close()
 

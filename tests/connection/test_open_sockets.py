@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from twisted.internet.address import IPv4Address, UNIXAddress
 
-from twisted_wsgiref._connection.listening import open_proxies
+from twisted_wsgiref._connection.open_sockets import open_proxies
 
 from ..support import hello, serving
 

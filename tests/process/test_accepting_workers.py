@@ -45,7 +45,7 @@ def test_a_port_that_was_adopted_is_no_other(
     words = "tcp:7:interface=127.0.0.1" if kind == "tcp" else f"ssl:7:{path}:interface=127.0.0.1"
     with serving(service={"endpoints": [words]}) as server, listener:
         server.settle()
-        assert adopted == server.service._ports
+        assert adopted == server.service._listener.ports.opened
         with socket.create_connection(listener.getsockname()) as client:
             client.send(b"\x16\3\1")
             server.settle()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.authorities import Owner, family, make
-from tests.support import Server, serving
+from tests.support import GET, Server, serving
 from twisted_wsgiref._connection import tls_transport
 
 # Twisted's own TLS uses what pyOpenSSL deprecates.
@@ -45,7 +45,7 @@ def shown(server: Server) -> int:
     context.load_verify_locations(cadata=ROOT.pem.decode())
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     end = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
-    place = ("127.0.0.1", server.service._ports[0].getHost().port)
+    place = ("127.0.0.1", server.service._listener.ports.opened[0].getHost().port)
     with contextlib.closing(socket.create_connection(place)) as sock:
         sock.setblocking(False)
         for _ in range(_TURNS):
@@ -99,3 +99,16 @@ def test_without_tls_there_is_nothing_to_renew(path: Path) -> None:
         server.settle()
         assert service.speaks_tls
         assert shown(server) == FIRST.certificate.serial_number
+
+
+def test_the_site_keeps_its_certificates_over_a_stop_that_is_taken_back(path: Path) -> None:
+    with serving(status=f"ssl:0:interface=127.0.0.1:certKey={path}") as server:
+        server.held = True
+        server.ask(GET)  # while it runs, the stop waits, and so does the port of the site
+        server.service.stopService()
+        server.settle()
+        server.service.startService()
+        server.settle()
+        path.write_bytes(b"nothing of the kind\n")
+        assert server.service.renew_certificates() is False
+        server.held = False

@@ -14,7 +14,7 @@ from twisted.internet.testing import MemoryReactorClock
 import twisted_wsgiref
 from tests.support import GET, TEXT, Server, hello, request, serving
 from twisted_wsgiref import Settings, Work, WSGIService
-from twisted_wsgiref._connection.listening import endpoint_name
+from twisted_wsgiref._connection.endpoints import endpoint_name
 
 
 class Shop:

@@ -23,7 +23,7 @@ from twisted.web.client import Agent, HTTPConnectionPool
 
 from tests.support import PORT_TAKEN, TEXT, checked, hello
 from twisted_wsgiref._connection import transports
-from twisted_wsgiref._connection.listening import ListenError, parse_endpoint
+from twisted_wsgiref._connection.endpoints import ListenError, parse_endpoint
 from twisted_wsgiref.service import WSGIService
 from twisted_wsgiref.settings import Settings
 

@@ -33,9 +33,9 @@ class Site:
 
     def __init__(self, server: Server) -> None:
         self.server = server
-        self.door: Any = server.service._door
+        self.door: Any = server.service._reports.door
         # No socket is listened on: the clients of a test come by themselves.
-        self.door.opened([])
+        self.door.serve()
 
     def get(self, path: str, method: str = "GET", kind: str = "socket", **fields: str) -> Answer:
         main, self.server.factory = self.server.factory, self.door._factory
@@ -62,7 +62,7 @@ class Site:
 
 @pytest.fixture(autouse=True)
 def _no_port(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("twisted_wsgiref._connection.status_port.StatusDoor.places", lambda self: [])
+    monkeypatch.setattr("twisted_wsgiref._connection.status_port.StatusDoor.open", lambda self: [])
 
 
 @pytest.fixture
@@ -184,7 +184,7 @@ def test_other_processes_are_asked_what_they_run(server: Server, site: Site) -> 
         def ask(self, told: Any, seconds: float) -> None:
             told(Requests([{"method": "GET", "path": "/there", "age": 1.0}], [{"worker": 2, "why": "no answer"}]))
 
-    server.service._site.others = Others()
+    server.service._reports._site.others = Others()
     found = site.json("/requests")
     assert [each["path"] for each in found["requests"]] == ["/there"]
     assert found["silent"] == [{"worker": 2, "why": "no answer"}]
@@ -247,7 +247,7 @@ def test_a_token_that_is_not_there_ends_the_start(tmp_path: Path, content: str |
 
 def test_a_path_for_health_checks_needs_no_thread_and_no_line_in_the_log() -> None:
     with serving(hello, health_path="/healthz") as server:
-        server.service._door.opened([])
+        server.service._reports.door.serve()
         server.held = True
         client = server.ask(ask("/healthz"))
         assert client.answers()[0].body == b"ready\n"
@@ -255,7 +255,7 @@ def test_a_path_for_health_checks_needs_no_thread_and_no_line_in_the_log() -> No
         server.held = False
         assert server.ask(GET).answers()[0].status == 200
         assert len(server.records) == 1
-        assert server.service._door.standing.read().requests == {("GET", "2xx"): 1}
+        assert server.service._reports.door.standing.read().requests == {("GET", "2xx"): 1}
 
 
 def test_a_site_may_be_mounted_if_it_has_a_token() -> None:
@@ -327,5 +327,5 @@ def test_lost_lines_of_the_access_log_are_counted() -> None:
 
 def test_a_service_that_nobody_watches_counts_nothing() -> None:
     with serving(hello) as server:
-        assert server.service._door is None
+        assert server.service._reports.door is None
         assert server.service._common.meter is None

@@ -1,37 +1,30 @@
-"""Endpoints and their failures: the words for them, one line for each mistake, and who is to hear it.
+"""A service that listens: from the order to open its ports to the last that is closed, and again.
 
-What lives here: what a service is told to listen on, before there is a socket. What may not: ports, which are
-`service`'s, and the files that TLS needs, which are `certificates`'. All is called in the reactor's thread.
+What lives here: which life of the service a port belongs to, and who is to hear of a failure. What may not: endpoints,
+which are `endpoints`', and what is done to a port, which is `ports`'. All is called in the reactor's thread.
 """
 
 from __future__ import annotations
 
-import os
-import re
-import stat
-from collections.abc import Callable, Generator, Iterable
-from difflib import get_close_matches
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Collection, Generator
+from typing import TYPE_CHECKING, cast
 
-from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import SSL4ServerEndpoint, serverFromString
-from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
+from twisted.internet.defer import Deferred, DeferredList, FirstError, succeed
+from twisted.internet.interfaces import IListeningPort
 from twisted.python.failure import Failure
-from zope.interface import directlyProvides, providedBy
 
-from twisted_wsgiref._twisted.private import adopt_stream_port, inherited_sockets
-from twisted_wsgiref._twisted.reactor import Listening, Port
+from twisted_wsgiref._observe.log import logger
+from twisted_wsgiref._twisted.reactor import Reactor
+
+from .endpoints import ListenError
+from .open_sockets import open_proxies
+from .ports import Ports
 
 if TYPE_CHECKING:
     from .certificates import Certificates
+    from .status_port import StatusDoor
 
-_SECURE: Final = ("ssl", "tls")
-
-
-class ListenError(Exception):
-    """An endpoint can not be listened on; the text is one line that names it and says why."""
-
-    __module__ = "twisted_wsgiref"
+_log = logger(__name__)
 
 
 class NotListening(SystemExit, ListenError):
@@ -50,13 +43,6 @@ class NotListening(SystemExit, ListenError):
 
     def __str__(self) -> str:
         return self.line
-
-
-def as_listen_error(endpoint: object, failure: Failure) -> Failure:
-    """Return `failure` to listen on `endpoint` as a `ListenError`, whatever it is: for `addErrback`."""
-    if isinstance(failure.value, ListenError):
-        return failure
-    return Failure(ListenError(f"can not listen on {endpoint}: {explain(failure.value)}"))
 
 
 class Announcement(Deferred[list[IListeningPort]]):
@@ -89,174 +75,78 @@ class Announcement(Deferred[list[IListeningPort]]):
         return failure.getErrorMessage()
 
 
-def as_endpoints(given: object) -> tuple[str | IStreamServerEndpoint, ...]:
-    """Return all of `given`; a text, or an endpoint, is one and no sequence. Raises `TypeError` for anything else."""
-    if isinstance(given, str) or IStreamServerEndpoint.providedBy(given):
-        return (given,)
-    endpoints = tuple(given) if isinstance(given, Iterable) else (given,)
-    for each in endpoints:
-        if not isinstance(each, str) and not IStreamServerEndpoint.providedBy(each):
-            raise TypeError(f"an endpoint is {each!r}: it has to be a text as 'tcp:8000', or an IStreamServerEndpoint")
-    return endpoints
+class Listener:
+    """Opens the `ports` of a service, and those of its site beside them, at each start of the service.
 
-
-# What of a description says where it listens; all else stays unsaid, since a plugin's may hold a key.
-_PLACES: Final = ("address", "domain", "fileno", "index", "interface", "name", "port")
-_PART: Final = re.compile(r"(?:[^:\\]|\\.)+")
-
-
-def endpoint_name(endpoint: object) -> str:
-    """Return by which words people know `endpoint`: its kind and where it listens, or its class if it is no text."""
-    if not isinstance(endpoint, str):
-        return type(endpoint).__name__
-    parts = _PART.findall(endpoint)
-    first = 2 if parts[:1] == ["haproxy"] else 1
-    kind, place, rest = parts[:first], parts[first : first + 1], parts[first + 1 :]
-    shown = [part for part in place if "=" not in part or part.partition("=")[0] in _PLACES]
-    return ":".join([*kind, *shown, *(part for part in rest if "=" in part and part.partition("=")[0] in _PLACES)])
-
-
-def parse_endpoint(
-    reactor: Listening, description: str, secured: Callable[[Certificates], object] | None = None
-) -> IStreamServerEndpoint:
-    """Return the endpoint that `description` describes; ``tls:`` is another word for ``ssl:``. Raises `ListenError`.
-
-    `secured` is called with the certificates of an endpoint that speaks TLS by its words, unless it is None.
+    `door` is the site's, None if there is none. `trusted_proxy` is the setting: what is odd about it in connection with
+    a port is logged; it is empty if somebody else sees to that. ``announcement`` is for whoever wants the ports.
     """
-    kind, colon, rest = description.partition(":")
-    inner = rest.partition(":")[0]
-    make: Callable[..., IStreamServerEndpoint] = serverFromString
-    try:
-        if kind in _SECURE and colon:
-            # Late, as below: who listens without TLS need not wait for its import.
-            from .certificates import read_secure
 
-            port, interface, backlog, options = read_secure(rest)
-            if secured is not None:
-                secured(options)
-            secure: Callable[..., IStreamServerEndpoint] = SSL4ServerEndpoint
-            return secure(reactor, port, options, backlog, interface)
-        if kind == "haproxy" and inner in _SECURE:
-            from twisted.protocols.haproxy import proxyEndpoint
-
-            around: IStreamServerEndpoint = proxyEndpoint(parse_endpoint(reactor, rest, secured))
-            return around
-        return make(AdoptingAsItIs(reactor) if "systemd" in (kind, inner) else reactor, description)
-    except ListenError:
-        raise
-    except Exception as error:
-        raise ListenError(f"can not listen on {description!r}: {_cure(description, error)}") from None
-
-
-class AdoptingAsItIs:
-    """A reactor that leaves an inherited socket as it is, with its path and mode. Everything else is `reactor`'s."""
-
-    def __init__(self, reactor: Listening) -> None:
+    def __init__(self, ports: Ports, door: StatusDoor | None, trusted_proxy: Collection[str], reactor: Reactor) -> None:
+        self.ports = ports
+        self.announcement = Announcement()
+        self._door = door
+        self._trusted_proxy = trusted_proxy
         self._reactor = reactor
-        directlyProvides(self, providedBy(reactor))
+        self._listens = False
+        self._closed: Deferred[object] = succeed(None)  # the ports of the life before
 
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._reactor, name)
+    @property
+    def certificates(self) -> list[Certificates]:
+        """Those of all endpoints that are listened on."""
+        return [*self.ports.certificates, *(self._door.certificates if self._door is not None else ())]
 
-    def adoptStreamPort(self, fileDescriptor: int, addressFamily: int, factory: IProtocolFactory) -> Port:
-        """Accept on an inherited socket."""
-        return adopt_stream_port(self._reactor, fileDescriptor, addressFamily, factory)
+    def listen(self) -> None:
+        """Open the ports, unless they are open already: once those of the life before are closed."""
+        if self._listens:
+            return
+        self._listens = True
+        if self.announcement.called:
+            self.announcement = Announcement()
+        closed = self._closed
+        # A port that is still being closed would be in the way; and who was stopped meanwhile listens no more.
+        closed.addCallback(lambda _: self._open() if self._closed is closed else None)
 
+    def close(self) -> Deferred[object]:
+        """Accept no more, but at the site; the Deferred fires when the ports are closed.
 
-def endpoint_of_address(address: str) -> str | None:
-    """Return the endpoint that other servers mean by `address`, HOST:PORT or :PORT; None if it is no such thing."""
-    host, colon, port = address.rpartition(":")
-    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        return None
-    host = host.removeprefix("[").removesuffix("]")
-    if host in ("", "*"):
-        return f"tcp:{port}"
-    # A colon in a description parts its words, so those of an IPv6 address are escaped.
-    kind = "tcp6" if ":" in host else "tcp"
-    return f"{kind}:{port}:interface={host}".replace(host, host.replace(":", r"\:"))
+        The next `listen` also waits for whatever its caller adds to that Deferred.
+        """
+        self._closed = closed = cast("Deferred[object]", DeferredList([self._closed, *self.ports.close()]))
+        self._listens = False
+        return closed
 
+    def say_untaken(self, announcement: Announcement | None = None) -> str | None:
+        """Log the failure of `announcement`, once, if nobody has taken it, and return its line. None: that of now."""
+        line = (announcement or self.announcement).untaken()
+        if line is not None:
+            _log.critical("{line}", line=line)
+        return line
 
-def _cure(description: str, error: Exception) -> str:
-    """Return what is wrong with an endpoint that is none, and what to write instead."""
-    kind, colon, _ = description.partition(":")
-    if kind == "systemd" and isinstance(error, IndexError | KeyError):
-        return _unactivated()
-    if colon and kind in _KINDS:
-        return explain(error)
-    meant = _meant(description)
-    if meant:
-        return f"as an endpoint that is {meant}"
-    if kind not in _KINDS and "Unknown endpoint type" not in str(error):
-        return explain(error)  # a plugin's
-    near = get_close_matches(kind, _KINDS, n=1)
-    guess = f"did you mean {near[0]}:?" if near and colon else "an endpoint is such as tcp:8000 or unix:/run/app.sock"
-    return f"{explain(error)}; {guess}"
+    def _open(self) -> None:
+        opening = self.ports.open()
+        count = len(opening)
+        if self._door is not None:
+            opening += self._door.open()
 
+        def opened(results: list[tuple[bool, IListeningPort]]) -> None:
+            ports = [port for _, port in results[:count]]
+            if self._door is not None:
+                self._door.serve()
+            warning = open_proxies(ports, self._trusted_proxy)
+            if warning:
+                _log.warn("{line}", line=warning)
+            self._announce(lambda: self.announcement.callback(ports))
 
-# Those that people write by hand; plugins bring more.
-_KINDS: Final = ("tcp", "tcp6", "unix", "ssl", "tls", "systemd", "haproxy")
+        def failed(failure: Failure) -> None:
+            cause = cast(FirstError, failure.value)
+            announcement = self.announcement
+            self._announce(lambda: announcement.errback(cause.subFailure))
+            # Whoever starts the service takes the failure afterwards, in the same turn.
+            self._reactor.callLater(0, self.say_untaken, announcement)
 
+        DeferredList(opening, fireOnOneErrback=True, consumeErrors=True).addCallbacks(opened, failed)
 
-def _meant(description: str) -> str:
-    """Return the endpoint that a port, a path or an address is meant for; "" if it looks like none of them."""
-    if description.startswith("/"):
-        return f"unix:{description}"
-    if description.isascii() and description.isdigit():
-        return f"tcp:{description}"
-    address = re.sub(r"https?://", "", description).rstrip("/")
-    host = address.rpartition(":")[0]
-    if host in ("", "*", "localhost") or "." in host or host.startswith("["):
-        return endpoint_of_address(address) or ""
-    return ""
-
-
-def _unactivated() -> str:
-    given = inherited_sockets()
-    if given is None or not given.inheritedDescriptors():
-        return "systemd has handed over no socket: it does so to what its .socket unit starts (LISTEN_FDS)"
-    names = ", ".join(sorted(given.inheritedNamedDescriptors())) or "none"
-    last = len(given.inheritedDescriptors()) - 1
-    return f"systemd has handed over sockets 0 to {last}, of the names {names}"
-
-
-def open_proxies(ports: Iterable[IListeningPort], trusted_proxy: Iterable[str]) -> str:
-    """Return the line that warns of UNIX sockets of `ports` by which every user of this machine is a trusted proxy.
-
-    "" if `trusted_proxy` trusts no UNIX peer, or only some users can connect.
-    """
-    if not {"unix", "*"} & set(trusted_proxy):
-        return ""
-    paths = ", ".join(path for path in map(_path_for_all, ports) if path)
-    if not paths:
-        return ""
-    return (
-        f"every user of this machine can connect to {paths} and is a trusted proxy there, which may pretend to be any "
-        "client: keep others out by the mode of the socket, as in unix:PATH:mode=660, or by its directory's"
-    )
-
-
-def _path_for_all(port: IListeningPort) -> str:
-    """Return the path of the UNIX socket `port` if any user may connect to it, else ""."""
-    name = getattr(port.getHost(), "name", None)
-    if not name:
-        return ""
-    path = os.fsdecode(name)
-    if path.startswith("\0"):
-        return f"@{path[1:]}"  # as systemd and ss write what has neither a place nor a mode
-    full = os.path.abspath(path)
-    try:
-        if not os.stat(full).st_mode & stat.S_IWOTH:
-            return ""
-        while full != (full := os.path.dirname(full)):
-            if not os.stat(full).st_mode & stat.S_IXOTH:
-                return ""
-    except OSError:
-        return ""  # removed meanwhile, or not to be seen
-    return path
-
-
-def explain(error: BaseException | None) -> str:
-    """Return why, in one line: the system's own word where `error` has it."""
-    reason = getattr(error, "socketError", None) or error
-    text = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
-    return " ".join(str(text).split())
+    def _announce(self, tell: Callable[[], None]) -> None:
+        if not self.announcement.called:
+            tell()

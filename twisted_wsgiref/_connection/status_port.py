@@ -1,4 +1,4 @@
-"""Where the status site listens: a factory that shares nothing with the service's own.
+"""The status site as connections: a factory that shares nothing with the service's own, and its port.
 
 So it answers while all threads are stuck, while sockets are not read, and until the last request is answered. Called in
 the reactor's thread.
@@ -6,12 +6,12 @@ the reactor's thread.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
-from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IListeningPort
 
 from twisted_wsgiref._gateway.exchange import Common
@@ -20,17 +20,18 @@ from twisted_wsgiref._observe import board
 from twisted_wsgiref._observe.standing import Standing
 from twisted_wsgiref._observe.tally import Tally
 from twisted_wsgiref._threads.answer_batch import AnswerBatch
-from twisted_wsgiref._threads.forks import tell
 from twisted_wsgiref._threads.pool import WorkerPool
 from twisted_wsgiref._threads.reactor_wake import ReactorWake
 
 from .factory import Means, WSGIFactory
+from .ports import Ports
 from .rules import Rules
-from .transports import stop_accepting
 
 if TYPE_CHECKING:
     from twisted_wsgiref._gateway.environ import WSGIEnvironment
     from twisted_wsgiref._gateway.interfaces import Target
+
+    from .certificates import Certificates
 
 # Some scrapers, and some pages that stay open. One more closes the one that has been idle for longest.
 _CONNECTIONS: Final = 64
@@ -77,31 +78,33 @@ def _say(say: Callable[[str], None], line: str) -> None:
 
 
 class StatusDoor:
-    """The status site as a service goes through its life: `factory` listens at `endpoint`, if there is one.
+    """The status site as a service goes through its life. `standing` has the numbers.
 
-    `standing` has the numbers.
+    `factory` makes its connections, at `ports`; both are None if the site has no port of its own.
     """
 
-    def __init__(self, standing: Standing, endpoint: str, factory: StatusFactory | None) -> None:
+    def __init__(self, standing: Standing, factory: StatusFactory | None = None, ports: Ports | None = None) -> None:
         self.standing = standing
-        self._endpoint = endpoint
         self._factory = factory
-        self._port: IListeningPort | None = None
+        self._ports = ports
         self._runs = self._listens = False
 
-    def tell(self) -> None:
-        """Have the child of a fork let go of the site's sockets."""
+    @property
+    def certificates(self) -> list[Certificates]:
+        """Those that the site's port shows."""
+        return [] if self._ports is None else self._ports.certificates
+
+    def forked(self, heir: bool) -> None:
+        """Know, in the child of a fork, that no other thread is left; one that is no `heir` lets go of all sockets."""
         if self._factory is not None:
-            tell(self._factory)
+            self._factory.forked(heir)
 
-    def places(self) -> list[tuple[str, WSGIFactory]]:
-        """Return where to listen, and for which factory, unless that is done already."""
-        return [] if self._factory is None or self._port is not None else [(self._endpoint, self._factory)]
+    def open(self) -> list[Deferred[IListeningPort]]:
+        """Listen, unless the port is still open: it outlives a stop that is taken back."""
+        return [] if self._ports is None or self._ports.opened else self._ports.open()
 
-    def opened(self, ports: Sequence[IListeningPort]) -> None:
-        """Serve, with `ports` of `places`."""
-        for port in ports:
-            self._port = port
+    def serve(self) -> None:
+        """Know that all ports of the service are open."""
         self._listens = True
         self._settle()
 
@@ -128,10 +131,10 @@ class StatusDoor:
         if self._factory is not None:
             self._factory.retire()
 
-    def close(self) -> Deferred[None]:
+    def close(self) -> Deferred[object]:
         """End: all requests of the service are answered."""
         self.standing.be(board.FREE)
-        port, self._port = self._port, None
         if self._factory is not None:
             self._factory.cut_off()
-        return succeed(None) if port is None else maybeDeferred(stop_accepting, port)
+        closing = [] if self._ports is None else self._ports.close()
+        return cast("Deferred[object]", DeferredList(closing))

@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IStreamServerEndpoint
 
 from twisted_wsgiref.settings import SettingError, Settings
 
-from .listening import as_endpoints
+from .endpoints import as_endpoints
 
 if TYPE_CHECKING:
     from .certificates import Certificates

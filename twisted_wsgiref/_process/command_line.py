@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, ClassVar, NoReturn
 from twisted.python.usage import UsageError
 
 from twisted_wsgiref import __version__
-from twisted_wsgiref._connection.listening import ListenError, endpoint_of_address, parse_endpoint
+from twisted_wsgiref._connection.endpoints import ListenError, endpoint_of_address, parse_endpoint
 from twisted_wsgiref._gateway.handler import WSGIHandler
 from twisted_wsgiref._twisted.private import asks_for_completion
 from twisted_wsgiref._twisted.reactor import the_reactor

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
-from twisted_wsgiref._connection.listening import NotListening, endpoint_of_address
+from twisted_wsgiref._connection.endpoints import endpoint_of_address
+from twisted_wsgiref._connection.listening import NotListening
 from twisted_wsgiref._gateway.handler import WSGIHandler
 from twisted_wsgiref._observe.work import application_name
 from twisted_wsgiref._twisted.private import has_logging_begun, has_run

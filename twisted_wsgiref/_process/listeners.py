@@ -18,7 +18,7 @@ from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 from zope.interface import directlyProvides, providedBy
 
-from twisted_wsgiref._connection.listening import as_listen_error
+from twisted_wsgiref._connection.endpoints import as_listen_error
 from twisted_wsgiref._twisted.private import adopt_stream_port, close_socket, inherited_sockets, keep_socket_open
 from twisted_wsgiref._twisted.reactor import ContextFactory, Listening, Port, Reactor
 

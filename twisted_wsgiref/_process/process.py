@@ -22,7 +22,7 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from twisted_wsgiref._connection.listening import open_proxies
+from twisted_wsgiref._connection.open_sockets import open_proxies
 from twisted_wsgiref._connection.perhaps_secure import tls_factory
 from twisted_wsgiref._observe.access_log import CLOSE_SECONDS, AccessLog
 from twisted_wsgiref._observe.busy import labels

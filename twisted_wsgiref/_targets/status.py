@@ -1,7 +1,7 @@
 """The status site: health, metrics, and what runs now, answered in the reactor's thread without a thread of the pool.
 
 What lives here: the pages by their paths, and who may see them. What may not: the numbers, which are `_observe`'s, and
-where the site listens, which is `_connection.status_port`'s. docs/metrics.md has the pages.
+the site's port, which is `_connection.status_port`'s. docs/metrics.md has the pages.
 """
 
 from __future__ import annotations
