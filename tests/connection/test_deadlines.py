@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 
 from tests.support import GET, KINDS, PATIENCE, TEXT, Server, echo, request, serving
+from twisted_wsgiref._connection.census import Census
 from twisted_wsgiref._connection.deadlines import Deadlines, Phase
+from twisted_wsgiref._connection.protocol import WSGIProtocol
 
 kinds = pytest.mark.parametrize("kind", KINDS)
 sockets = pytest.mark.parametrize("kind", ["socket", "ours", "opaque"])
@@ -73,6 +75,44 @@ def test_a_deadline_is_a_second_late_at_most(kind: str) -> None:
         assert not client.ended
         server.advance(1)
         assert client.ended
+
+
+def test_a_connection_that_goes_on_being_idle_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[Phase] = []
+    look = WSGIProtocol._look
+
+    def counted(self: WSGIProtocol) -> tuple[Phase, int]:
+        found = look(self)
+        looks.append(found[0])
+        return found
+
+    with serving(keep_alive=65, head_timeout=5) as server:
+        client = server.ask(GET)
+        server.connect()
+        monkeypatch.setattr(WSGIProtocol, "_look", counted)
+        census = server.factory.census = Census(lambda: len(server.factory.connections))
+        server.advance(4)
+        assert sorted(each.name for each in looks) == ["FRESH", "IDLE"]
+        assert census.phases == {"fresh": 1, "idle": 1}
+        client.send(GET)
+        server.settle()
+        server.advance(50)
+        assert looks.count(Phase.IDLE) == 2
+        assert census.phases == {"idle": 1}
+
+
+@kinds
+@pytest.mark.parametrize("nonsense", [b"\0\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n"])
+def test_a_connection_that_was_idle_and_is_refused_waits_for_its_end_no_longer(kind: str, nonsense: bytes) -> None:
+    with serving(keep_alive=65, linger=2) as server:
+        client = server.ask(GET, kind)
+        server.advance(5)
+        client.send(nonsense)
+        server.settle()
+        assert [each.status for each in client.answers()] == [200, 400]
+        server.advance(5)
+        assert client.ended
+        assert server.factory.connections == set()
 
 
 def test_a_sweep_that_comes_a_moment_early_is_in_time() -> None:

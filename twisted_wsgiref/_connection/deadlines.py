@@ -28,6 +28,10 @@ class Phase(Enum):
     HANDED_OVER = "whoever took the connection over"
 
 
+#: Nothing has come that is not answered: of many connections most are in these, and a look at one has to cost little.
+CALM: Final = (Phase.FRESH, Phase.IDLE)
+
+
 class Deadlines:
     """Measures, whenever it is looked at, for how long the same phase has made no progress.
 
@@ -35,7 +39,7 @@ class Deadlines:
     Called in the reactor's thread.
     """
 
-    __slots__ = ("_limits", "_phase", "_progress", "_rate", "_seen", "_since", "request")
+    __slots__ = ("_calm_until", "_limits", "_phase", "_progress", "_rate", "_seen", "_since", "request")
 
     def __init__(self, limits: Mapping[Phase, float], rate: float) -> None:
         self._limits = limits
@@ -43,6 +47,7 @@ class Deadlines:
         self._progress = 0
         self._phase: Phase | None = None
         self._since = 0.0
+        self._calm_until = 0.0  # nothing is due before; 0.0: it has to be looked at
         self._seen: float | None = None
         #: When the last request was ready. Set for each, and looked at when somebody asks: so a request costs no call.
         self.request: float | None = None
@@ -70,7 +75,15 @@ class Deadlines:
         if phase is not self.phase:
             self._restart(phase, now)
 
+    def calm(self, now: float) -> Phase | None:
+        """Return the phase of the last look, if that was a wait for a request, none has come, and none is due yet.
+
+        Bytes that have come, and are no request, are not known here.
+        """
+        return self._phase if now <= self._calm_until and self.request == self._seen else None
+
     def _restart(self, phase: Phase, now: float) -> None:
+        self._calm_until = 0.0
         self._phase = phase
         self._since = now
         self._progress = 0
@@ -78,12 +91,14 @@ class Deadlines:
     def reset(self) -> None:
         """Measure nothing until somebody looks again."""
         self._heed_request()
+        self._calm_until = 0.0
         self._phase = None
 
     def change(self, limits: Mapping[Phase, float]) -> None:
         """Go on with other limits; what waits for a request waits anew."""
         self._limits = limits
-        if self.phase in (Phase.IDLE, Phase.FRESH):
+        if self.phase in CALM:
+            self._calm_until = 0.0
             self._phase = None
 
     def has_stood(self, phase: Phase, progress: int) -> bool:
@@ -99,8 +114,13 @@ class Deadlines:
             self._progress = progress
             self._since = now
         limit = self._limits.get(phase)
+        if limit is None:
+            return False
         # A limit as short as the jitter still lasts: half of it.
-        return limit is not None and now - self._since > max(limit / 2, limit - _JITTER)
+        due = self._since + max(limit / 2, limit - _JITTER)
+        if phase in CALM:
+            self._calm_until = due
+        return now > due
 
     def _is_slow(self, now: float, progress: int) -> bool:
         elapsed = now - self._since

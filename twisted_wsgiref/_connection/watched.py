@@ -15,6 +15,8 @@ from .reading import PIPE_FULL, PIPELINED
 from .transports import close, peer_name
 
 if TYPE_CHECKING:
+    from twisted_wsgiref._http.reader import HeadReader
+
     from .answer_queue import AnswerQueue
     from .handed_over import HandedOver
     from .sender import Sender
@@ -33,6 +35,7 @@ class WatchedConnection(EndingConnection):
 
     # What the connection is at, as the subclass leaves it.
     _deadlines: Deadlines
+    _reader: HeadReader
     _queue: AnswerQueue
     _sender: Sender
     _handed_over: HandedOver | None
@@ -99,11 +102,16 @@ class WatchedConnection(EndingConnection):
 
     def sweep(self, now: float) -> None:
         """Keep the deadlines; `now` is by the factory's clock. Called about once a second."""
-        exchange = self._exchange
+        exchange, census, deadlines = self._exchange, self.factory.census, self._deadlines
+        if exchange is None and not self._reader.buffer and not self._closing:
+            calm = deadlines.calm(now)
+            if calm is not None:  # as most of ten thousand are: so this has to be short
+                if census is not None:
+                    census.note(calm, now)
+                return
         phase, progress = self._look()
-        census = self.factory.census
         if census is not None:
-            census.note(phase, self._deadlines.request or now)
+            census.note(phase, deadlines.request or now)
         if self._is_forgotten(phase, progress):
             self._suspect = not self._suspect or self._suspected != self._deadlines.request
             if self._suspect:
@@ -118,7 +126,7 @@ class WatchedConnection(EndingConnection):
             self._deadlines.reset()  # it is us who hold it up
         elif self._half_closed and exchange is not None and exchange.is_abandoned():
             self.cut_off()
-        elif self._deadlines.is_late(phase, now, progress):
+        elif deadlines.is_late(phase, now, progress):
             self._give_up(phase)
 
     def _is_forgotten(self, phase: Phase, progress: int) -> bool:
