@@ -46,6 +46,22 @@ def test_half_sent_heads_up_to_the_limit_shut_nobody_out() -> None:
         assert newcomer.answers()[0].status == 200
 
 
+def test_refused_clients_that_stay_up_to_the_limit_shut_nobody_out() -> None:
+    with serving(hello, max_connections=3, linger=5) as server:
+        clients = crowd(server, b"nonsense\r\n\r\n", b"nonsense\r\n\r\n", b"nonsense\r\n\r\n")
+        newcomer = server.ask(GET)
+        assert [client.aborted for client in clients] == [True, False, False]
+        assert newcomer.answers()[0].status == 200
+        assert [client.answers()[0].status for client in clients] == [400, 400, 400]
+
+
+def test_a_client_that_was_refused_this_moment_keeps_its_answer() -> None:
+    with serving(hello, max_connections=2, linger=5) as server:
+        clients = [server.ask(b"nonsense\r\n\r\n") for _ in range(2)]
+        assert server.ask(GET).gone
+        assert [client.aborted for client in clients] == [False, False]
+
+
 def test_half_a_head_stays_where_another_is_idle_for_longer() -> None:
     with serving(hello, max_connections=3) as server:
         clients = crowd(server, b"", HALF, HALF)

@@ -411,6 +411,20 @@ def test_the_log_tells_of_a_handshake_that_takes_too_long(words: str) -> None:
         assert lines == ["a TLS handshake failed: it was not over in time"]
 
 
+def test_handshakes_that_have_begun_up_to_the_limit_shut_nobody_out(words: str) -> None:
+    with serving(service={"endpoints": [words]}, max_connections=1) as server:
+        connections = server.factory.connections
+        first = Visitor(server)
+        first.sock.sendall(b"\x16\x03\x01\x02\x00")
+        first.settle(lambda: connections)
+        (old,) = connections
+        newcomer = Visitor(server)
+        newcomer.settle(lambda: old not in connections)
+        assert len(connections) == 1
+        for each in (first, newcomer):
+            each.sock.close()
+
+
 @pytest.mark.parametrize("leaves", [True, False], ids=["leaves", "waits"])
 def test_no_line_is_for_a_connection_that_says_nothing(words: str, leaves: bool) -> None:
     # Such as a balancer's check whether the port is open, every few seconds.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .upgrade_socket import SocketPump
 
 # In these phases a connection may go for another at the limit: nothing whole has come that would be lost.
-_EXPENDABLE: Final = (Phase.FRESH, Phase.IDLE, Phase.HEAD)
+_EXPENDABLE: Final = (Phase.HANDSHAKE, Phase.FRESH, Phase.IDLE, Phase.HEAD)
 _UNANSWERED: Final = (Phase.BODY, Phase.QUEUED, Phase.RUNNING, Phase.STREAMING, Phase.SENDING)
 
 
@@ -67,15 +67,19 @@ class WatchedConnection(EndingConnection):
 
     @property
     def expendable_since(self) -> float | None:
-        """Since when the rest of a head, or its first byte, is waited for, by the factory's clock.
+        """Since when the rest of a handshake or head, or its first byte, is waited for, by the factory's clock.
 
-        None where a whole request has come, or the end is near: such a connection does not go for another.
+        Or since when a client was seen to stay though all is sent. None where a whole request has come, or the end is
+        near: such a connection does not go for another.
         """
         deadlines = self._deadlines
-        if self._exchange is not None or self._closing:
+        if self._exchange is not None:
             return None
         # Not as the deadlines know it: a request that was answered since the last sweep would count as one in flight.
         phase = self._look()[0]
+        if phase is Phase.CLOSING:
+            # A sweep has seen it so: a client has had a moment to read its answer, which a reset would take from it.
+            return deadlines.since if deadlines.phase is phase and self._exit is not None else None
         unread = phase is Phase.HEAD and deadlines.phase is not phase  # perhaps a whole request
         return deadlines.since if phase in _EXPENDABLE and not unread else None
 
