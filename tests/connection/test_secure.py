@@ -55,7 +55,7 @@ class Visitor:
         self.server = server
         self.received = b""
         self.ended = False
-        self.sock = socket.create_connection(("127.0.0.1", server.service._ports[0].getHost().port))
+        self.sock = socket.create_connection(("127.0.0.1", server.service._listener.ports.opened[0].getHost().port))
         self.sock.setblocking(False)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -199,10 +199,10 @@ def fetch(visitor: Visitor, request: bytes, pieces: bool) -> bytes:
 
 def listens_on(server: Server, endpoint: Any) -> None:
     """Have `server`, which listens nowhere, listen on `endpoint`."""
-    service = server.service
-    service._endpoints, service._listens = (endpoint,), False
-    service._listen()
-    factory = tls_factory(service._ports[0])
+    ports = server.service._listener.ports
+    ports.endpoints = (endpoint,)
+    ports.open()
+    factory = tls_factory(ports.opened[0])
     if factory is not None:
         # Small writes are gathered by a call of the reactor's, for which Twisted takes the global one.
         factory._clock = server.reactor
