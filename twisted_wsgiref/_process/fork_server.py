@@ -35,6 +35,7 @@ import_without_tls()  # before all that imports a reactor
 from . import worker
 from .link import LINE, message
 from .loading import LoadError
+from .out_of_the_way import moved
 from .preloading import WATCH, Preloaded, keep, preload
 from .pulse import show_on_dump
 from .signals import heed_not
@@ -43,8 +44,6 @@ from .titles import take_title
 
 # More than any parent has endpoints, and fewer than Linux passes at once (253).
 MOST_DESCRIPTORS: Final = 200
-# Out of the way of programs that count from 3, as systemd's protocol does.
-_OUT_OF_THE_WAY: Final = 64
 # A terminal, `timeout` and systemd send these to all processes. The end of this one is its parent's to say.
 _IGNORED: Final = ("SIGINT", "SIGHUP", "SIGTTIN", "SIGTTOU", "SIGUSR1", "SIGUSR2", "SIGTERM")
 
@@ -318,9 +317,7 @@ def serve(sock: socket.socket) -> NoReturn:
 
 def main() -> NoReturn:
     """Be a fork server of its own interpreter."""
-    moved = fcntl.fcntl(LINE, fcntl.F_DUPFD_CLOEXEC, _OUT_OF_THE_WAY)
-    os.close(LINE)
-    serve(socket.socket(fileno=moved))
+    serve(socket.socket(fileno=moved(LINE)))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ its reactor turns.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import select
 import socket
@@ -16,6 +15,7 @@ from typing import Final
 
 from twisted_wsgiref._threads.forks import drop, tell
 
+from .out_of_the_way import copied
 from .supervisor import CUT_SHORT, FAILED
 
 # No parent is left to kill an orphan in the end, so port and process are gone within 6 seconds.
@@ -24,8 +24,6 @@ ORPHAN_GRACE: Final = 4.0
 _MARGIN: Final = 1.0
 # Once the line is closed the parent is looked for this often, in seconds.
 _LOOK: Final = 0.5
-# Out of the way of programs that count from 3, as systemd's protocol does.
-_OUT_OF_THE_WAY: Final = 64
 
 
 class Lifeline:
@@ -37,7 +35,7 @@ class Lifeline:
 
     def __init__(self, sock: socket.socket, parent: int) -> None:
         self.serves = False
-        self._descriptor = fcntl.fcntl(sock.fileno(), fcntl.F_DUPFD_CLOEXEC, _OUT_OF_THE_WAY)
+        self._descriptor = copied(sock.fileno())
         self._parent = parent
         tell(self)
         threading.Thread(target=self._run, name="parent", daemon=True).start()

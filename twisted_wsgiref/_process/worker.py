@@ -7,7 +7,6 @@ asked to drain, or until its parent is gone. Called in the main thread.
 from __future__ import annotations
 
 import atexit
-import fcntl
 import os
 import signal
 import socket
@@ -47,6 +46,7 @@ from .listeners import Bound
 from .loading import LoadError
 from .logs import begin_log, hear_logging
 from .mounting import Loaded, load
+from .out_of_the_way import moved
 from .preloading import Preloaded
 from .process import ServingService, ThisProcess
 from .pulse import disarm, end_within, show_on_dump
@@ -65,8 +65,6 @@ _log = Logger()
 _T = TypeVar("_T")
 
 DEMO: Final = "twisted_wsgiref.simple_server:demo_app"
-# What is inherited moves to these numbers, out of the way of whoever counts from 3, as systemd's protocol does.
-_OUT_OF_THE_WAY: Final = 64
 
 
 class WorkerService(ServingService):
@@ -234,17 +232,17 @@ def serve(given: Inherited) -> NoReturn:
     """Serve until told otherwise; ends with `SystemExit`."""
     _ignore_signals()
     show_on_dump()
-    sock = socket.socket(fileno=_moved(given.line))
+    sock = socket.socket(fileno=moved(given.line))
     try:
         orders = read_orders(sock)
         sock.sendall(message("begun"))
     except (EOFError, OSError):
         sys.exit(1)  # the parent is gone
-    memory = _moved(given.table)
+    memory = moved(given.table)
     share = Share(Table(memory), orders.slot)
     seat = Seat(board_behind(memory), orders.slot, orders.number)
     numbers = given.sockets or [each.descriptor for each in orders.sockets]
-    bound = [Bound(each.key, _moved(number), each.family) for each, number in zip(orders.sockets, numbers, strict=True)]
+    bound = [Bound(each.key, moved(number), each.family) for each, number in zip(orders.sockets, numbers, strict=True)]
     forks.settle()
     inherited = forks.Descriptors([sock.fileno(), *(each.descriptor for each in bound)])
     forks.tell(inherited)  # until they have owners: the application may fork when it is imported
@@ -364,13 +362,6 @@ def _ignore_signals() -> None:
     """
     for name in ("SIGINT", "SIGHUP", "SIGTTIN", "SIGTTOU", "SIGUSR1", "SIGUSR2"):
         signal.signal(getattr(signal, name), heed_not)
-
-
-def _moved(descriptor: int) -> int:
-    """Return a descriptor of the same, which no process of the application's will inherit."""
-    moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _OUT_OF_THE_WAY)
-    os.close(descriptor)
-    return moved
 
 
 def _restore_environment(orders: Orders) -> None:
