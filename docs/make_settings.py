@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from twisted_wsgiref import settings
-from twisted_wsgiref._process.configuration import EXTRAS
+from twisted_wsgiref._process.extras import EXTRAS
 from twisted_wsgiref._process.knobs import KIB, MIB
 from twisted_wsgiref.settings import Settings, knobs
 

@@ -79,6 +79,8 @@ NOT_IN_HTTP = {"twisted", "zope", "threading", "time", "socket", "select", "asyn
 MOST_LINES_IN_A_FILE = 400
 MOST_LINES_IN_A_FUNCTION = 60
 LARGER_FILES: dict[str, str] = {
+    "_process.dictionary": "a catalogue: one table, and it grows by a row with each option of another server",
+    "_connection.web_request": "one request's life: its way out and its end look at the same few marks",
     "_connection.protocol": "one connection's life, and where two threads meet: it is checked by reading it whole",
     "service": "a page of words for its users, and one life: a start may take back a stop, so its steps stand together",
     "settings": "a catalogue: it grows by a paragraph with each setting, and is read by looking one up",

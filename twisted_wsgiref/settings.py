@@ -1,6 +1,6 @@
 """Every knob of the server, its default, and the reason for it: one frozen value.
 
-The command line (`_process.words`), the environment and a configuration file (`_process.configuration`) read these
+The command line (`_process.words`), the environment and a configuration file (`_process.sources`) read these
 fields, so that a knob exists everywhere or nowhere. `Settings` stops at the service: lower rooms take plain values.
 """
 

@@ -12,7 +12,8 @@ from twisted.python.usage import UsageError
 from twisted_wsgiref._observe.atoms import Atoms
 from twisted_wsgiref._observe.record import Record
 from twisted_wsgiref._process.access import check_access_log, open_access_log
-from twisted_wsgiref._process.command_line import Options, makeService
+from twisted_wsgiref._process.command_line import Options
+from twisted_wsgiref._process.making import makeService
 from twisted_wsgiref.settings import SettingError, Settings
 
 RECORD = Record("127.0.0.1", "GET /a HTTP/1.1", 200, 5, 1.0, 0.1, "", "", "", "GET")

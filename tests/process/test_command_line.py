@@ -16,7 +16,7 @@ from twisted.logger import LogEvent, globalLogPublisher
 from twisted.python.usage import UsageError
 from twisted.scripts.twistd import ServerOptions
 
-from twisted_wsgiref._process import command_line
+from twisted_wsgiref._process import making
 from twisted_wsgiref._process.command_line import Options
 from twisted_wsgiref._process.process import CannotStart, CommandLineService, ThisProcess, address
 from twisted_wsgiref._process.signals import Ending
@@ -236,7 +236,7 @@ def test_below_twistd_a_wrong_word_is_one_line_and_not_the_whole_help(
 )
 def test_a_service_that_can_not_be_made_is_one_line(words: list[str], line: str) -> None:
     with pytest.raises(SystemExit) as caught:
-        command_line.makeService(parse(*words))
+        making.makeService(parse(*words))
     assert str(caught.value.code).startswith(f"twisted_wsgiref: {line}")
     assert "\n" not in str(caught.value.code)
 
@@ -248,7 +248,7 @@ def test_the_traceback_of_the_application_is_shown_and_then_the_line(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     with pytest.raises(SystemExit) as caught:
-        command_line.makeService(parse("failing_demo:app"))
+        making.makeService(parse("failing_demo:app"))
     assert str(caught.value.code) == (
         "twisted_wsgiref: importing failing_demo failed: ModuleNotFoundError: No module named 'nowhere_at_all' "
         "at failing_demo.py:1"

@@ -7,16 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from twisted_wsgiref._process.configuration import (
-    EXTRAS,
-    Configuration,
-    Given,
-    configure,
-    defaults,
-    from_environment,
-    from_file,
-    from_line,
-)
+from twisted_wsgiref._process.configuration import Configuration, configure
+from twisted_wsgiref._process.extras import EXTRAS, defaults
+from twisted_wsgiref._process.sources import Given, from_environment, from_file, from_line
 from twisted_wsgiref.settings import SettingError, Settings, knobs
 
 US = "TWISTED_WSGIREF_"

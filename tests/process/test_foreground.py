@@ -45,7 +45,7 @@ class Idle:
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
     made = Asked()
-    monkeypatch.setattr(foreground.command_line, "makeService", made)
+    monkeypatch.setattr(foreground.making, "makeService", made)
     monkeypatch.setattr(twisted.internet, "reactor", Idle(), raising=False)
     return made
 
@@ -177,7 +177,7 @@ def test_handlers_of_signals_are_left_as_they_were(asked: Asked, monkeypatch: py
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         raise Reached
 
-    monkeypatch.setattr(foreground.command_line, "makeService", make)
+    monkeypatch.setattr(foreground.making, "makeService", make)
     with pytest.raises(Reached):
         serve(hello)
     assert signal.getsignal(signal.SIGINT) is before

@@ -7,7 +7,7 @@ from unittest import mock
 import pytest
 from twisted.internet.task import Clock
 
-from twisted_wsgiref._process.process import ServingService
+from twisted_wsgiref._process.serving import ServingService
 from twisted_wsgiref._process.worker import ORPHAN_GRACE, WorkerService
 
 

@@ -7,7 +7,7 @@ from twisted.application.service import ServiceMaker
 
 wsgiref = ServiceMaker(
     "twisted_wsgiref",
-    "twisted_wsgiref._process.command_line",
+    "twisted_wsgiref._process.making",
     "Serve a WSGI application over HTTP: twistd wsgiref mod:app",
     "wsgiref",
 )

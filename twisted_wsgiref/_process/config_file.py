@@ -1,6 +1,6 @@
 """The file that ``--config`` or its variable names: read, with one line for one that can not be read.
 
-What is in it is `configuration`'s business. Called in the main thread.
+What is in it is `sources`' business. Called in the main thread.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from twisted_wsgiref.settings import SettingError
 
-from .configuration import CONFIG, Layer, from_file
+from .sources import CONFIG, Layer, from_file
 
 
 def read_table(option: str | None, environ: Mapping[str, str]) -> Layer:

@@ -1,7 +1,7 @@
 """A process in the foreground, from its log to its exit status: ``python -m twisted_wsgiref``, or a script's `serve`.
 
 What lives here: who begins the log and runs the reactor, and the one call that a script makes. What may not: options
-and words, which are `command_line`'s, and the service as a process, which is `process`'s. Called in the main thread.
+and words, which are `command_line`'s, and the service as a process, which is `making`'s. Called in the main thread.
 """
 
 from __future__ import annotations
@@ -24,22 +24,24 @@ from twisted_wsgiref._twisted.private import has_logging_begun, has_run
 from twisted_wsgiref._twisted.reactor import Reactor, the_reactor
 from twisted_wsgiref.settings import SettingError, Settings, knobs
 
-from . import command_line
+from . import making
 from .asked import Objects
-from .configuration import CALL, EXTRAS, Configuration, settled_mounts
+from .configuration import Configuration, settled_mounts
+from .extras import EXTRAS
 from .hints import hint
 from .knobs import Value, shown
 from .logs import begin_log, logging_kept
 from .process import CannotStart, CommandLineService
 from .pulse import disarm
 from .signals import Ending
+from .sources import CALL
 from .surroundings import enter
 
 if TYPE_CHECKING:
     from twisted_wsgiref._observe.record import FactsObserver, Record
     from twisted_wsgiref.types import WSGIApplication
 
-# The port of `DEFAULT_ENDPOINT`.
+# The port of `command_line.DEFAULT_ENDPOINT`.
 _T = TypeVar("_T", bound=Value)
 
 _PORT: Final = 8000
@@ -138,7 +140,7 @@ def _serve(asked: _Asked) -> None:
         raise RuntimeError("serve() runs the reactor, which has run and ended: it runs once in a process")
     with _signals_kept(), logging_kept():
         # No end of the interpreter's: the script goes on, and what it ends with is its own business.
-        service = command_line.makeService(asked, Ending(reactor, register=lambda call: None))
+        service = making.makeService(asked, Ending(reactor, register=lambda call: None))
         try:
             status = run(service, reactor)
         except CannotStart as error:

@@ -1,6 +1,7 @@
 """``python -m twisted_wsgiref MOD:APP``: what ``twistd wsgiref`` serves, in the foreground and without its files.
 
-What lives here: the choice of the reactor. All else is `command_line`'s and `foreground`'s. Called in the main thread.
+What lives here: the choice of the reactor. All else is `command_line`'s, `making`'s and `foreground`'s. Called in the
+main thread.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from twisted.python.usage import UsageError
 
 from twisted_wsgiref._twisted.reactor import the_reactor
 
-from . import command_line
+from . import command_line, making
 from .asked import refuse
 from .command_line import SCRIPT
 from .control import COMMANDS
@@ -66,7 +67,7 @@ def serve_words(words: Sequence[str]) -> NoReturn:
     notifier = Notifier.taken_from(os.environ)
     early = fork_early(daemon) if may_fork_early(options.found) else None
     begin_log(options.found.settings)  # the import of the application may have something to say
-    service = command_line.makeService(options, notifier=notifier, early=early)
+    service = making.makeService(options, notifier=notifier, early=early)
     if daemon is not None:
         notifier.call_when_ready(daemon.serves)  # at last: then there is a pid file
     sys.exit(run(service, the_reactor()))

@@ -12,8 +12,8 @@ from typing import Final, TypeAlias
 
 from twisted_wsgiref.settings import knobs
 
-from .configuration import LINED, LISTS, defaults, place
 from .dictionary import translated
+from .extras import LINED, LISTS, defaults, place
 from .hints import hint
 from .knobs import KIB, Knob
 

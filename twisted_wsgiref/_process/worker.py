@@ -48,11 +48,12 @@ from .logs import begin_log, hear_logging
 from .mounting import Loaded, load
 from .out_of_the_way import moved
 from .preloading import Preloaded
-from .process import ServingService, ThisProcess
+from .process import ThisProcess
 from .pulse import disarm, end_within, show_on_dump
 from .recycling import Recycling
 from .relay import Siblings
 from .runner import Runner
+from .serving import ServingService
 from .signals import Ending, heed_not
 from .supervisor import FAILED
 from .terminal import pass_over_breakpoints
