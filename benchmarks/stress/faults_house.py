@@ -171,7 +171,9 @@ class Client:
         try:
             streams = await self._connected()
         except OSError as error:
-            self.tally.refused.append(Loss(type(error).__name__, begun, time.monotonic()))
+            # A TLS handshake that is broken off has been accepted: it is lost, as a request without TLS is.
+            losses = self.tally.lost if isinstance(error, ConnectionResetError) and House.tls else self.tally.refused
+            losses.append(Loss(type(error).__name__, begun, time.monotonic()))
             return 0
         try:
             status, body, last = await asyncio.wait_for(self._exchange(*streams, path, token), patience)

@@ -4,7 +4,7 @@ Each row starts ``python -m twisted_wsgiref`` as a child process, does something
 done, what was measured, whether it holds. All is bounded, on the loopback interface, and the child is ended by its id.
 Needs Linux for what it reads in /proc. Ends with status 1 if a row does not hold.
 
-The command line only; the rows are in `hostile_clients` and `hostile_loads`.
+The command line only; the rows are in `hostile_clients` and `hostile_loads`, and in `hostile_tls` those of handshakes.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from pathlib import Path
 from benchmarks.stress.hostile_clients import CLIENTS, Times
 from benchmarks.stress.hostile_loads import LOADS
 from benchmarks.stress.hostile_server import Row
+from benchmarks.stress.hostile_tls import OVER_TLS
 
-ROWS = {function.__name__.replace("_", "-"): function for function in (*CLIENTS, *LOADS)}
+ROWS = {function.__name__.replace("_", "-"): function for function in (*CLIENTS, *OVER_TLS, *LOADS)}
 # 2,516 connections, and some for ourselves.
 _DESCRIPTORS = 4096
 
@@ -34,7 +35,8 @@ def main(words: Sequence[str] | None = None) -> int:
     all_hold = True
     clients = [name for name, row in ROWS.items() if row in CLIENTS]
     mount = ("--mount", "/=benchmarks.stress.hostile_resource:Root") if options.mount else ()
-    for name in options.rows or (clients if options.mount else ROWS):
+    every = [name for name, row in ROWS.items() if options.tls or row not in OVER_TLS]
+    for name in options.rows or (clients if options.mount else every):
         with tempfile.TemporaryDirectory(prefix="hostile-") as folder:
             times = Times(
                 Path(folder),
@@ -76,6 +78,8 @@ def _options(words: Sequence[str] | None) -> argparse.Namespace:
     unknown = [name for name in options.rows if name not in ROWS]
     if unknown:
         parser.error(f"{', '.join(unknown)}: not known; there are {', '.join(ROWS)}")
+    if not options.tls and any(ROWS[name] in OVER_TLS for name in options.rows):
+        parser.error("handshakes are slow or broken with --tls only")
     return options
 
 

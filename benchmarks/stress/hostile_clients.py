@@ -76,7 +76,7 @@ class Probe:
         return len(took), statistics.median(took) * 1000, took[min(len(took) - 1, int(len(took) * 0.99))] * 1000
 
 
-class _Slow:
+class SlowClient:
     """One slow client: sends an octet every `period` seconds, and notes when and how it is answered."""
 
     def __init__(self, port: int, first: bytes, period: float) -> None:
@@ -111,7 +111,7 @@ class _Slow:
                 self.sock.send(b"a")
 
 
-def _drip(clients: list[_Slow], seconds: float) -> None:
+def drip(clients: list[SlowClient], seconds: float) -> None:
     """Have `clients` send and read until all are over, or `seconds` have passed."""
     end = time.monotonic() + seconds
     with selectors.DefaultSelector() as selector:
@@ -134,13 +134,13 @@ def slow_clients(times: Times) -> Row:
     with times.server("--threads", str(THREADS), "--head-timeout", f"{deadline:g}") as server:
         head = b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: "
         post = b"POST /upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n"
-        idle = [_Slow(server.port, b"", 0) for _ in range(2000)]
-        heads = [_Slow(server.port, head, 2.0) for _ in range(500)]
-        bodies = [_Slow(server.port, post, 1.0) for _ in range(4 * THREADS)]
+        idle = [SlowClient(server.port, b"", 0) for _ in range(2000)]
+        heads = [SlowClient(server.port, head, 2.0) for _ in range(500)]
+        bodies = [SlowClient(server.port, post, 1.0) for _ in range(4 * THREADS)]
         # A body's rate is judged over 10 seconds.
         seconds = max(deadline, 11.0) + 3
         probe = Probe(server.port, seconds)
-        _drip(idle + heads + bodies, seconds)
+        drip(idle + heads + bodies, seconds)
         number, p50, p99 = probe.read()
         server.check_alive()
     after = [client.ended - client.started for client in heads if client.status == 408]

@@ -7,6 +7,7 @@ import re
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -107,28 +108,39 @@ class HostileServer(Running):
         """Return how often each kind was noted since this was last asked."""
         return Counter(each["kind"] for each in self.news())
 
+    def _folders(self) -> list[Path]:
+        """Return the folders in /proc of the process, its workers, and whoever forks them."""
+        return [Path(f"/proc/{pid}") for pid in self.processes()]
+
     def memory(self, which: str = "VmRSS") -> int:
-        """Return the memory of the process in KiB: VmRSS, or VmHWM for the most since `forget_peak`."""
-        found = re.search(rf"^{which}:\s+(\d+) kB", Path(f"/proc/{self.pid}/status").read_text(), re.MULTILINE)
-        return int(found[1]) if found else 0
+        """Return the memory of all processes in KiB: VmRSS, or VmHWM for the most of each since `forget_peak`."""
+        total = 0
+        for process in self._folders():
+            with suppress(OSError):
+                found = re.search(rf"^{which}:\s+(\d+) kB", (process / "status").read_text(), re.MULTILINE)
+                total += int(found[1]) if found else 0
+        return total
 
     def forget_peak(self) -> int:
         """Start VmHWM afresh; return the memory now, in KiB."""
-        Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+        for process in self._folders():
+            with suppress(OSError):
+                (process / "clear_refs").write_text("5")
         return self.memory("VmHWM")
 
     def counts(self) -> Counts:
-        """Return what it holds on to now."""
-        descriptors = files = 0
-        for entry in Path(f"/proc/{self.pid}/fd").iterdir():
-            try:
-                target = str(entry.readlink())
-            except OSError:
-                continue
-            descriptors += 1
-            files += str(self._temporary) in target
+        """Return what all processes hold on to now."""
+        descriptors = threads = files = 0
+        for process in self._folders():
+            with suppress(OSError):
+                threads += len(list((process / "task").iterdir()))
+                for entry in (process / "fd").iterdir():
+                    with suppress(OSError):
+                        target = str(entry.readlink())
+                        descriptors += 1
+                        files += str(self._temporary) in target
         files += len(list(self._temporary.iterdir()))
-        return Counts(descriptors, len(list(Path(f"/proc/{self.pid}/task").iterdir())), files)
+        return Counts(descriptors, threads, files)
 
     def wait_for_counts(self, wanted: Counts, seconds: float) -> tuple[Counts, float]:
         """Return what it holds once that is no more than `wanted`, or at the end of `seconds`; and how long it took."""
