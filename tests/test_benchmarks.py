@@ -9,6 +9,7 @@ import dataclasses
 import importlib.util
 import random
 import re
+import signal
 import socket
 import sys
 from collections import Counter
@@ -25,6 +26,8 @@ from benchmarks.harness.serving import ServerFailed
 from benchmarks.harness.workloads import WORKLOADS
 from benchmarks.speed import calls, variants
 from benchmarks.stress import cross_talk, cross_talk_app, cross_talk_clients, slow_readers
+
+from .real.children import Process, alive
 
 
 def test_two_versions_with_one_label_are_refused() -> None:
@@ -153,6 +156,46 @@ def test_no_script_looks_for_modules_anywhere_else() -> None:
         if isinstance(node, ast.Attribute) and ast.unparse(node) in ("sys.path.insert", "sys.path.append")
     ]
     assert guilty == []
+
+
+# Servers, which the scripts start and end.
+_OF_SERVERS = {"bjoern_server.py", "stdlib_server.py"}
+
+
+def test_every_script_ends_its_servers_if_it_is_ended() -> None:
+    guilty = []
+    for script in (ROOT / "benchmarks").rglob("*.py"):
+        _, begins, end = script.read_text("utf-8").partition('if __name__ == "__main__":\n')
+        if begins and end != "    run(main)\n" and script.name not in _OF_SERVERS:
+            guilty.append(script.name)
+    assert guilty == []
+
+
+_SCRIPT = """
+import signal, sys, time
+from pathlib import Path
+from benchmarks.harness.script import run
+from tests.real.children import Process
+
+def main():
+    with Process([sys.executable, "-c", "import time; time.sleep(60)"], Path(), own_session=True) as server:
+        print("started", server.pid, flush=True)
+        time.sleep(60)
+
+run(main)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_script_that_is_ended_leaves_no_server_behind(number: signal.Signals, tmp_path: Path) -> None:
+    with Process([sys.executable, "-c", _SCRIPT], tmp_path) as script:
+        server = int(script.wait_for(re.compile(r"started (\d+)\n"))[1])
+        assert alive(server)
+        script.process.send_signal(number)
+        script.process.send_signal(number)  # as `timeout` does, to the process and to its group
+        assert script.wait(20) == 128 + number
+        assert not alive(server)
+        assert "Traceback" not in script.said
 
 
 # ---- Cross-talk ----------------------------------------------------------------------------------------------------

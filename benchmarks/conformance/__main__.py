@@ -26,6 +26,7 @@ from benchmarks.conformance.subject import Subject
 from benchmarks.conformance.table import Result
 from benchmarks.harness.environment import CHECKOUT, Environment, interpreter, prepare, versions
 from benchmarks.harness.peers import OURS, SERVERS, Server, Variant
+from benchmarks.harness.script import run
 from benchmarks.harness.serving import ServerFailed
 from tests.real.raw_client import NotHTTP
 
@@ -44,7 +45,12 @@ def main(words: Sequence[str] | None = None) -> int:
         options.output = Path("-") if options.output == _PAGE else options.output
         servers = [server for server in servers if server.listen_tls]
     with ThreadPoolExecutor(options.parallel) as pool:
-        results = list(pool.map(lambda server: examine(environment, server, options.tls), servers))
+        try:
+            results = list(pool.map(lambda server: examine(environment, server, options.tls), servers))
+        except BaseException:
+            Subject.are_over = True  # the threads are waited for: each ends at its next question
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     text = table.write(results, versions(environment), interpreter(environment))
     if options.output == Path("-"):
         print(text)
@@ -78,7 +84,9 @@ def examine(environment: Environment, server: Server, tls: bool = False) -> Resu
 
 
 def _ask(question: Question, subject: Subject, *, fresh: bool) -> Verdict:
-    """Return the verdict, from a server that is well before it is asked."""
+    """Return the verdict, from a server that is well before it is asked. Raises `SystemExit` if all is over."""
+    if Subject.are_over:
+        raise SystemExit
     try:
         if fresh or subject.process is None or not subject.is_well():
             subject.start()
@@ -115,4 +123,4 @@ def _options(words: Sequence[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

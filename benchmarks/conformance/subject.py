@@ -46,6 +46,9 @@ class Subject:
     Use it in a ``with``.
     """
 
+    #: Whether no more is asked, of any of them.
+    are_over = False
+
     def __init__(self, environment: Environment, server: Server, folder: Path, variant: Variant = PLAIN) -> None:
         # What the benchmark needs and the server does not have by itself is taken back: defaults are asked here.
         self.server = replace(server, command=server.command.replace(" --connection-limit=1000", ""))

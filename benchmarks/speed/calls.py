@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness.environment import CHECKOUT
+from benchmarks.harness.script import run
 from benchmarks.harness.trees import run_below
 
 # Requests before those that count: what is remembered of a client is known by then.
@@ -207,4 +208,4 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

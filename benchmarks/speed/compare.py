@@ -20,6 +20,7 @@ from typing import TypeVar
 
 from benchmarks.harness.environment import CHECKOUT, Environment, interpreter, prepare, versions
 from benchmarks.harness.peers import SERVERS, Server
+from benchmarks.harness.script import run
 from benchmarks.harness.serving import Running, ServerFailed, pinned
 from benchmarks.harness.start import SERVER_CORE, client_core, drive, start
 from benchmarks.harness.workloads import SHORT, WORKLOADS, Workload
@@ -205,4 +206,4 @@ def _options(words: Sequence[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -24,6 +24,7 @@ from statistics import median
 
 from benchmarks.harness.environment import CHECKOUT, Environment, prepare
 from benchmarks.harness.peers import OURS, SERVERS, Variant
+from benchmarks.harness.script import run
 from benchmarks.harness.serving import Running, ServerFailed
 from benchmarks.harness.trees import package_alone
 from tests.real.children import free_port
@@ -165,4 +166,4 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

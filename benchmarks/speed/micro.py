@@ -18,6 +18,7 @@ from typing import Any
 
 from benchmarks.harness.environment import CHECKOUT, Environment, interpreter, prepare
 from benchmarks.harness.peers import OURS, SERVERS, Server
+from benchmarks.harness.script import run
 from benchmarks.harness.serving import ServerFailed, pinned
 from benchmarks.harness.start import SERVER_CORE
 from benchmarks.harness.workloads import WORKLOADS, Workload
@@ -108,4 +109,4 @@ def _options(words: Sequence[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

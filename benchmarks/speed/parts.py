@@ -18,6 +18,7 @@ from typing import Any
 from twisted.internet.address import IPv4Address
 
 from benchmarks.harness.applications import HELLO, hello
+from benchmarks.harness.script import run
 from benchmarks.harness.workloads import BROWSER
 from twisted_wsgiref._connection.answer_queue import AnswerQueue
 from twisted_wsgiref._connection.exits import SocketExit
@@ -224,4 +225,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

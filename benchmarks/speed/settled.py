@@ -11,7 +11,6 @@ import argparse
 import gc
 import json
 import resource
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -20,6 +19,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.harness.environment import CHECKOUT
+from benchmarks.harness.script import run
 from benchmarks.harness.trees import run_below
 
 _MIB = 1024 * 1024
@@ -203,4 +203,4 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

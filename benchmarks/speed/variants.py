@@ -24,6 +24,7 @@ from statistics import median, quantiles
 
 from benchmarks.harness.environment import CHECKOUT, Environment, prepare
 from benchmarks.harness.peers import OURS, SERVERS
+from benchmarks.harness.script import run
 from benchmarks.harness.serving import Running, ServerFailed
 from benchmarks.harness.start import client_core, drive, start
 from benchmarks.harness.trees import package_alone
@@ -226,4 +227,4 @@ def _options(words: Sequence[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

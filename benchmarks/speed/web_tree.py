@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.harness.applications import generator, hello
+from benchmarks.harness.script import run
 from benchmarks.harness.serving import Running, pinned
 from benchmarks.harness.workloads import WORKLOADS, Workload
 from benchmarks.harness.wrk import drive, require_wrk
@@ -121,4 +122,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -16,7 +16,6 @@ import multiprocessing
 import os
 import socket
 import statistics
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -27,6 +26,7 @@ from multiprocessing.context import SpawnProcess
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
+from benchmarks.harness.script import run
 from benchmarks.stress.hostile_clients import THREADS, Probe
 from benchmarks.stress.hostile_server import HostileServer, Row
 
@@ -132,7 +132,7 @@ def beside(folder: Path, sockets: int, streams: int, seconds: float, rounds: int
 def _crowd_of(port: int, sockets: int, streams: int) -> Iterator[SpawnProcess]:
     context = multiprocessing.get_context("spawn")
     ready, over = context.Event(), context.Event()
-    crowd = context.Process(target=_crowd, args=(port, sockets, streams, ready, over))
+    crowd = context.Process(target=_crowd, args=(port, sockets, streams, ready, over), daemon=True)
     crowd.start()
     try:
         ready.wait(60)
@@ -212,4 +212,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -15,7 +15,6 @@ import argparse
 import contextlib
 import multiprocessing
 import random
-import sys
 import tempfile
 import threading
 import time
@@ -24,6 +23,7 @@ from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from benchmarks.harness.script import run
 from benchmarks.stress.cross_talk_clients import PATIENCE, Tally, converse
 from benchmarks.stress.hostile_server import HostileServer
 
@@ -58,7 +58,7 @@ class Crowd:
     def __init__(self, port: int, seed: str, seconds: float) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, other = context.Pipe(False)
-        self._process = context.Process(target=_converse, args=(port, seed, seconds, other))
+        self._process = context.Process(target=_converse, args=(port, seed, seconds, other), daemon=True)
         self._process.start()
         other.close()
         self._patience = seconds + 5 * PATIENCE
@@ -129,4 +129,4 @@ def _options(words: Sequence[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

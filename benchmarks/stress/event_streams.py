@@ -9,11 +9,11 @@ from __future__ import annotations
 import selectors
 import socket
 import statistics
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.harness.script import run
 from tests.real.children import COMMANDS, environment, get, started
 
 STREAMS = 1000
@@ -89,4 +89,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -15,11 +15,12 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.harness.script import run
 from benchmarks.stress.faults_house import House
 from benchmarks.stress.faults_rows import ROWS, Outcome
 
 
-async def run(name: str, folder: Path, quick: bool) -> Outcome:
+async def measured(name: str, folder: Path, quick: bool) -> Outcome:
     """Run one row; a row that can not be measured does not hold."""
     row = ROWS[name]
     try:
@@ -45,7 +46,7 @@ def main() -> None:
     for name in words.only or ROWS:
         with tempfile.TemporaryDirectory(prefix="faults-") as folder:
             begun = time.monotonic()
-            outcome = asyncio.run(run(name, Path(folder), words.quick))
+            outcome = asyncio.run(measured(name, Path(folder), words.quick))
             verdict = "holds" if outcome.holds else "DOES NOT HOLD"
             wrong += not outcome.holds
             took = time.monotonic() - begun
@@ -54,4 +55,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

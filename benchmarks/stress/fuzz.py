@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import argparse
 import random
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from itertools import pairwise
 from typing import NamedTuple
 
+from benchmarks.harness.script import run
 from tests.corpus import HOSTILE, VALID
 from tests.http.drive import bytewise, cut_at, drive, whole
 from tests.http.mutation import mutate, rewrite, settle
@@ -199,4 +199,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

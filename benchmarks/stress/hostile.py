@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import argparse
 import resource
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from benchmarks.harness.script import run
 from benchmarks.stress.hostile_clients import CLIENTS, Times
 from benchmarks.stress.hostile_loads import LOADS
 from benchmarks.stress.hostile_server import Row
@@ -84,4 +84,4 @@ def _options(words: Sequence[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

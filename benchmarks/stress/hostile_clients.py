@@ -65,7 +65,7 @@ class Probe:
     def __init__(self, port: int, seconds: float) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, other = context.Pipe(False)
-        self._process = context.Process(target=_probe, args=(port, seconds, other))
+        self._process = context.Process(target=_probe, args=(port, seconds, other), daemon=True)
         self._process.start()
         self._seconds = seconds
 

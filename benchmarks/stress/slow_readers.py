@@ -11,12 +11,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import resource
-import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from benchmarks.harness.script import run
 from benchmarks.stress.hostile_app import Environ, StartResponse, hello
 from benchmarks.stress.hostile_server import HostileServer
 from tests.real.raw_client import Client, request
@@ -84,4 +84,4 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

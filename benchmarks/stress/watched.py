@@ -12,7 +12,6 @@ import json
 import os
 import signal
 import socket
-import sys
 import tempfile
 import threading
 import time
@@ -20,6 +19,7 @@ from collections.abc import Callable, Iterator
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
+from benchmarks.harness.script import run
 from benchmarks.stress.hostile_server import HostileServer, Row
 
 _APP = "benchmarks.stress.watched_app:application"
@@ -191,4 +191,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)
