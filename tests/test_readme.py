@@ -27,6 +27,8 @@ PAGES = [
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+# An endpoint or an address of a status site.
+_SITE = re.compile(r":9100\b")
 _LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
 _OPTION = re.compile(r"(?<![\w-])--([a-z][a-z-]+)")
 _SAYS_PORT = re.compile(r"(?:listens on|serving \S+ on http://127\.0\.0\.1:) ?(\d+)\b.*\n")
@@ -57,6 +59,7 @@ OTHER_OPTIONS = {
     "rundir",
     "help",
     "unix-socket",  # curl's
+    "from-literal",  # kubectl's
     "link",
     "noinput",
     "reactor",
@@ -143,6 +146,12 @@ def test_every_option_in_the_pages_exists(page: Path) -> None:
     known = {word.rstrip("=") for word in Options().longOpt} | OTHER_OPTIONS
     named = set(_OPTION.findall(re.sub(r"<!--|-->", "", page.read_text(encoding="utf-8"))))
     assert named <= known
+
+
+def test_no_site_is_shown_at_the_port_that_Debian_s_Prometheus_scrapes_already() -> None:
+    texts = [*PAGES, ROOT / "docs" / "settings.md", *(ROOT / "twisted_wsgiref").rglob("*.py")]
+    texts += [page for page in (ROOT / "docs").rglob("*") if page.suffix in (".json", ".yml", ".toml")]
+    assert [page.name for page in texts if _SITE.search(page.read_text(encoding="utf-8"))] == []
 
 
 def test_every_option_in_the_readme_exists() -> None:

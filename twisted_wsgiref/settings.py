@@ -255,7 +255,7 @@ class Settings:
     status: str = _knob(
         "",
         "endpoint of the status site: health, metrics, what runs now; as unix:/run/app/status.sock or "
-        "tcp:9100:interface=127.0.0.1; empty: none",
+        "tcp:9180:interface=127.0.0.1; empty: none",
         str,
     )
     # None: a site that only this machine reaches needs none. In a file it is in no list of processes.
@@ -516,7 +516,7 @@ class Settings:
         if self.status and not self.status_token and not is_of_this_machine(self.status):
             raise SettingError.of(
                 "{status} is {!r}: it has to be an endpoint that only this machine reaches, as "
-                "tcp:9100:interface=127.0.0.1 or unix:/run/app/status.sock; for any other set {status_token}",
+                "tcp:9180:interface=127.0.0.1 or unix:/run/app/status.sock; for any other set {status_token}",
                 self.status,
             )
         if self.health_path:

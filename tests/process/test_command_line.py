@@ -118,7 +118,7 @@ def test_an_empty_value_is_a_value() -> None:
         (["--thread", "2"], "option --thread not a unique prefix: it begins --threads, --threads-idle, --threads-max"),
         (
             ["--stats", "127.0.0.1:1717"],
-            "option --stats not a unique prefix: here it is --status ENDPOINT, as tcp:9100:interface=127.0.0.1, and "
+            "option --stats not a unique prefix: here it is --status ENDPOINT, as tcp:9180:interface=127.0.0.1, and "
             "then /metrics or /status.json there",
         ),
         (["--listen", ""], "--listen is empty: it has to be an endpoint, such as tcp:8000 or unix:/run/app.sock"),

@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,7 @@ pytestmark = [
     pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="caught signals are looked up in /proc"),
 ]
 
+TOKEN = "TWISTED_WSGIREF_STATUS_TOKEN"
 SERVING = re.compile(r"serving shop.wsgi:application on ")
 SHOP = """
 def application(environ, start_response):
@@ -131,11 +133,35 @@ def test_a_container_serves_and_stops(language: str, title: str, start: str, fol
     python, *words = container_words(language, title, start)
     (port,) = free_ports(1)
     words[words.index("tcp:8000")] = f"tcp:{port}"
+    given = {}
+    if "--status" in words:
+        words[words.index("tcp:9180")] = "tcp:0"
+        given = {TOKEN: "s3cret"}
     assert python == "python"
-    with started([sys.executable, *words], folder) as child:
+    with started([sys.executable, *words], folder, environment(**given)) as child:
         child.wait_for(SERVING)
         assert get(port)[1] == b"the shop"
         assert child.end() == 0, child.said
+
+
+def test_the_probes_of_a_pod_are_answered(folder: Path) -> None:
+    text = page_block("yaml", "shop.yaml")
+    probes = re.findall(r"(\w+)Probe:\n +httpGet: {path: (\S+), port: (\d+)}", text)
+    assert f"name: {TOKEN}\n" in text
+    _, *words = container_words("yaml", "shop.yaml", "command: ")
+    assert {f"tcp:{port}" for _, _, port in probes} <= set(words)
+    ports = dict(zip({port for _, _, port in probes}, free_ports(2), strict=True))
+    words = [f"tcp:{ports[word.removeprefix('tcp:')]}" if word.startswith("tcp:") else word for word in words]
+    with started([sys.executable, *words], folder, environment(**{TOKEN: "s3cret"})) as child:
+        child.wait_for(SERVING)
+        said = {}
+        for kind, path, port in probes:
+            with contextlib.closing(HTTPConnection("127.0.0.1", ports[port], timeout=20)) as connection:
+                connection.request("GET", path, headers={"Host": f"10.1.2.3:{port}"})  # as the cluster asks a pod
+                answer = connection.getresponse()
+                said[kind] = (answer.status, answer.read())
+    assert said == {"readiness": (200, b"ready\n"), "liveness": (200, b"alive\n")}
+    assert "/healthz" not in child.said
 
 
 def test_the_cluster_waits_longer_than_we_do() -> None:
@@ -143,6 +169,7 @@ def test_the_cluster_waits_longer_than_we_do() -> None:
     assert manifest("terminationGracePeriodSeconds") > int(pause) + Settings().grace + 1
     words = container_words("yaml", "shop.yaml", "command: ")
     options = Options()
+    options.environ = {TOKEN: "s3cret"}
     options.parseOptions(words[words.index("twisted_wsgiref") + 1 :])
     (endpoint,) = options["endpoints"]
     assert f"containerPort: {endpoint.removeprefix('tcp:')}\n" in page_block("yaml", "shop.yaml")

@@ -336,7 +336,7 @@ _TABLE: Final[dict[str, list[tuple[str, str]]]] = {
         ),
         ("it is --statsd HOST:PORT", "gunicorn --statsd-host, hypercorn --statsd-host"),
         (
-            "it is --status ENDPOINT, as tcp:9100:interface=127.0.0.1, and then /metrics or /status.json there",
+            "it is --status ENDPOINT, as tcp:9180:interface=127.0.0.1, and then /metrics or /status.json there",
             "uWSGI --stats --stats-server --stats-http, granian --metrics --metrics-address --metrics-port",
         ),
         (
