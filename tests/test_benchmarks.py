@@ -24,7 +24,7 @@ from benchmarks.harness.peers import OURS, SERVERS
 from benchmarks.harness.peers import Variant as Wanted
 from benchmarks.harness.serving import ServerFailed
 from benchmarks.harness.workloads import WORKLOADS
-from benchmarks.speed import calls, variants
+from benchmarks.speed import calls, goals, report, variants
 from benchmarks.stress import cross_talk, cross_talk_app, cross_talk_clients, slow_readers
 
 from .real.children import Process, alive
@@ -126,6 +126,48 @@ def test_a_session_that_does_not_go_on_is_no_figure(monkeypatch: pytest.MonkeyPa
 def test_a_client_that_fails_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with pytest.raises(ServerFailed, match="s_time said: connect: refused"):
         shaken(monkeypatch, tmp_path, "new", "connect: refused", status=1)
+
+
+# ---- Goals ----------------------------------------------------------------------------------------------------------
+
+
+def measured(name: str, **rates: float) -> report.WorkloadResult:
+    """Return the result of the workload `name` in which each server had this rate, and as many microseconds."""
+    (workload,) = variants.named(WORKLOADS, name)
+    servers = [
+        report.ServerResult(server, "", [report.Run(rate, rate, rate, 0, 0, 0, 1.0, 0.5)])
+        for server, rate in rates.items()
+    ]
+    return report.WorkloadResult(workload.name, workload.text, workload.figure, servers)
+
+
+def test_a_goal_is_a_ratio_to_whichever_is_the_best() -> None:
+    (row,) = goals.rows(measured("front", **{OURS: 50.0}, granian=40.0, bjoern=100.0))
+    assert row[1:4] == ("the best, bjoern", "1.00", "0.50")
+    assert row[-1] == "NO"
+
+
+def test_a_goal_of_a_time_is_held_by_less() -> None:
+    (row,) = goals.rows(measured("one", **{OURS: 50.0}, granian=100.0))
+    assert row[1:4] == ("granian", "at most 1.00", "0.50")
+    assert row[-1] == "yes"
+
+
+def test_a_goal_that_could_not_be_measured_does_not_hold() -> None:
+    found = list(goals.rows(measured("tls", **{OURS: 50.0}, granian=25.0)))
+    assert [(row[1], row[3], row[-1]) for row in found] == [
+        ("granian", "2.00", "yes"),
+        ("gunicorn", "not measured", "no"),
+    ]
+
+
+@pytest.mark.parametrize("goal", goals.GOALS, ids=lambda goal: f"{goal.workload}, {goal.peer}")
+def test_whoever_has_a_goal_can_be_measured(goal: goals.Goal) -> None:
+    (workload,) = variants.named(WORKLOADS, goal.workload)
+    peers = [server for server in SERVERS if server.name in goals.peers_of(goal.workload)]
+    able = [server.name for server in peers if server.can(workload.variant)]
+    assert OURS in able
+    assert goal.peer in (*able, goals.BEST)
 
 
 # ---- The package ---------------------------------------------------------------------------------------------------

@@ -88,14 +88,14 @@ def measure(plan: Plan, workloads: Sequence[Workload], keep: Callable[[report.Re
     print(f"{results.machine['python']}, {results.machine['system']}\n", flush=True)
     for workload in workloads:
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-            result = _measure_one(plan, workload, Path(folder))
+            result = measure_one(plan, workload, Path(folder))
         results.workloads.append(result)
         print(report.table(result), flush=True)
         keep(results)
     return results
 
 
-def _measure_one(plan: Plan, workload: Workload, folder: Path) -> report.WorkloadResult:
+def measure_one(plan: Plan, workload: Workload, folder: Path) -> report.WorkloadResult:
     """Start all servers that can do the workload, and drive them in turn, round by round; idle ones cost nothing."""
     result = report.WorkloadResult(workload.name, workload.text, workload.figure, [])
     core = client_core() if workload.pinned else None

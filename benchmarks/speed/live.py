@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import resource
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.harness.environment import Environment
+from benchmarks.harness.idle import ENOUGH, allow_descriptors, size_of_one
 from benchmarks.harness.peers import Server
 from benchmarks.harness.serving import Running
 from benchmarks.harness.start import client_core, drive, start
 from benchmarks.harness.workloads import Workload
 
-# The first connections fill memory that the start has left free; what the others add is counted.
-_FIRST = 500
-_IDLE = 1000
-_REQUEST = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 # System calls that are told one by one; the rest is a sum.
 _CALLS_SHOWN = 8
 
@@ -93,17 +88,7 @@ def _per_request(table: str, requests: int) -> dict[str, float]:
 
 
 def idle_connection(environment: Environment, server: Server, workload: Workload, folder: Path) -> float:
-    """Return the octets that one idle connection, which has had one answer, adds. Raises `ServerFailed`."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 4 * _IDLE if most == resource.RLIM_INFINITY else min(most, 4 * _IDLE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))  # the server inherits it
-    with _serving(environment, server, workload, folder) as running, ExitStack() as stack:
-        before = 0
-        for number in range(_FIRST + _IDLE):
-            if number == _FIRST:
-                before = running.usage().rss
-            sock = stack.enter_context(socket.create_connection(("127.0.0.1", running.port), timeout=10))
-            sock.sendall(_REQUEST)
-            if not sock.recv(4096):
-                raise OSError("the server closed an idle connection")
-        return (running.usage().rss - before) / _IDLE
+    """Return the bytes that one idle connection, which has had one answer, adds. Raises `ServerFailed`."""
+    allow_descriptors(ENOUGH)
+    with _serving(environment, server, workload, folder) as running:
+        return size_of_one(running, tls=workload.variant.tls)
