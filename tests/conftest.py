@@ -1,5 +1,13 @@
-"""How Hypothesis looks for examples in all of the suite."""
+"""How the suite is run: which examples Hypothesis looks at, and how ``-n auto`` shares the tests out."""
 
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
 from hypothesis import HealthCheck, settings
 
 # The machine may be busy with other things, so the time that an example takes says nothing of ours; and what passes
@@ -10,3 +18,45 @@ settings.register_profile(
 # With --hypothesis-profile: .ci/run has the suite on one Python look at all examples, and on others at the first ones.
 settings.register_profile("brief", settings.get_profile("suite"), max_examples=20)
 settings.load_profile("suite")
+
+# So many files of other tests between two of real processes.
+BETWEEN = 3
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """Two for each processor: a test of a real process waits for two thirds of its time."""
+    if os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS"):
+        return None
+    return 2 * (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Share out file by file, in the order of `pytest_collection_modifyitems`: the tests of a file share servers."""
+    if config.getoption("dist") != "load":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    config.option.loadscopereorder = False
+    return LoadFileScheduling(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mix tests that wait with tests that compute, the files with most of those that wait first."""
+    if not hasattr(config, "workerinput"):
+        return
+    files: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        files.setdefault(item.nodeid.partition("::")[0], []).append(item)
+    waiting = [files.pop(name) for name in list(files) if "/real/" in name]
+    waiting.sort(key=lambda tests: -len(tests))
+    computing = iter(files.values())
+    items[:] = itertools.chain(*_mixed(waiting, computing))
+
+
+def _mixed(waiting: list[list[pytest.Item]], computing: Iterator[list[pytest.Item]]) -> Iterator[list[pytest.Item]]:
+    for tests in waiting:
+        yield tests
+        yield from itertools.islice(computing, BETWEEN)
+    yield from computing

@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -104,7 +105,12 @@ def dotted(path: Path) -> str:
 
 
 SOURCES = {dotted(path): path for path in sorted(PACKAGE.rglob("*.py"))}
-TREES = {name: ast.parse(path.read_text(), str(path)) for name, path in SOURCES.items()}
+
+
+@cache
+def trees() -> dict[str, ast.Module]:
+    """Return each module's tree. Not made at import: each process that collects the tests imports this."""
+    return {name: ast.parse(path.read_text(), str(path)) for name, path in SOURCES.items()}
 
 
 def room_of(module: str) -> str | None:
@@ -119,12 +125,12 @@ def imports_of(module: str) -> Iterator[Import]:
     package = module if SOURCES[module].name == "__init__.py" else module.rpartition(".")[0]
     package = "twisted_wsgiref" + (f".{package}" if package else "")
     late: set[ast.AST] = set()
-    for node in ast.walk(TREES[module]):
+    for node in ast.walk(trees()[module]):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
             late.update(ast.walk(node))
         elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
             late.update(each for statement in node.body for each in ast.walk(statement))
-    for node in ast.walk(TREES[module]):
+    for node in ast.walk(trees()[module]):
         at_start = node not in late
         if isinstance(node, ast.Import):
             for alias in node.names:
@@ -139,7 +145,10 @@ def imports_of(module: str) -> Iterator[Import]:
                 yield Import(module, f"{base}.{alias.name}" if below in SOURCES else base, node.lineno, at_start)
 
 
-IMPORTS = [each for module in SOURCES for each in imports_of(module)]
+@cache
+def imports() -> list[Import]:
+    """Return all imports of the package."""
+    return [each for module in SOURCES for each in imports_of(module)]
 
 
 def inside(target: str) -> str | None:
@@ -155,7 +164,7 @@ def test_every_module_has_its_place_on_the_map() -> None:
 
 def test_imports_point_downwards_only() -> None:
     wrong = []
-    for each in IMPORTS:
+    for each in imports():
         target = inside(each.target)
         if target is None or (target == "" and each.module != "" and each.target == "twisted_wsgiref"):
             continue  # Somebody else's, or the version from the front door (see the test below).
@@ -167,7 +176,7 @@ def test_imports_point_downwards_only() -> None:
 
 def test_the_front_door_is_only_used_from_outside_or_for_the_version() -> None:
     wrong = []
-    for module, tree in TREES.items():
+    for module, tree in trees().items():
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom) and inside(node.module or "") == "" and not node.level:
                 names = {alias.name for alias in node.names}
@@ -201,10 +210,10 @@ def names_made_here(tree: ast.AST) -> Iterator[str]:
 
 
 def test_private_names_of_twisted_are_in_one_file() -> None:
-    ours = {name for module, tree in TREES.items() if module not in OF_TWISTED for name in names_made_here(tree)}
+    ours = {name for module, tree in trees().items() if module not in OF_TWISTED for name in names_made_here(tree)}
     wrong = [
         f"{module}:{line} {name}"
-        for module, tree in TREES.items()
+        for module, tree in trees().items()
         for name, line in private_names(tree)
         if module not in OF_TWISTED and name not in ours | OF_PYTHON
     ]
@@ -213,7 +222,7 @@ def test_private_names_of_twisted_are_in_one_file() -> None:
 
 def test_no_imports_in_a_circle() -> None:
     below: dict[str, set[str]] = {module: set() for module in SOURCES}
-    for each in IMPORTS:
+    for each in imports():
         target = inside(each.target)
         if target is not None and target in SOURCES and target != each.module and each.at_start:
             below[each.module].add(target)
@@ -228,25 +237,25 @@ def test_no_imports_in_a_circle() -> None:
 def test_http_knows_no_reactor_no_thread_and_no_clock() -> None:
     wrong = [
         f"{each.module}:{each.line} {each.target}"
-        for each in IMPORTS
+        for each in imports()
         if room_of(each.module) == "_http" and each.target.partition(".")[0] in NOT_IN_HTTP
     ]
     assert wrong == []
 
 
 def test_the_standard_wsgiref_is_never_imported() -> None:
-    assert [each for each in IMPORTS if each.target.partition(".")[0] == "wsgiref"] == []
+    assert [each for each in imports() if each.target.partition(".")[0] == "wsgiref"] == []
 
 
 @pytest.mark.parametrize("module", SOURCES)
 def test_no_check_rests_on_assert(module: str) -> None:
-    assert [node.lineno for node in ast.walk(TREES[module]) if isinstance(node, ast.Assert)] == []
+    assert [node.lineno for node in ast.walk(trees()[module]) if isinstance(node, ast.Assert)] == []
 
 
 @pytest.mark.parametrize("room", sorted(TYPED))
 def test_every_value_has_a_type(room: str) -> None:
     wrong = []
-    for module, tree in TREES.items():
+    for module, tree in trees().items():
         if room_of(module) == room and module not in UNTYPED:
             wrong += [
                 f"{module}:{node.lineno} Any"
@@ -266,14 +275,14 @@ def test_the_package_counts_in_bytes_and_not_in_octets(module: str) -> None:
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_the_front_of_an_inner_room_holds_its_rules_and_nothing_else(folder: str) -> None:
-    body = TREES[folder].body
+    body = trees()[folder].body
     assert len(body) == 1
-    assert ast.get_docstring(TREES[folder])
+    assert ast.get_docstring(trees()[folder])
 
 
 @pytest.mark.parametrize("module", SOURCES)
 def test_every_file_opens_with_what_lives_in_it(module: str) -> None:
-    assert ast.get_docstring(TREES[module])
+    assert ast.get_docstring(trees()[module])
 
 
 def test_files_stay_small() -> None:
@@ -287,7 +296,7 @@ def test_files_stay_small() -> None:
 
 def test_functions_stay_small() -> None:
     larger = {}
-    for module, tree in TREES.items():
+    for module, tree in trees().items():
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 lines = (node.end_lineno or node.lineno) - node.lineno + 1
