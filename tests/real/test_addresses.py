@@ -15,7 +15,7 @@ from .children import COMMANDS, PATIENCE, Child, started
 from .raw_client import Client as RawClient
 from .wires import Wire, client, endpoints, make_certificate
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.libraries]
 
 APP = ["--app", "tests.real.plain_apps:tell"]
 REQUEST = b"GET / HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n\r\n"

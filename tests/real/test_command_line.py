@@ -135,6 +135,7 @@ def mistakes(port: int) -> dict[str, tuple[list[str], str]]:
     }
 
 
+@pytest.mark.once
 # Of those that are met in the words, in the loading and in the listening, one each by each command.
 @pytest.mark.parametrize(("command", "kind"), in_turn(mistakes(0), ["bad value", "no module", "busy port"]))
 def test_a_mistake_is_one_line_on_standard_error(command: str, kind: str, folder: Path, busy: int) -> None:
@@ -159,6 +160,7 @@ def test_an_application_that_fails_shows_its_own_traceback_and_none_of_ours(comm
     assert "twisted_wsgiref/" not in done.stderr
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_help_lists_the_options(command: str, folder: Path) -> None:
     done = ended([*COMMANDS[command], "--help"], folder)

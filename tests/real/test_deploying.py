@@ -27,6 +27,7 @@ from .children import PATIENCE, Child, environment, free_ports, get, started
 from .proxies import PAGE, filled, page_block
 
 pytestmark = [
+    pytest.mark.once,
     pytest.mark.slow,
     pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="caught signals are looked up in /proc"),
 ]

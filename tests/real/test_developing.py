@@ -142,6 +142,7 @@ MISTAKES: dict[str, tuple[list[str], dict[str, str], str]] = {
 }
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(("command", "kind"), in_turn(MISTAKES, ["no endpoint"]))
 def test_a_mistake_is_found_by_the_check(command: str, kind: str, folder: Path) -> None:
     words, more, line = MISTAKES[kind]
@@ -243,7 +244,8 @@ def interpreter() -> tuple[str, dict[str, str]]:
 @pytest.mark.parametrize(
     ("command", "workers"),
     [
-        *[("twistd", []), ("twistd", ["--workers", "2"]), ("twist", []), ("python -m", [])],
+        *[pytest.param(command, [], marks=pytest.mark.once) for command in COMMANDS],
+        pytest.param("twistd", ["--workers", "2"], marks=pytest.mark.once),
         *[("python -m", ["--workers", "2"]), ("python -m", ["--workers", "2", "--preload"])],
     ],
 )
@@ -268,6 +270,7 @@ def test_the_application_never_runs_as_root(
 
 
 @ROOTS
+@pytest.mark.once
 def test_a_path_that_only_root_can_bind_serves_and_does_so_again(
     open_folder: Path, interpreter: tuple[str, dict[str, str]]
 ) -> None:
@@ -288,6 +291,7 @@ def serves_on_a_path(open_folder: Path, interpreter: tuple[str, dict[str, str]])
 
 
 @ROOTS
+@pytest.mark.once
 @pytest.mark.parametrize("workers", [[], ["--workers", "2"]])
 def test_an_interpreter_that_the_user_may_not_execute_ends_it(workers: list[str], tmp_path: Path) -> None:
     (tmp_path / "closed").mkdir(mode=0o700)
@@ -303,6 +307,7 @@ def test_an_interpreter_that_the_user_may_not_execute_ends_it(workers: list[str]
 
 
 @ROOTS
+@pytest.mark.once
 def test_packages_that_the_user_may_not_read_end_it(open_folder: Path, interpreter: tuple[str, dict[str, str]]) -> None:
     executable, env = interpreter
     executable = os.path.realpath(executable)  # no environment, into which the package may be installed
@@ -318,6 +323,7 @@ def test_packages_that_the_user_may_not_read_end_it(open_folder: Path, interpret
 
 
 @ROOTS
+@pytest.mark.once
 def test_a_key_that_the_user_may_not_read_ends_it(open_folder: Path, interpreter: tuple[str, dict[str, str]]) -> None:
     executable, env = interpreter
     key, certificate = make_certificate(open_folder)
@@ -331,6 +337,7 @@ def test_a_key_that_the_user_may_not_read_ends_it(open_folder: Path, interpreter
 
 
 @ROOTS
+@pytest.mark.once
 def test_who_there_is_not_is_one_line(folder: Path) -> None:
     done = ended([*MODULE, "--port", "0", "--user", "nobody-at-all", "demo:app"], folder)
     assert done.returncode == 1

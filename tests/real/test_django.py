@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from .children import COMMANDS, ended, environment
-from .wires import MIB, WIRES, Client, Served, Upload, client, read_digest, served
+from .wires import MIB, ON_WIRES, Client, Served, Upload, client, read_digest, served
 
 pytestmark = pytest.mark.slow
 
@@ -43,7 +43,7 @@ def shop_environment(data: Path) -> dict[str, str]:
     return environment(BOOKSHOP_DATA=str(data), DJANGO_SETTINGS_MODULE="bookshop.settings", PYTHONDONTWRITEBYTECODE="1")
 
 
-@pytest.fixture(scope="module", params=["application", "checked"])
+@pytest.fixture(scope="module", params=["application", pytest.param("checked", marks=pytest.mark.libraries)])
 def server(request: pytest.FixtureRequest, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """The shop, open; with its application within our validator, too."""
     words = [*COMMANDS["twistd"], "--app", f"bookshop.wsgi:{request.param}"]
@@ -52,7 +52,7 @@ def server(request: pytest.FixtureRequest, data: Path, tmp_path_factory: pytest.
         yield made
 
 
-@pytest.fixture(params=WIRES)
+@pytest.fixture(params=ON_WIRES)
 def shop(request: pytest.FixtureRequest, server: Served) -> Iterator[Client]:
     with client(server.wires[request.param]) as made:
         yield made

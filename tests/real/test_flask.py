@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 
 from .children import COMMANDS, environment
-from .wires import MIB, WIRES, Client, Served, Upload, client, read_digest, served
+from .wires import MIB, ON_WIRES, Client, Served, Upload, client, read_digest, served
 
 pytestmark = pytest.mark.slow
 
 LARGE = bytes(range(256)) * 4096 * 5 + b"end"
 
 
-@pytest.fixture(scope="module", params=["app", "checked"])
+@pytest.fixture(scope="module", params=["app", pytest.param("checked", marks=pytest.mark.libraries)])
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """The application as it is, and within our validator."""
     folder = tmp_path_factory.mktemp("flask")
@@ -30,7 +30,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         yield made
 
 
-@pytest.fixture(params=WIRES)
+@pytest.fixture(params=ON_WIRES)
 def flask(request: pytest.FixtureRequest, server: Served) -> Iterator[Client]:
     with client(server.wires[request.param]) as made:
         yield made

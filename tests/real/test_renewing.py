@@ -22,6 +22,7 @@ from .children import COMMANDS, PATIENCE, Child, alive, get
 from .test_workers import pids, until
 
 pytestmark = [
+    pytest.mark.libraries,
     pytest.mark.slow,
     pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no signal to ask by"),
 ]

@@ -11,7 +11,7 @@ import pytest
 from .children import COMMANDS, environment
 from .wires import MIB, WIRES, Client, Served, Upload, client, served
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.libraries]
 
 NUMBERS = [str(number) for number in range(100)]
 

@@ -17,7 +17,7 @@ from .children import COMMANDS, PATIENCE, environment
 from .tls_socket import locked_context
 from .wires import MIB, WIRES, Served, client, served
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.libraries]
 
 Open = Callable[[str], contextlib.AbstractContextManager[ClientConnection]]
 

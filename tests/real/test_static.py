@@ -133,6 +133,7 @@ def test_two_applications_share_a_port(tmp_path: Path, workers: str) -> None:
         assert child.end() == 0
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("mount", "line"),
     [

@@ -197,6 +197,7 @@ def test_the_gauges_of_a_worker_that_is_gone_are_forgotten(folder: Path) -> None
         (["--status-token", "file:/no/such"], "--status-token: /no/such: No such file or directory"),
     ],
 )
+@pytest.mark.once
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_mistake_is_one_line_at_the_start(folder: Path, words: list[str], line: str, workers: str) -> None:
     done = ended([*COMMANDS["python -m"], "--port", "0", "--workers", workers, *words, "demo:app"], folder)

@@ -15,7 +15,7 @@ from .children import COMMANDS, PATIENCE, SERVING, SOON, Stopwatch, ended, envir
 from .tls_socket import locked_context
 from .wires import WIRES, Served, Wire, client, served
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.libraries]
 
 HERE = "tests.real.web_mounts"
 LARGE = bytes(range(256)) * 4096

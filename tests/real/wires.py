@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -30,6 +31,8 @@ from cryptography.x509.oid import NameOID
 from .children import PATIENCE, Child, started
 
 WIRES = ("tcp", "unix", "tls")
+# The same as parameters: on other Pythons TCP is enough, since TLS is a library's and a UNIX socket the system's.
+ON_WIRES = ["tcp", *[pytest.param(name, marks=pytest.mark.libraries) for name in WIRES[1:]]]
 ALL_SERVING = re.compile(
     r"serving \S+ on http://\S+?:(?P<tcp>\d+), .*serving \S+ on unix:(?P<unix>[^,]+), .*"
     r"serving \S+ on https://\S+?:(?P<tls>\d+), ",
