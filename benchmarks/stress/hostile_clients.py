@@ -339,7 +339,9 @@ def resets(times: Times) -> Row:
             return False
 
     with times.server("--threads", str(THREADS)) as server:
-        ask(server.port, request("/upload", "POST", CLOSE, bytes(1_000_000)))  # the thread that waits for disks starts
+        with ThreadPoolExecutor(8) as pool:  # the thread that waits for disks starts, in each worker
+            upload = request("/upload", "POST", CLOSE, bytes(1_000_000))
+            list(pool.map(lambda _: ask(server.port, upload), range(16)))
         for number in range(8):
             reset(number)
         server.wait_until_well(5.0)
