@@ -204,6 +204,41 @@ def test_a_client_that_is_gone_is_an_error_of_a_socket(pair: Pair) -> None:
         pair.exit.send(b"x")
 
 
+def test_a_lost_connection_leaves_nothing_that_another_could_meet(full: Pair) -> None:
+    gone = Pair()
+    gone.theirs.close()
+    with pytest.raises(OSError, match="EPIPE"):
+        gone.exit.send(FILLING)
+    assert SSL._lib.ERR_peek_error() == 0
+    with pytest.raises(BlockingIOError):
+        full.exit.send(FILLING)
+    with pytest.raises(BlockingIOError):
+        full.exit.receive()
+    gone.close()
+
+
+def leave_an_error() -> None:
+    """Do as an application does that uses OpenSSL, too, and does not look whether all has gone well.
+
+    From OpenSSL 4 on no other step is mistaken for that.
+    """
+    SSL._lib.ERR_put_error(20, 0, 1, SSL._ffi.NULL, 0)
+
+
+def test_errors_of_an_application_are_no_errors_of_a_connection(full: Pair) -> None:
+    leave_an_error()
+    with pytest.raises(BlockingIOError):
+        full.exit.send(FILLING)
+    leave_an_error()
+    with pytest.raises(BlockingIOError):
+        full.exit.receive()
+    leave_an_error()
+    assert not full.exit.pay()
+    full.read()
+    leave_an_error()
+    assert full.exit.pay()
+
+
 def test_a_severed_descriptor_takes_nothing_more(pair: Pair) -> None:
     pair.exit.sever()
     with pytest.raises(ConnectionError):

@@ -4,6 +4,9 @@ Two threads are never in one connection of OpenSSL's, which says nothing and los
 a lock. A step never waits: the socket does not block, and a record has at most 16 KiB. Whoever sends does not wait for
 the lock either: if the reactor is just reading, nothing is taken, as if the socket were full, and the reactor sends.
 
+OpenSSL notes errors for a thread, and not for a connection: one that is noted already is taken for that of a step that
+only has to wait. So whoever meets one forgets all of them and tries again, once, before a connection is taken for lost.
+
 What lives here: records, and OpenSSL's errors, which become `OSError`. What may not: the life of a connection, which is
 `tls_transport`'s. This is imported only where somebody speaks TLS.
 """
@@ -19,6 +22,7 @@ from typing import Final
 from OpenSSL import SSL
 
 from twisted_wsgiref._gateway.file_span import FileSpan
+from twisted_wsgiref._twisted.private_tls import forget_errors
 
 from .transports import sever
 
@@ -72,6 +76,19 @@ class TLSExit:
         if not self._steps.acquire(timeout=_PATIENCE):
             raise BlockingIOError
         try:
+            return self._receive()
+        except SSL.Error as error:
+            forget_errors()
+            try:
+                return self._receive()
+            except SSL.Error:
+                forget_errors()
+                raise _lost(error) from error
+        finally:
+            self._steps.release()
+
+    def _receive(self) -> bytes:
+        try:
             if self._owed and self._may_be_key_update() and not self._pay():
                 raise SendsFirst
             return self._connection.recv(RECORD)
@@ -81,10 +98,6 @@ class TLSExit:
             raise SendsFirst from None
         except SSL.ZeroReturnError:
             return b""
-        except SSL.Error as error:
-            raise _lost(error) from error
-        finally:
-            self._steps.release()
 
     def pay(self) -> bool:
         """Send what is owed, if the socket takes it; return whether nothing is owed now. Raises `OSError`."""
@@ -93,7 +106,12 @@ class TLSExit:
         try:
             return not self._owed or self._pay()
         except SSL.Error as error:
-            raise _lost(error) from error
+            forget_errors()
+            try:
+                return self._pay()
+            except SSL.Error:
+                forget_errors()
+                raise _lost(error) from error
         finally:
             self._steps.release()
 
@@ -131,7 +149,7 @@ class TLSExit:
         finally:
             self._steps.release()
 
-    def _send(self, data: bytes | memoryview) -> int:
+    def _send(self, data: bytes | memoryview, again: bool = False) -> int:
         size = len(data)
         sent = 0
         if not size:
@@ -148,7 +166,16 @@ class TLSExit:
             if not sent:
                 raise BlockingIOError from None
         except SSL.Error as error:
-            raise _lost(error) from error
+            forget_errors()
+            if again:
+                raise _lost(error) from error
+            try:
+                sent += self._send(memoryview(data)[sent:], True)
+            except BlockingIOError:
+                if not sent:
+                    raise
+            except OSError:
+                raise _lost(error) from error
         return sent
 
     def _send_again(self, data: bytes | memoryview) -> int:
@@ -209,8 +236,10 @@ class TLSExit:
         # A part of a record is out: whatever follows would be taken for its rest.
         if not self._ended and not self._owed:
             self._ended = True
-            with suppress(SSL.Error):
+            try:
                 self._connection.shutdown()
+            except SSL.Error:
+                forget_errors()
 
     def sever(self) -> None:
         """Put a socket without another end in the descriptor's place."""

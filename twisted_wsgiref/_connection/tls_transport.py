@@ -22,7 +22,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twisted_wsgiref._http.opening import plain_opening
-from twisted_wsgiref._twisted.private_tls import can_make_tls, make_tls
+from twisted_wsgiref._twisted.private_tls import can_make_tls, forget_errors, make_tls
 
 from .acceptor import Acceptor
 from .plain_transports import TCPSocket
@@ -150,7 +150,9 @@ class TLSTransport(TCPSocket):
             self.startWriting()
             return
         except SSL.Error:
-            self.lose(Failure())
+            reason = Failure()
+            forget_errors()
+            self.lose(reason)
             return
         except Exception:  # what a callback of the endpoint's context has raised
             self.lose(Failure())

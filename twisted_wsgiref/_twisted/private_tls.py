@@ -1,7 +1,7 @@
 """Private names of Twisted's TLS and of pyOpenSSL, as far as this package relies on them; the rest is in `private`.
 
 Each function says what an upgrade has to check, and `tests/test_twisted_private.py` checks it. This is imported only
-where somebody speaks TLS. The reactor's thread calls every function.
+where somebody speaks TLS. The reactor's thread calls every function but the last.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
         def SSL_set_mode(self, ssl: object, mode: int) -> int: ...
 
         def SSL_clear_mode(self, ssl: object, mode: int) -> int: ...
+
+        def ERR_clear_error(self) -> None: ...
 
 
 # What OpenSSL's own header calls SSL_MODE_ENABLE_PARTIAL_WRITE and SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER.
@@ -72,3 +74,13 @@ def can_make_tls(factory: TLSMemoryBIOFactory) -> bool:
         return type(made) is SSL.Connection and hasattr(_lib, "SSL_set_fd") and bool(made._ssl) and made._socket is None
     except Exception:
         return False
+
+
+def forget_errors() -> None:
+    """Forget the errors that OpenSSL has noted for this thread. Any thread may call this.
+
+    To be checked: OpenSSL before version 4 takes one of them for that of a later step, of another connection, that only
+    has to wait. pyOpenSSL leaves one there if a socket fails; an application may leave others.
+    """
+    if _lib is not None:
+        _lib.ERR_clear_error()
