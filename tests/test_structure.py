@@ -57,6 +57,7 @@ FOLDERS += ("_service", "_testing")
 
 # The modules that may use private names of Twisted, and Python's own private names that others use.
 OF_TWISTED = frozenset({"_twisted.private", "_twisted.private_tls", "_twisted.turn_private", "_twisted.web_private"})
+OF_TWISTED |= {"_twisted.fork_private"}
 OF_PYTHON = {"_accept", "_args_from_interpreter_flags", "_current_frames", "_exit", "_getframe", "_is_gil_enabled"}
 
 # Rooms that say the type of every value, and that ignore nothing that mypy says; and the modules that may not, and why.

@@ -84,8 +84,9 @@ def test_a_killed_worker_is_forked_again_from_the_same_application(folder: Path)
         assert child.end() == 0, child.said
 
 
-@pytest.mark.parametrize("words", [["--preload"], []])
+@pytest.mark.parametrize("words", [["--preload"], ["--hooks", "hooked"]])
 def test_workers_outlive_their_fork_server_and_are_replaced_by_another(words: Sequence[str], folder: Path) -> None:
+    (folder / "hooked.py").write_text("def worker_started():\n    pass\n")
     with house(folder, *words) as child:
         port = child.port()
         one, other = pids(child)

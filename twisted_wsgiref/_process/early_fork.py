@@ -11,16 +11,17 @@ import socket
 import sys
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from twisted_wsgiref._twisted.reactor import Reactor
 from twisted_wsgiref.settings import SettingError
 
 from .daemon import Daemon
-from .fork_server import Task, serve
+from .fork_server import Task, leave_standard_input, serve
 from .forking import ForkServers
 from .imported import Imported
 from .listeners import has_descriptors
+from .own_forks import HAS_TURNS, OwnForks
 from .watching import check_watched
 from .worker import DEMO
 
@@ -36,6 +37,10 @@ class Early:
     pid: int
     sock: socket.socket
     imported: Imported
+
+
+#: What forks workers, made before there is a reactor: another process, or this one.
+Forks: TypeAlias = Early | OwnForks
 
 
 def can_fork() -> bool:
@@ -72,19 +77,12 @@ def fork_early(daemon: Daemon | None = None) -> Early | None:
     pid = os.fork()
     if not pid:
         ours.close()
-        _leave_standard_input()
+        leave_standard_input()
         if daemon is not None:
             daemon.forget()
         serve(theirs)
     theirs.close()
     return Early(pid, ours, imported)
-
-
-def _leave_standard_input() -> None:
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    if nothing:
-        os.dup2(nothing, 0)
-        os.close(nothing)
 
 
 def may_fork_early(found: Configuration) -> bool:
@@ -97,6 +95,19 @@ def may_fork_early(found: Configuration) -> bool:
     return bool(found.apart) and not (found.reload or found.user or found.group or told)
 
 
+def prepare_forks(found: Configuration, daemon: Daemon | None = None) -> Forks | None:
+    """Return what forks the workers of this process, with all that is imported by now; None: it may not be forked.
+
+    This process itself, unless workers are to be forked from one that has what this one must not (the application), or
+    that has not what this one will (the module of the hooks). Called in the main thread, before there is a reactor.
+    """
+    if not may_fork_early(found) or not can_fork():
+        return None
+    if HAS_TURNS and not (found.settings.preload or found.settings.hooks):
+        return OwnForks()
+    return fork_early(daemon)
+
+
 def check_system(found: Configuration) -> None:
     """Raise `SettingError` if this system has not what worker processes need as `found` wants them."""
     if not has_descriptors():
@@ -107,7 +118,7 @@ def check_system(found: Configuration) -> None:
         raise SettingError.of("{preload} is on: this system can not fork processes")
 
 
-def fork_servers(orders: Orders, reactor: Reactor, relay: frozenset[int], early: Early | None) -> ForkServers | None:
+def fork_servers(orders: Orders, reactor: Reactor, relay: frozenset[int], early: Forks | None) -> ForkServers | None:
     """Return what is to fork the workers that get `orders`; None if each is to be an interpreter of its own."""
     preload = orders.settings.preload
     if early is None and not preload:
@@ -127,4 +138,7 @@ def fork_servers(orders: Orders, reactor: Reactor, relay: frozenset[int], early:
             name=orders.settings.name,
         )
 
+    if isinstance(early, OwnForks):
+        early.begin(reactor, relay)
+        return ForkServers(reactor, task, relay, preload=preload, own=early)
     return ForkServers(reactor, task, relay, preload=preload, early=early)

@@ -45,7 +45,7 @@ from .titles import take_title
 # More than any parent has endpoints, and fewer than Linux passes at once (253).
 MOST_DESCRIPTORS: Final = 200
 # A terminal, `timeout` and systemd send these to all processes. The end of this one is its parent's to say.
-_IGNORED: Final = ("SIGINT", "SIGHUP", "SIGTTIN", "SIGTTOU", "SIGUSR1", "SIGUSR2", "SIGTERM")
+IGNORED: Final = ("SIGINT", "SIGHUP", "SIGTTIN", "SIGTTOU", "SIGUSR1", "SIGUSR2", "SIGTERM")
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class ForkServer:
 
     def run(self) -> worker.Inherited:
         """Serve; return in each child, with what it has inherited, and never in this process."""
-        for name in _IGNORED:
+        for name in IGNORED:
             signal.signal(getattr(signal, name), heed_not)
         show_on_dump()
         self._say("begun")
@@ -257,6 +257,14 @@ class ForkServer:
                 os.waitpid(pid, os.WNOHANG)
             except ChildProcessError:
                 pass
+
+
+def leave_standard_input() -> None:
+    """Have nothing to read in the child of a fork."""
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    if nothing:
+        os.dup2(nothing, 0)
+        os.close(nothing)
 
 
 @contextmanager

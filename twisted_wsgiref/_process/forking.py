@@ -1,7 +1,7 @@
 """Workers that are forked: the parent's side of fork servers, one for each generation of code.
 
-Here lives what the parent says to a fork server and hears of it. The server itself is `fork_server`, and which worker
-is started when is the supervisor's. Called in the reactor's thread, but for `fork_early`.
+Here lives all that the parent says to a fork server and hears of it. The server itself is `fork_server`, and which
+worker is started when is the supervisor's. Called in the reactor's thread.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ import sys
 import time
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
-from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -23,6 +22,7 @@ from twisted.python.failure import Failure
 from twisted_wsgiref._twisted.reactor import ChildProcess, Reactor
 
 from .fork_server import Task
+from .forked import Forked, Own, Worker
 from .imported import Imported
 from .link import LINE, Line, connect
 from .spawning import command, environment, nameless_file
@@ -30,8 +30,6 @@ from .worker_process import Output
 
 if TYPE_CHECKING:
     from .early_fork import Early
-
-    pass
 
 _log = Logger()
 
@@ -41,70 +39,6 @@ _REAPED_WITHIN: Final = 1.0
 _REAP_LOOK: Final = 0.05
 # The time to read the last words of one that has ended, in seconds.
 _LAST_WORDS: Final = 0.1
-
-
-class Worker(Protocol):
-    """A worker, as whoever starts it sees it."""
-
-    @property
-    def number(self) -> int: ...
-
-    def began(self, pid: int) -> None:
-        """Learn that it has its process."""
-
-    def childDataReceived(self, childFD: int, data: bytes) -> None:
-        """Take what it has written to one of its descriptors."""
-
-    def childConnectionLost(self, childFD: int) -> None:
-        """Learn that it has closed one."""
-
-    def ended(self, *, by_signal: int = 0, status: int = 0, why: str = "") -> None:
-        """Learn how it ended, or `why` it never began."""
-
-    def begun(self) -> None:
-        """Learn that the interpreter runs: if it ends now, the application is at fault."""
-
-    def is_on_its_own(self) -> None:
-        """Learn that nobody will tell how it ends."""
-
-    def failed(self, line: str, *, hopeless: bool) -> None:
-        """Learn why it is about to end."""
-
-
-class Forked:
-    """A worker's process. Fulfils `ChildProcess`."""
-
-    def __init__(self, server: ForkServer, worker: Worker) -> None:
-        self._server = server
-        self.worker = worker
-        self.pid = 0  # not forked yet
-        self.is_over = False
-        self.outputs: list[Output] = []
-        self._wanted = 0
-
-    def signalProcess(self, signalID: int) -> None:
-        """Send a signal, or as soon as there is a process. Raises `ProcessExitedAlready`."""
-        if self.is_over:
-            raise ProcessExitedAlready()
-        if not self.pid:
-            self._wanted = signalID
-            self._server.wanted(signalID)
-            return
-        try:
-            os.kill(self.pid, signalID)
-        except ProcessLookupError:
-            raise ProcessExitedAlready() from None
-
-    @property
-    def is_unwanted(self) -> bool:
-        """Whether it was to end before it was there."""
-        return not self.pid and bool(self._wanted)
-
-    def began(self, pid: int) -> None:
-        """Take that it is forked."""
-        self.pid = pid
-        if self._wanted:
-            self.signalProcess(self._wanted)
 
 
 class ForkServer(ProcessProtocol):
@@ -303,7 +237,8 @@ class ForkServers:
     """The fork servers of a parent, by the generation of the workers' code.
 
     `task` makes the `Task` of now. With `preload` each generation has one of its own, which has imported the code.
-    Without, one serves for all generations as long as no file of what it has imported has changed.
+    Without, one serves for all generations as long as no file of what it has imported has changed; this process itself,
+    if it is `own` and can fork, and else another.
     """
 
     def __init__(
@@ -314,18 +249,30 @@ class ForkServers:
         *,
         preload: bool,
         early: Early | None = None,
+        own: Own | None = None,
     ) -> None:
         self._reactor = reactor
         self._task = task
         self._relay = relay
         self._preload = preload
         self._early = early
+        self._own = own
+        self._own_generations: set[int] = set()
         self._servers: dict[int, ForkServer] = {}
         self._all: set[ForkServer] = set()  # retired ones, too
 
     def start(self, generation: int, worker: Worker, descriptors: Sequence[int]) -> ChildProcess:
         """Start a worker. Raises `OSError`."""
+        own = self._own
+        if own is not None and self._is_own(generation, own) and own.can_fork:
+            return own.start(worker, descriptors)
         return self._server(generation).start(worker, descriptors)
+
+    def _is_own(self, generation: int, own: Own) -> bool:
+        """Return whether the workers of `generation` have the code that this process has; the first of them decides."""
+        if generation not in self._own_generations and generation not in self._servers and own.is_current:
+            self._own_generations.add(generation)
+        return generation in self._own_generations and generation not in self._servers
 
     def _server(self, generation: int) -> ForkServer:
         found = self._servers.get(generation)
@@ -353,6 +300,7 @@ class ForkServers:
 
     def keep_only(self, generations: Collection[int]) -> None:
         """Have the servers of all other generations end with their last workers."""
+        self._own_generations.intersection_update(generations)
         kept = [each for generation, each in self._servers.items() if generation in generations]
         for generation, server in list(self._servers.items()):
             if generation not in generations:

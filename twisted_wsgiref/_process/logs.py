@@ -69,6 +69,12 @@ def end_log() -> None:
         stream.finish(min(_CLOSE_SECONDS, max(0.0, time_left() - _MARGIN)))
 
 
+def forget_streams() -> None:
+    """Wait for no line of the parent's, in the child of a fork that begins a log of its own."""
+    _streams.clear()
+    atexit.unregister(end_log)
+
+
 # ---- From a worker to its parent -----------------------------------------------------------------------------------
 
 

@@ -21,7 +21,7 @@ from .access import check_access_log, open_access_log
 from .asked import Asked, refuse
 from .beginning import Beginning, Terminal
 from .command_line import Options
-from .early_fork import Early, check_system, fork_servers
+from .early_fork import Forks, check_system, fork_servers
 from .hooks import Hooks
 from .identity import identity_of
 from .link import Orders
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 
 def makeService(
-    options: Asked, ending: Ending | None = None, notifier: Notifier | None = None, early: Early | None = None
+    options: Asked, ending: Ending | None = None, notifier: Notifier | None = None, early: Forks | None = None
 ) -> CommandLineService:
     """Return the service that the `options` ask for, which comes to its end by `ending`, and tells `notifier`.
 
@@ -110,7 +110,7 @@ def makeService(
     return ServingService(service, replace(process, beginning=beginning), access_log)
 
 
-def _make_parent(options: Asked, process: ThisProcess, hooks: Hooks, early: Early | None) -> CommandLineService:
+def _make_parent(options: Asked, process: ThisProcess, hooks: Hooks, early: Forks | None) -> CommandLineService:
     """Return the parent of worker processes. No application is imported: each worker does that for itself."""
     found, settings, reactor = options.found, process.settings, process.reactor
     try:

@@ -19,6 +19,7 @@ from typing import NoReturn
 from twisted.internet.error import ReactorNotRunning
 from twisted.logger import Logger
 
+from twisted_wsgiref._threads.forks import tell
 from twisted_wsgiref._twisted.private import is_reactors_handler
 from twisted_wsgiref._twisted.reactor import Reactor
 
@@ -48,6 +49,13 @@ class Ending:
         self._since: float | None = None
         self.status = 0
         register(self._leave)
+        tell(self)
+
+    def forked(self, heir: bool) -> None:
+        """Have no end of the parent's in a child of it, unless that is the `heir`. As a holder of `forks`."""
+        if not heir:
+            self.status = 0
+            self._last_calls.clear()
 
     def take_signals(self, *, from_nobody: bool = False) -> None:
         """Make the stopping signals end the reactor without being noted by it.

@@ -26,10 +26,11 @@ from .asked import refuse
 from .command_line import SCRIPT
 from .control import COMMANDS
 from .daemon import leave_terminal
-from .early_fork import fork_early, may_fork_early
+from .early_fork import prepare_forks
 from .foreground import run
 from .logs import begin_log
 from .notify import Notifier
+from .own_forks import OwnForks
 
 
 class Options(command_line.Options):
@@ -65,9 +66,12 @@ def serve_words(words: Sequence[str]) -> NoReturn:
         refuse(options, str(error))
     daemon = leave_terminal() if options.found.settings.daemon else None
     notifier = Notifier.taken_from(os.environ)
-    early = fork_early(daemon) if may_fork_early(options.found) else None
+    early = prepare_forks(options.found, daemon)
     begin_log(options.found.settings)  # the import of the application may have something to say
     service = making.makeService(options, notifier=notifier, early=early)
     if daemon is not None:
         notifier.call_when_ready(daemon.serves)  # at last: then there is a pid file
-    sys.exit(run(service, the_reactor()))
+    status = run(service, the_reactor())
+    if isinstance(early, OwnForks):
+        early.serve()  # a child
+    sys.exit(status)

@@ -17,7 +17,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final, NoReturn, Protocol
 from weakref import WeakSet
 
@@ -79,6 +79,16 @@ def tell(holder: Holder) -> None:
 def settle() -> None:
     """Say that this process becomes no daemon any more: whoever forks, the child is a stranger."""
     _state["settled"] = True
+
+
+def begin_anew(kept: Collection[int]) -> None:
+    """Have nothing of the parent's in the child of a fork that is a server of its own: no descriptor but `kept`.
+
+    Those that the parent itself was started with are left: somebody has handed them over, such as a log in ``/dev/fd``.
+    Python makes no other that a program inherits.
+    """
+    _holders.clear()
+    drop([number for number in _open_descriptors() if number not in kept and _is_own(number)])
 
 
 def runs_beside(reactor: object, now: bool) -> None:
@@ -172,6 +182,14 @@ def _open_descriptors() -> Iterable[int]:
         except (OSError, ValueError):
             pass
     return range(3, min(os.sysconf("SC_OPEN_MAX"), _MOST_TRIED))
+
+
+def _is_own(number: int) -> bool:
+    """Return whether no program inherits this descriptor; False, too, if there is none: the list of all had its own."""
+    try:
+        return not os.get_inheritable(number)
+    except OSError:
+        return False
 
 
 # ---- At a fork -------------------------------------------------------------------------------------------------
