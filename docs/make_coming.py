@@ -10,6 +10,8 @@ import sys
 from itertools import groupby
 from pathlib import Path
 
+from made_page import keep
+
 from twisted_wsgiref._process.dictionary import SERVERS, meanings
 
 PAGE = Path(__file__).with_name("coming.md")
@@ -40,16 +42,5 @@ def page() -> str:
     return "".join(parts)
 
 
-def main(words: list[str]) -> int:
-    """Write or check the page; return the exit status."""
-    if "--check" in words:
-        current = PAGE.read_text(encoding="utf-8") == page()
-        if not current:
-            print(f"{PAGE} is not current: run python docs/make_coming.py", file=sys.stderr)
-        return 0 if current else 1
-    PAGE.write_text(page(), encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(keep(PAGE, page(), sys.argv))

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from made_page import keep
+
 from twisted_wsgiref import settings
 from twisted_wsgiref._process.extras import EXTRAS
 from twisted_wsgiref._process.knobs import KIB, MIB
@@ -132,16 +134,5 @@ def page() -> str:
     return "".join(parts)
 
 
-def main(words: list[str]) -> int:
-    """Write or check the page; return the exit status."""
-    if "--check" in words:
-        current = PAGE.read_text(encoding="utf-8") == page()
-        if not current:
-            print(f"{PAGE} is not current: run python docs/make_settings.py", file=sys.stderr)
-        return 0 if current else 1
-    PAGE.write_text(page(), encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(keep(PAGE, page(), sys.argv))

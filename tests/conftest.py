@@ -1,4 +1,7 @@
-"""How the suite is run: which examples Hypothesis looks at, and how ``-n auto`` shares the tests out."""
+"""How the suite is run: which examples Hypothesis looks at, and how ``-n auto`` shares the tests out.
+
+And what tests of all rooms are given: the log.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
 # The machine may be busy with other things, so the time that an example takes says nothing of ours; and what passes
 # here passes elsewhere: the same examples each time.
@@ -60,3 +64,25 @@ def _mixed(waiting: list[list[pytest.Item]], computing: Iterator[list[pytest.Ite
         yield tests
         yield from itertools.islice(computing, BETWEEN)
     yield from computing
+
+
+@pytest.fixture
+def events() -> Iterator[list[LogEvent]]:
+    """Return a list of all that is logged meanwhile."""
+    found: list[LogEvent] = []
+    globalLogPublisher.addObserver(found.append)
+    yield found
+    globalLogPublisher.removeObserver(found.append)
+
+
+@pytest.fixture
+def logged() -> Iterator[list[str]]:
+    """Return a list of all that is logged meanwhile, as text, as it was at that moment."""
+    lines: list[str] = []
+
+    def observe(event: LogEvent) -> None:
+        lines.append(formatEvent(event))
+
+    globalLogPublisher.addObserver(observe)
+    yield lines
+    globalLogPublisher.removeObserver(observe)

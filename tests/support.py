@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+import random
 import re
 import socket
 import tempfile
@@ -20,7 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from io import BufferedRandom, FileIO
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from incremental import Version
@@ -445,6 +446,17 @@ class Server:
         self.settle()
         return client
 
+    def ask_in_pieces(self, octets: bytes, split: str, kind: str = "string") -> Client:
+        """As `ask`, in one piece (``whole``), in single ``octets``, or in pieces of ``random`` sizes."""
+        client = self.connect(kind)
+        chance = random.Random(octets)
+        while octets and not client.ended:
+            sizes = {"whole": len(octets), "octets": 1, "random": chance.randrange(1, 1 + len(octets))}
+            client.send(octets[: sizes[split]])
+            octets = octets[sizes[split] :]
+        self.settle()
+        return client
+
     def turn(self) -> None:
         """One turn of the reactor, and of each client; no job."""
         self.reactor.turn()
@@ -529,7 +541,16 @@ class Server:
 @contextmanager
 def serving(application: Any = hello, **how: Any) -> Iterator[Server]:
     """Make a `Server`, and take it down; fails if a job raised or a bug of ours was logged."""
-    server = Server(application, **how)
+    with taken_down(Server(application, **how)) as server:
+        yield server
+
+
+_Served = TypeVar("_Served", bound=Server)
+
+
+@contextmanager
+def taken_down(server: _Served) -> Iterator[_Served]:
+    """Give `server`, and close it at the end; of two failures the test's own is the one."""
     try:
         yield server
     except BaseException:

@@ -13,7 +13,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from tests.stepped import SteppedReactor
-from tests.support import Client, Server, checked, hello
+from tests.support import Client, Server, checked, hello, taken_down
 from twisted_wsgiref import resource as resource_module
 from twisted_wsgiref.resource import WSGIResource
 from twisted_wsgiref.settings import Settings
@@ -72,14 +72,5 @@ class WebServer(Server):
 @contextmanager
 def web_serving(application: Any = hello, **how: Any) -> Iterator[WebServer]:
     """Make a `WebServer`, and take it down; fails as `tests.support.serving` does."""
-    server = WebServer(application, **how)
-    try:
+    with taken_down(WebServer(application, **how)) as server:
         yield server
-    except BaseException:
-        try:
-            server.close()
-        except Exception as error:  # the test's own failure says more
-            print("while closing:", error)
-        raise
-    else:
-        server.close()

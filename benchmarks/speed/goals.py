@@ -18,6 +18,7 @@ from typing import TypeVar
 
 from benchmarks.harness.environment import CHECKOUT, Environment, interpreter, prepare
 from benchmarks.harness.peers import OURS, SERVERS
+from benchmarks.harness.script import run
 from benchmarks.harness.serving import ServerFailed
 from benchmarks.harness.workloads import WORKLOADS
 from benchmarks.harness.wrk import require_wrk
@@ -187,4 +188,4 @@ def _options(words: Sequence[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -19,6 +19,7 @@ from statistics import median
 from benchmarks.harness.environment import CHECKOUT, Environment, interpreter, prepare
 from benchmarks.harness.idle import Clients, allow_descriptors, request, size_of_one
 from benchmarks.harness.peers import OURS, SERVERS, Server
+from benchmarks.harness.script import run
 from benchmarks.harness.serving import Running, ServerFailed
 from benchmarks.harness.start import client_core, drive, start
 from benchmarks.harness.workloads import WORKLOADS, Workload
@@ -183,4 +184,4 @@ def _told(server: Server) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

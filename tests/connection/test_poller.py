@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from twisted.logger import LogEvent, formatEvent, globalLogPublisher
+from twisted.logger import LogEvent, formatEvent
 
 from tests.stepped import SteppedReactor
 from tests.support import GET, hello, serving
@@ -156,26 +156,18 @@ def test_the_last_read_of_a_service_may_be_that_of_a_holds_end(ends: Ends) -> No
     assert ends.turn() == ["0: b", "turned"]
 
 
-@pytest.fixture
-def logged() -> Iterator[list[LogEvent]]:
-    events: list[LogEvent] = []
-    globalLogPublisher.addObserver(events.append)
-    yield events
-    globalLogPublisher.removeObserver(events.append)
-
-
 RAISED = [OSError(24, "Too many open files"), MemoryError(), SystemExit(3)]
 raised = pytest.mark.parametrize("error", RAISED, ids=lambda error: type(error).__name__)
 
 
-def bugs(logged: list[LogEvent]) -> list[BaseException]:
-    return [event["log_failure"].value for event in logged if "bug in twisted_wsgiref" in formatEvent(event)]
+def bugs(events: list[LogEvent]) -> list[BaseException]:
+    return [event["log_failure"].value for event in events if "bug in twisted_wsgiref" in formatEvent(event)]
 
 
 @raised
 @pytest.mark.parametrize("held", [False, True])
 def test_what_fails_at_the_end_of_a_turn_leaves_no_socket_unread(
-    ends: Ends, held: bool, error: BaseException, logged: list[LogEvent]
+    ends: Ends, held: bool, error: BaseException, events: list[LogEvent]
 ) -> None:
     def fail() -> None:
         raise error
@@ -188,7 +180,7 @@ def test_what_fails_at_the_end_of_a_turn_leaves_no_socket_unread(
         ends.poller.resume()
     else:
         ends.turn()
-    assert bugs(logged) == [error]
+    assert bugs(events) == [error]
     ends.turned = lambda: None
     ends.theirs[0].send(b"b")
     assert ends.turn() == ["0: b", "turned"]
@@ -196,7 +188,7 @@ def test_what_fails_at_the_end_of_a_turn_leaves_no_socket_unread(
 
 @raised
 def test_what_fails_at_one_socket_leaves_no_other_unread(
-    ends: Ends, error: BaseException, logged: list[LogEvent]
+    ends: Ends, error: BaseException, events: list[LogEvent]
 ) -> None:
     def fail() -> None:
         ends.mine[0].recv(100)
@@ -209,7 +201,7 @@ def test_what_fails_at_one_socket_leaves_no_other_unread(
             sock.send(b"a")
         assert ends.turn() == ["1: a", "turned"]
         assert not ends.poller.turning
-    assert bugs(logged) == [error, error]
+    assert bugs(events) == [error, error]
 
 
 def test_while_many_requests_wait_others_are_read_later_and_all_are_answered() -> None:

@@ -22,7 +22,7 @@ from twisted.internet.interfaces import (
 )
 from twisted.internet.protocol import Protocol
 from twisted.internet.unix import Server as UNIXServer
-from twisted.logger import LogEvent, formatEvent, globalLogPublisher
+from twisted.logger import LogEvent, formatEvent
 from twisted.python.failure import Failure
 from zope.interface import directlyProvides, implementer
 from zope.interface.verify import verifyObject
@@ -131,14 +131,6 @@ def our_ends() -> Iterator[Ends]:
     made = Ends("ours", by_tcp=True)
     yield made
     made.close()
-
-
-@pytest.fixture
-def logged() -> Iterator[list[LogEvent]]:
-    events: list[LogEvent] = []
-    globalLogPublisher.addObserver(events.append)
-    yield events
-    globalLogPublisher.removeObserver(events.append)
 
 
 def test_it_has_all_that_a_transport_has() -> None:
@@ -387,7 +379,7 @@ def test_a_reset_goes_before_a_close(tcp_ends: Ends) -> None:
         tcp_ends.far.recv(100)
 
 
-def test_a_protocol_that_raises_loses_its_connection_alone(logged: list[LogEvent]) -> None:
+def test_a_protocol_that_raises_loses_its_connection_alone(events: list[LogEvent]) -> None:
     ends = Ends("ours")
 
     def fail(data: bytes) -> None:
@@ -396,7 +388,7 @@ def test_a_protocol_that_raises_loses_its_connection_alone(logged: list[LogEvent
     ends.protocol.dataReceived = fail
     ends.far.send(b"x")
     assert ends.turn() == [ZeroDivisionError]
-    assert [formatEvent(each) for each in logged] == ["a protocol failed"]
+    assert [formatEvent(each) for each in events] == ["a protocol failed"]
     ends.close()
 
 
@@ -468,7 +460,7 @@ def test_a_socket_that_is_left_is_not_closed() -> None:
     ends.close()
 
 
-def test_a_descriptor_that_a_child_has_open_is_told_of_no_more(logged: list[LogEvent]) -> None:
+def test_a_descriptor_that_a_child_has_open_is_told_of_no_more(events: list[LogEvent]) -> None:
     # Closed here without a word to the epoll object, which goes on telling of it as long as another has it open.
     ends = Ends("ours")
     copy = os.dup(ends.transport.fileno())
@@ -485,14 +477,14 @@ def test_a_descriptor_that_a_child_has_open_is_told_of_no_more(logged: list[LogE
     ends.poller._take_out = lambda number: (polled.append(number), poll(number))  # type: ignore[assignment]
     ends.turn(200)
     assert len(polled) == 200  # a child of this moment lets go of it soon, and nobody has to hear of it
-    assert logged == []
+    assert events == []
     ends.reactor.clock.now += 0.3
     ends.turn(200)
     assert len(polled) == 201
     far.send(b"z")
     ends.turn()
     assert read == [b"z"]
-    assert "has connections of this one open" in formatEvent(logged[0])
+    assert "has connections of this one open" in formatEvent(events[0])
     os.close(copy)
     for each in (other, far):
         each.close()

@@ -208,3 +208,13 @@ class Run:
         """The one answer that went out, whole."""
         (answer,) = read_answers(self.octets, [self.method])
         return answer
+
+
+def file_app(file: Any, *headers: tuple[str, str], block: int = 8192) -> Any:
+    """Return an application that answers with `file`, by ``wsgi.file_wrapper``."""
+
+    def app(environ: dict[str, Any], start_response: Any) -> Any:
+        start_response("200 OK", [*TEXT, *headers])
+        return environ["wsgi.file_wrapper"](file, block)
+
+    return app

@@ -11,23 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.gateway.exchanges import Run
+from tests.gateway.exchanges import Run, file_app
 from tests.support import TEXT
-
-
-def file_app(file: Any, *headers: tuple[str, str], block: int = 8192) -> Any:
-    def app(environ: dict[str, Any], start_response: Any) -> Any:
-        start_response("200 OK", [*TEXT, *headers])
-        return environ["wsgi.file_wrapper"](file, block)
-
-    return app
-
-
-@pytest.fixture(params=[100, 100_000])
-def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    path = tmp_path / "file"
-    path.write_bytes(bytes(range(100)) * (request.param // 100))
-    return path
 
 
 @pytest.mark.parametrize("buffering", [-1, 0])

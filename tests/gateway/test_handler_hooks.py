@@ -9,25 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests.gateway.exchanges import Body, Run, app_of
+from tests.gateway.exchanges import Body, Run, app_of, file_app
 from tests.support import TEXT, hello
 from twisted_wsgiref._gateway.handler import WSGIHandler
 from twisted_wsgiref.util import FileWrapper
-
-
-def file_app(file: Any, *headers: tuple[str, str], block: int = 8192) -> Any:
-    def app(environ: dict[str, Any], start_response: Any) -> Any:
-        start_response("200 OK", [*TEXT, *headers])
-        return environ["wsgi.file_wrapper"](file, block)
-
-    return app
-
-
-@pytest.fixture(params=[100, 100_000])
-def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    path = tmp_path / "file"
-    path.write_bytes(bytes(range(100)) * (request.param // 100))
-    return path
 
 
 def failing(environ: dict[str, Any], start_response: Any) -> Any:

@@ -12,32 +12,18 @@ from twisted.application.twist._options import TwistOptions
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ReactorNotRunning
-from twisted.logger import LogEvent, globalLogPublisher
+from twisted.logger import LogEvent
 from twisted.python.usage import UsageError
 from twisted.scripts.twistd import ServerOptions
 
+from tests.process.words import parse, settings
 from twisted_wsgiref._process import making
 from twisted_wsgiref._process.command_line import Options
 from twisted_wsgiref._process.process import CannotStart, CommandLineService, ThisProcess, address
 from twisted_wsgiref._process.signals import Ending
 from twisted_wsgiref.settings import Settings, knobs
 
-
-@pytest.fixture(autouse=True)
-def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the tests are started with is not what they test."""
-    monkeypatch.setattr(Options, "environ", {})
-
-
-def parse(*words: str) -> Options:
-    options = Options()
-    options.parseOptions(words)
-    return options
-
-
-def settings(*words: str) -> Settings:
-    made: Settings = parse(*words)["settings"]
-    return made
+pytestmark = pytest.mark.usefixtures("no_variables")
 
 
 def test_nothing_said_is_the_demo_on_this_machine_only() -> None:
@@ -310,14 +296,6 @@ class FakePort:
         return self.host
 
 
-@pytest.fixture
-def logged() -> Any:
-    events: list[LogEvent] = []
-    globalLogPublisher.addObserver(events.append)
-    yield events
-    globalLogPublisher.removeObserver(events.append)
-
-
 def make(*words: str) -> tuple[CommandLineService, FakeService, FakeReactor]:
     reactor, service = FakeReactor(), FakeService()
     ending = Ending(reactor, register=lambda call: None)  # type: ignore[arg-type]
@@ -326,19 +304,19 @@ def make(*words: str) -> tuple[CommandLineService, FakeService, FakeReactor]:
     return CommandLineService(service, process, None), service, reactor
 
 
-def test_the_log_says_what_is_served_where(logged: list[LogEvent]) -> None:
+def test_the_log_says_what_is_served_where(events: list[LogEvent]) -> None:
     _, service, _ = make("demo.wsgi:app", "--threads=1")
     service.whenListening.callback([FakePort(IPv4Address("TCP", "127.0.0.1", 8000)), FakePort(UNIXAddress(b"/run/x"))])
-    assert [each["line"] for each in logged if "line" in each] == [
+    assert [each["line"] for each in events if "line" in each] == [
         "serving demo.wsgi:app on http://127.0.0.1:8000, 1 thread",
         "serving demo.wsgi:app on unix:/run/x, 1 thread",
     ]
 
 
-def test_the_log_names_the_demo_page_and_growing_threads(logged: list[LogEvent]) -> None:
+def test_the_log_names_the_demo_page_and_growing_threads(events: list[LogEvent]) -> None:
     _, service, _ = make("--threads-max", "16")
     service.whenListening.callback([FakePort(IPv6Address("TCP", "::1", 8000))])
-    assert [each["line"] for each in logged if "line" in each] == [
+    assert [each["line"] for each in events if "line" in each] == [
         "serving the demo page on http://[::1]:8000, 4 to 16 threads"
     ]
 
@@ -372,7 +350,7 @@ def test_a_busy_port_ends_the_process_with_its_line(capsys: pytest.CaptureFixtur
     assert capsys.readouterr().err == "twisted_wsgiref: tcp:8000 can not be listened on: busy\n"
 
 
-def test_a_port_that_turns_out_busy_while_the_reactor_runs_stops_it_with_status_1(logged: list[LogEvent]) -> None:
+def test_a_port_that_turns_out_busy_while_the_reactor_runs_stops_it_with_status_1(events: list[LogEvent]) -> None:
     service, inner, reactor = make()
     service.privilegedStartService()
     service.startService()
@@ -380,7 +358,7 @@ def test_a_port_that_turns_out_busy_while_the_reactor_runs_stops_it_with_status_
     inner.whenListening.errback(OSError("busy"))
     assert reactor.stopped == 1
     assert service.status == 1
-    assert [each["line"] for each in logged if "line" in each] == ["busy"]
+    assert [each["line"] for each in events if "line" in each] == ["busy"]
 
 
 def test_stopping_drains_and_then_closes_the_access_log() -> None:
@@ -411,7 +389,7 @@ def handlers() -> Any:
         signal.signal(number, handler)
 
 
-def test_a_signal_stops_the_reactor_once_and_the_status_is_0(handlers: None, logged: list[LogEvent]) -> None:
+def test_a_signal_stops_the_reactor_once_and_the_status_is_0(handlers: None, events: list[LogEvent]) -> None:
     reactor = FakeReactor()
     ending = Ending(reactor, register=lambda call: None)
     signal.signal(signal.SIGTERM, reactor.sigTerm)
@@ -420,7 +398,7 @@ def test_a_signal_stops_the_reactor_once_and_the_status_is_0(handlers: None, log
     signal.raise_signal(signal.SIGTERM)
     assert reactor.stopped == 1
     assert ending.status == 0
-    assert [each["line"] for each in logged if "line" in each] == [
+    assert [each["line"] for each in events if "line" in each] == [
         "SIGTERM: answering the requests in flight, then stopping"
     ]
 
@@ -436,7 +414,7 @@ def test_a_signal_stops_the_reactor_once_and_the_status_is_0(handlers: None, log
     ],
 )
 def test_whoever_stops_it_is_told_how_long_that_may_take(
-    number: int, line: str, handlers: None, logged: list[LogEvent]
+    number: int, line: str, handlers: None, events: list[LogEvent]
 ) -> None:
     reactor = FakeReactor()
     ending = Ending(reactor, register=lambda call: None)
@@ -445,11 +423,11 @@ def test_whoever_stops_it_is_told_how_long_that_may_take(
         signal.signal(each, reactor.sigTerm)
     ending.take_signals()
     signal.raise_signal(number)
-    assert [each["line"] for each in logged if "line" in each] == [line]
+    assert [each["line"] for each in events if "line" in each] == [line]
 
 
 def test_the_last_calls_come_before_an_impatient_end_and_none_stops_it(
-    handlers: None, logged: list[LogEvent], monkeypatch: pytest.MonkeyPatch
+    handlers: None, events: list[LogEvent], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reactor, called = FakeReactor(), []
     now = [100.0]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from twisted.logger import LogEvent, formatEvent, globalLogPublisher
+from twisted.logger import LogEvent, formatEvent
 
 from twisted_wsgiref._observe.record import Record
 from twisted_wsgiref._process.hooks import NO_HOOKS, Hooks, WorkerEnd
@@ -28,14 +28,6 @@ def request_finished(record):
 def worker_died(end):
     said.append((end.number, end.pid, end.how, end.asked))
 """
-
-
-@pytest.fixture
-def logged() -> Iterator[list[LogEvent]]:
-    events: list[LogEvent] = []
-    globalLogPublisher.addObserver(events.append)
-    yield events
-    globalLogPublisher.removeObserver(events.append)
 
 
 @pytest.fixture(autouse=True)
@@ -75,41 +67,41 @@ def test_without_a_module_nobody_is_called() -> None:
     assert NO_HOOKS.observers() == ()
 
 
-def test_a_module_with_some_of_them_costs_no_request_anything(logged: list[LogEvent]) -> None:
+def test_a_module_with_some_of_them_costs_no_request_anything(events: list[LogEvent]) -> None:
     made = hooks("def worker_died(end): pass")
     assert made.observers() == ()
     call_all(made)
-    assert logged == []
+    assert events == []
 
 
-def test_a_module_without_any_of_them_is_one_line(logged: list[LogEvent]) -> None:
+def test_a_module_without_any_of_them_is_one_line(events: list[LogEvent]) -> None:
     call_all(hooks("def worker_start(): pass"))
-    assert [formatEvent(each) for each in logged] == [
+    assert [formatEvent(each) for each in events] == [
         "--hooks shop_hooks has none of worker_started, worker_stopping, request_finished, worker_died"
     ]
 
 
 @pytest.mark.parametrize("error", ["RuntimeError('no')", "SystemExit(3)", "1 / 0"])
-def test_a_hook_that_fails_is_in_the_log_and_breaks_nothing(error: str, logged: list[LogEvent]) -> None:
+def test_a_hook_that_fails_is_in_the_log_and_breaks_nothing(error: str, events: list[LogEvent]) -> None:
     now = [0.0]
     fails = "".join(f"def {name}(*args): fail()\n" for name in ("worker_started", "request_finished", "worker_died"))
     made = hooks(f"{fails}def fail():\n    raise {error}", clock=lambda: now[0])
     for _ in range(3):
         call_all(made)
-    texts = [formatEvent(each) for each in logged]
+    texts = [formatEvent(each) for each in events]
     assert texts == [
         f"the hook {name} of shop_hooks failed" for name in ("worker_started", "request_finished", "worker_died")
     ]
-    assert "in fail" in logged[0]["log_failure"].getTraceback()
+    assert "in fail" in events[0]["log_failure"].getTraceback()
     now[0] = 60.0
     call_all(made)
-    assert len(logged) == 5
+    assert len(events) == 5
 
 
 @pytest.mark.parametrize("error", ["raise RuntimeError('no')", "raise SystemExit(3)", "def"])
-def test_a_module_that_can_not_be_imported_is_in_the_log_and_breaks_nothing(error: str, logged: list[LogEvent]) -> None:
+def test_a_module_that_can_not_be_imported_is_in_the_log_and_breaks_nothing(error: str, events: list[LogEvent]) -> None:
     call_all(hooks(error))
-    assert [formatEvent(each) for each in logged] == ["--hooks shop_hooks can not be imported: no hook is called"]
+    assert [formatEvent(each) for each in events] == ["--hooks shop_hooks can not be imported: no hook is called"]
 
 
 def test_a_module_that_is_not_there_is_refused_at_the_start() -> None:

@@ -6,13 +6,11 @@ import faulthandler
 import signal
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from twisted.internet.task import Clock
-from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
 from twisted_wsgiref._observe import stacks
 from twisted_wsgiref._process import lookout, pulse
@@ -138,18 +136,6 @@ def test_a_prompt_is_seen_in_its_thread(no_gil: bool, monkeypatch: pytest.Monkey
 
 
 # ---- The pulse -----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def logged() -> Iterator[list[str]]:
-    lines: list[str] = []
-
-    def observe(event: LogEvent) -> None:
-        lines.append(formatEvent(event))
-
-    globalLogPublisher.addObserver(observe)
-    yield lines
-    globalLogPublisher.removeObserver(observe)
 
 
 def test_a_stall_is_shown_with_the_request_of_each_thread(logged: list[str]) -> None:

@@ -8,25 +8,10 @@ import pytest
 from twisted.python.usage import UsageError
 from twisted.scripts.twistd import ServerOptions
 
+from tests.process.words import parse, settings
 from twisted_wsgiref._process.command_line import Options
-from twisted_wsgiref.settings import Settings
 
-
-@pytest.fixture(autouse=True)
-def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the tests are started with is not what they test."""
-    monkeypatch.setattr(Options, "environ", {})
-
-
-def parse(*words: str) -> Options:
-    options = Options()
-    options.parseOptions(words)
-    return options
-
-
-def settings(*words: str) -> Settings:
-    made: Settings = parse(*words)["settings"]
-    return made
+pytestmark = pytest.mark.usefixtures("no_variables")
 
 
 def test_of_an_option_and_its_contrary_the_last_counts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Final
 from twisted.internet.endpoints import SSL4ServerEndpoint, serverFromString
 from twisted.internet.interfaces import IProtocolFactory, IStreamServerEndpoint
 from twisted.python.failure import Failure
-from zope.interface import directlyProvides, providedBy
 
 from twisted_wsgiref._twisted.private import adopt_stream_port, inherited_sockets
 from twisted_wsgiref._twisted.reactor import Listening, Port
+from twisted_wsgiref._twisted.stand_in import StandInReactor
 
 if TYPE_CHECKING:
     from .certificates import Certificates
@@ -97,15 +97,8 @@ def parse_endpoint(
         raise ListenError(f"can not listen on {description!r}: {_cure(description, error)}") from None
 
 
-class AdoptingAsItIs:
-    """A reactor that leaves an inherited socket as it is, with its path and mode. Everything else is `reactor`'s."""
-
-    def __init__(self, reactor: Listening) -> None:
-        self._reactor = reactor
-        directlyProvides(self, providedBy(reactor))
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._reactor, name)
+class AdoptingAsItIs(StandInReactor):
+    """A reactor that leaves an inherited socket as it is, with its path and mode."""
 
     def adoptStreamPort(self, fileDescriptor: int, addressFamily: int, factory: IProtocolFactory) -> Port:
         """Accept on an inherited socket."""

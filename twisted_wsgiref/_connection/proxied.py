@@ -18,7 +18,8 @@ from twisted_wsgiref._http.errors import ProtocolError
 from twisted_wsgiref._http.forwarded import TrustedPeers
 from twisted_wsgiref._http.proxy_protocol import ProxyHeaderReader
 from twisted_wsgiref._twisted.private import adopt_stream_port
-from twisted_wsgiref._twisted.reactor import ContextFactory, Listening, Port
+from twisted_wsgiref._twisted.reactor import Listening, Port
+from twisted_wsgiref._twisted.stand_in import StandInReactor
 from twisted_wsgiref._twisted.typed import ProtocolWrapper, WrappingFactory
 
 from .transports import abort
@@ -95,21 +96,16 @@ def _address(host: str, port: int) -> IPv4Address | IPv6Address:
     return IPv6Address("TCP", host, port) if ":" in host else IPv4Address("TCP", host, port)
 
 
-class ProxiedReactor:
+class ProxiedReactor(StandInReactor):
     """A reactor for endpoints to listen with, which has every connection start with a PROXY header.
 
-    An endpoint that speaks TLS hands its context to `listenSSL`: that is where the header finds its place below it.
-    Everything else is `reactor`'s.
+    An endpoint that speaks TLS hands its context to `listenSSL`: so the header finds its place below that.
     """
 
     def __init__(self, reactor: Listening, trusted: TrustedPeers, note: Callable[[str], None]) -> None:
-        self._reactor = reactor
+        super().__init__(reactor)
         self._trusted = trusted
         self._note = note
-        directlyProvides(self, providedBy(reactor))
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._reactor, name)
 
     def _wrap(self, factory: IProtocolFactory) -> ProxiedFactory:
         return ProxiedFactory(factory, self._trusted, self._note)
@@ -127,18 +123,3 @@ class ProxiedReactor:
     def adoptStreamPort(self, fileDescriptor: int, addressFamily: int, factory: IProtocolFactory) -> Port:
         """Listen on an inherited socket."""
         return adopt_stream_port(self._reactor, fileDescriptor, addressFamily, self._wrap(factory))
-
-    def listenSSL(
-        self,
-        port: int,
-        factory: IProtocolFactory,
-        contextFactory: ContextFactory,
-        backlog: int = 50,
-        interface: str = "",
-    ) -> Port:
-        """Listen on a TCP port for TLS, which starts after the header."""
-        # Late, as everywhere: a third of the memory of a process that speaks no TLS.
-        from twisted.protocols.tls import TLSMemoryBIOFactory
-
-        secure = TLSMemoryBIOFactory(contextFactory, False, factory)
-        return self._reactor.listenTCP(port, self._wrap(secure), backlog, interface)

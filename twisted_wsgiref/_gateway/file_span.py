@@ -50,10 +50,7 @@ class FileSpan:
         except OSError:
             self.close()
             raise
-        self._position += sent
-        self.remaining -= sent
-        if not self.remaining:
-            self.close()
+        self._pass(sent)
         return sent == most
 
     def send_piece_by(self, send: Callable[[bytes], int]) -> bool:
@@ -68,10 +65,7 @@ class FileSpan:
         except OSError:
             self.close()
             raise
-        self._position += sent
-        self.remaining -= sent
-        if not self.remaining:
-            self.close()
+        self._pass(sent)
         return sent == len(data)
 
     def read(self, most: int) -> bytes:
@@ -86,11 +80,15 @@ class FileSpan:
         except OSError:
             self.close()
             raise
-        self._position += len(data)
-        self.remaining -= len(data)
+        self._pass(len(data))
+        return data
+
+    def _pass(self, count: int) -> None:
+        """Leave so many bytes behind; the last of them closes."""
+        self._position += count
+        self.remaining -= count
         if not self.remaining:
             self.close()
-        return data
 
     def _too_short(self) -> OSError:
         return OSError(errno.EIO, f"the file is {self.remaining} bytes shorter than it was")

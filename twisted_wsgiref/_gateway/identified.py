@@ -17,23 +17,15 @@ class IdentifiedExchange(WSGIExchange):
     __slots__ = ()
 
     def run(self) -> None:
-        """Answer the request."""
-        begin_request(self.head.request_id)
-        try:
-            super().run()
-        finally:
-            begin_request("")
-
-
-class IdentifiedSuspendedExchange(SuspendedExchange):
-    """As `SuspendedExchange`: each thread that goes on with it knows the id."""
-
-    __slots__ = ()
-
-    def run(self) -> None:
         """Answer the request, or go on with that."""
         begin_request(self.head.request_id)
         try:
             super().run()
         finally:
             begin_request("")
+
+
+class IdentifiedSuspendedExchange(IdentifiedExchange, SuspendedExchange):
+    """As `SuspendedExchange`: each thread that goes on with it knows the id."""
+
+    __slots__ = ()

@@ -14,10 +14,10 @@ from typing import cast
 
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IProtocolFactory
-from zope.interface import directlyProvides, providedBy
 
 from twisted_wsgiref._twisted.private import adopt_unix_port
-from twisted_wsgiref._twisted.reactor import ContextFactory, Port, Reactor
+from twisted_wsgiref._twisted.reactor import Port, Reactor
+from twisted_wsgiref._twisted.stand_in import StandInReactor
 
 from .listeners import Bound, adopted_key, tcp_key, unix_key
 
@@ -27,22 +27,18 @@ def adopting(reactor: Reactor, bound: Sequence[Bound], adopted: Callable[[Port],
     return cast(Reactor, AdoptingReactor(reactor, bound, adopted))
 
 
-class AdoptingReactor:
+class AdoptingReactor(StandInReactor):
     """Gives each endpoint the socket of `bound` that it would have bound; `adopted` is told of each port made.
 
-    Two endpoints of the same words get the two sockets in their order. Everything else is `reactor`'s.
+    Two endpoints of the same words get the two sockets in their order.
     """
 
     def __init__(self, reactor: Reactor, bound: Sequence[Bound], adopted: Callable[[Port], None]) -> None:
-        self._reactor = reactor
+        super().__init__(reactor)
         #: Whose the ports are, and who does all that is not asked for here.
         self.stands_for = reactor
         self._adopted = adopted
         self._left = list(bound)
-        directlyProvides(self, providedBy(reactor))
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._reactor, name)
 
     def _adopt(self, key: str, factory: IProtocolFactory) -> Port:
         found = next((each for each in self._left if each.key == key), None)
@@ -53,7 +49,7 @@ class AdoptingReactor:
         # Twisted makes a copy of the descriptor.
         try:
             if found.family == socket.AF_UNIX:
-                port = adopt_unix_port(self._reactor, found.descriptor, factory)
+                port = adopt_unix_port(self.stands_for, found.descriptor, factory)
             else:
                 port = self._reactor.adoptStreamPort(found.descriptor, found.family, factory)
         finally:
@@ -64,20 +60,6 @@ class AdoptingReactor:
     def listenTCP(self, port: int, factory: IProtocolFactory, backlog: int = 50, interface: str = "") -> Port:
         """Accept on the parent's TCP port. Raises `CannotListenError`."""
         return self._adopt(tcp_key(port, interface), factory)
-
-    def listenSSL(
-        self,
-        port: int,
-        factory: IProtocolFactory,
-        contextFactory: ContextFactory,
-        backlog: int = 50,
-        interface: str = "",
-    ) -> Port:
-        """Accept on the parent's TCP port, and speak TLS. Raises `CannotListenError`."""
-        # Late, as everywhere: a third of the memory of a process that speaks no TLS.
-        from twisted.protocols.tls import TLSMemoryBIOFactory
-
-        return self._adopt(tcp_key(port, interface), TLSMemoryBIOFactory(contextFactory, False, factory))
 
     def listenUNIX(
         self, address: str, factory: IProtocolFactory, backlog: int = 50, mode: int = 0o666, wantPID: int = 0

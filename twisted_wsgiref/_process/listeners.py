@@ -16,11 +16,11 @@ from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succee
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
-from zope.interface import directlyProvides, providedBy
 
 from twisted_wsgiref._connection.endpoints import as_listen_error
 from twisted_wsgiref._twisted.private import adopt_stream_port, close_socket, inherited_sockets, keep_socket_open
-from twisted_wsgiref._twisted.reactor import ContextFactory, Listening, Port, Reactor
+from twisted_wsgiref._twisted.reactor import Listening, Port, Reactor
+from twisted_wsgiref._twisted.stand_in import StandInReactor
 
 
 class Bound(NamedTuple):
@@ -46,20 +46,16 @@ def adopted_key(descriptor: int) -> str:
     return f"adopted {descriptor}"
 
 
-class BindingReactor:
+class BindingReactor(StandInReactor):
     """A reactor whose ports are bound and listen, but leave every connection to the children.
 
     All children share one queue in the kernel. So a child that dies takes no connection with it that it had not
-    accepted, and while there is no child, clients wait and are not refused. Everything else is `reactor`'s.
+    accepted, and while there is no child, clients wait and are not refused.
     """
 
     def __init__(self, reactor: Reactor) -> None:
-        self._reactor = reactor
+        super().__init__(reactor)
         self.bound: list[tuple[str, Port]] = []
-        directlyProvides(self, providedBy(reactor))
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._reactor, name)
 
     def _keep(self, key: str, port: Port) -> Port:
         port.stopReading()
@@ -76,18 +72,6 @@ class BindingReactor:
     def listenTCP(self, port: int, factory: IProtocolFactory, backlog: int = 50, interface: str = "") -> Port:
         """Bind a TCP port. Raises `CannotListenError`."""
         made = self._reactor.listenTCP(port, factory, backlog=backlog, interface=interface)
-        return self._keep(tcp_key(port, interface), made)
-
-    def listenSSL(
-        self,
-        port: int,
-        factory: IProtocolFactory,
-        contextFactory: ContextFactory,
-        backlog: int = 50,
-        interface: str = "",
-    ) -> Port:
-        """Bind a TCP port; the children will speak TLS on it. Raises `CannotListenError`."""
-        made = self._reactor.listenSSL(port, factory, contextFactory, backlog=backlog, interface=interface)
         return self._keep(tcp_key(port, interface), made)
 
     def listenUNIX(
