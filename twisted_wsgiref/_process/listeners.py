@@ -91,7 +91,10 @@ def activated() -> tuple[list[int], list[str]]:
     given = inherited_sockets()
     if given is None:
         return [], []
-    return given.inheritedDescriptors(), list(given.inheritedNamedDescriptors())
+    descriptors = given.inheritedDescriptors()
+    # A name that several have is that of the last: the others have none, and each stays with its descriptor.
+    names = {number: name for name, number in given.inheritedNamedDescriptors().items()}
+    return descriptors, [names.get(number, "") for number in descriptors]
 
 
 class Listeners:

@@ -11,8 +11,10 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from twisted_wsgiref._twisted.activation import name_sockets
 from twisted_wsgiref._twisted.late_tls import import_without_tls
 
+name_sockets(os.environ)  # before Twisted reads what it finds there
 import_without_tls()  # before all that imports a reactor
 
 # ruff: noqa: E402
