@@ -17,7 +17,7 @@ from made_page import keep
 
 from twisted_wsgiref import settings
 from twisted_wsgiref._process.extras import EXTRAS
-from twisted_wsgiref._process.knobs import KIB, MIB
+from twisted_wsgiref._settings.knobs import KIB, MIB
 from twisted_wsgiref.settings import Settings, knobs
 
 PAGE = Path(__file__).with_name("settings.md")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from twisted_wsgiref import SettingError, Settings
-from twisted_wsgiref._process.knobs import LARGEST, LONGEST
+from twisted_wsgiref._settings.knobs import LARGEST, LONGEST
 from twisted_wsgiref.settings import MOST_THREADS, from_words, knobs
 
 from .support import GET, serving

@@ -26,16 +26,37 @@ ROOMS: dict[str, set[str]] = {
     "_threads": set(),
     # Below all that touch a private part of Twisted, the log among them: a leaf.
     "_twisted": set(),
-    "settings": {"_http"},
+    "settings": {"_settings", "_http"},
+    "_settings": {"settings", "_http"},
     "_observe": {"_wsgiref", "_threads", "_twisted"},
     "_gateway": {"names", "_wsgiref", "_http", "_threads", "_observe"},
     "_connection": {"_wsgiref", "settings", "_http", "_threads", "_twisted", "_observe", "_gateway"},
     "_targets": {"names", "_http", "_threads", "_twisted", "_observe", "_gateway"},
-    "_service": {"settings", "_http", "_threads", "_twisted", "_observe", "_gateway", "_connection", "_targets"},
+    "_service": {
+        "_settings",
+        "settings",
+        "_http",
+        "_threads",
+        "_twisted",
+        "_observe",
+        "_gateway",
+        "_connection",
+        "_targets",
+    },
     "service": {"names", "settings", "_http", "_threads", "_twisted", "_observe", "_gateway"}
     | {"_connection", "_targets", "_service"},
     "resource": {"names", "settings", "_threads", "_observe", "_gateway", "_connection", "service"},
-    "_process": {"names", "_wsgiref", "settings", "_threads", "_twisted", "_observe", "_gateway", "_targets"}
+    "_process": {
+        "names",
+        "_wsgiref",
+        "_settings",
+        "settings",
+        "_threads",
+        "_twisted",
+        "_observe",
+        "_gateway",
+        "_targets",
+    }
     | {"_connection", "service"},
     "main": {"_process"},
     "_testing": {"names", "settings", "_threads", "_twisted", "_connection", "service"},
@@ -46,14 +67,13 @@ MODULES: dict[str, str] = {
     "": "front door",
     "testing": "testing",
     **dict.fromkeys(("util", "headers", "types", "handlers", "validate", "simple_server"), "names"),
-    # What a setting can be is a part of the settings, and no name for users.
-    **dict.fromkeys(("settings", "_process.knobs", "_process.setting_error"), "settings"),
+    "settings": "settings",
     "service": "service",
     "resource": "resource",
     "__main__": "main",
 }
 FOLDERS = ("_wsgiref", "_http", "_threads", "_twisted", "_observe", "_gateway", "_connection", "_targets", "_process")
-FOLDERS += ("_service", "_testing")
+FOLDERS += ("_settings", "_service", "_testing")
 
 # The modules that may use private names of Twisted, and Python's own private names that others use.
 OF_TWISTED = frozenset({"_twisted.private", "_twisted.private_tls", "_twisted.turn_private", "_twisted.web_private"})
@@ -61,7 +81,7 @@ OF_TWISTED |= {"_twisted.fork_private"}
 OF_PYTHON = {"_accept", "_args_from_interpreter_flags", "_current_frames", "_exit", "_getframe", "_is_gil_enabled"}
 
 # Rooms that say the type of every value, and that ignore nothing that mypy says; and the modules that may not, and why.
-TYPED = {"_http", "_wsgiref", "_twisted", "_threads", "_observe", "_gateway", "_connection", "settings"}
+TYPED = {"_http", "_wsgiref", "_twisted", "_threads", "_observe", "_gateway", "_connection", "_settings", "settings"}
 TYPED |= {"_targets", "_service", "service", "resource", "_process", "main", "_testing", "testing"}
 UNTYPED: dict[str, str] = {
     "_connection.factory": "Twisted's Factory makes protocols whose factory may be any",

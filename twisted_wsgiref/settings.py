@@ -6,23 +6,18 @@ fields, so that a knob exists everywhere or nowhere. `Settings` stops at the ser
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from importlib.util import find_spec
 from typing import Final, TypeVar
 
-from ._http.freshness import read_age_rule
-from ._http.mounts import read_prefix
-from ._http.places import is_of_this_machine, read_host_and_port
-from ._process.knobs import (
+from ._settings.checks import check
+from ._settings.knobs import (
     KIB,
     LARGEST,
     LONGEST,
     MIB,
     Knob,
     Value,
-    check_variables,
     one_of,
     parse_lines,
     parse_number,
@@ -33,10 +28,9 @@ from ._process.knobs import (
     parse_umask,
     parse_words,
     parse_workers,
-    read_bounds,
     shown,
 )
-from ._process.setting_error import SettingError
+from ._settings.setting_error import SettingError
 
 __all__ = ["SettingError", "Settings", "from_words", "knobs"]
 
@@ -44,8 +38,6 @@ __all__ = ["SettingError", "Settings", "from_words", "knobs"]
 MOST_WORKERS = 512
 # As many stacks are 80 GB of addresses; systems stop at a third of it by default.
 MOST_THREADS = 10_000
-# Beats of a worker come each half second, and are looked for as often.
-SHORTEST_WATCHDOG = 2.0
 
 
 _T = TypeVar("_T", bound=Value)
@@ -457,89 +449,7 @@ class Settings:
                     object.__setattr__(self, name, knob.judged(value, default))
                 except ValueError as error:
                     raise SettingError.of("{" + name + "} is {}: {}", shown(value), error) from None
-        if self.threads_max and self.threads_max < self.threads:
-            raise SettingError.of(
-                "{threads_max} is {}: it has to be 0 or at least {threads}, which is {}", self.threads_max, self.threads
-            )
-        if self.max_head < max(self.max_request_line, self.max_field):
-            raise SettingError.of(
-                "{max_head} is {}: it has to be at least {max_request_line} ({}) and {max_field} ({})",
-                *(self.max_head, self.max_request_line, self.max_field),
-            )
-        if self.script_name and (not self.script_name.startswith("/") or self.script_name.endswith("/")):
-            raise SettingError.of(
-                "{script_name} is {!r}: it starts with a slash and does not end with one", self.script_name
-            )
-        self._check_age_rules()
-        self._check_variables()
-        self._check_tls()
-        self._check_status()
-        if self.trusted_proxy:
-            self._check_networks()
-        elif self.proxy_protocol:
-            raise SettingError.of(
-                "{proxy_protocol} is on: {trusted_proxy} has to name the proxies that may send the header"
-            )
-        if self.stream_chunked and not self.stream_input:
-            raise SettingError.of("{stream_chunked} is on: {stream_input} has to be on, too")
-        if self.request_interrupt and (sys.implementation.name != "cpython" or find_spec("_ctypes") is None):
-            raise SettingError.of(
-                "{request_interrupt} is on: only CPython, with ctypes, can do that; it has to be off here"
-            )
-        if any(not " " <= character <= "~" for character in self.server_header):
-            raise SettingError.of("{server_header} is {!r}: it has to be printable ASCII", self.server_header)
-        if 0 < self.watchdog < SHORTEST_WATCHDOG:
-            raise SettingError.of(
-                "{watchdog} is {:g}: it has to be 0 or at least {:g}, since a worker says twice a second that it lives",
-                *(self.watchdog, SHORTEST_WATCHDOG),
-            )
-
-    def _check_tls(self) -> None:
-        for name in ("tls_key", "tls_passphrase_file", "tls_client_ca"):
-            if getattr(self, name) and not self.tls_cert:
-                raise SettingError.of("{" + name + "} is {!r}: {tls_cert} has to be set, too", getattr(self, name))
-
-    def _check_variables(self) -> None:
-        try:
-            check_variables(self.env)
-        except ValueError as error:
-            raise SettingError.of("{env} is {}: {}", shown(self.env), error) from None
-
-    def _check_age_rules(self) -> None:
-        for word in self.static_max_age:
-            try:
-                read_age_rule(word)
-            except ValueError as error:
-                raise SettingError.of("{static_max_age} is {}: {}", shown(self.static_max_age), error) from None
-
-    def _check_status(self) -> None:
-        if self.status and not self.status_token and not is_of_this_machine(self.status):
-            raise SettingError.of(
-                "{status} is {!r}: it has to be an endpoint that only this machine reaches, as "
-                "tcp:9180:interface=127.0.0.1 or unix:/run/app/status.sock; for any other set {status_token}",
-                self.status,
-            )
-        if self.health_path:
-            try:
-                if not read_prefix(self.health_path):
-                    raise ValueError("it has to be more than a slash")
-            except ValueError as error:
-                raise SettingError.of("{health_path} is {!r}: {}", self.health_path, error) from None
-        try:
-            read_bounds(self.histogram_buckets)
-        except ValueError as error:
-            raise SettingError.of("{histogram_buckets} is {}: {}", shown(self.histogram_buckets), error) from None
-        if self.statsd and read_host_and_port(self.statsd) is None:
-            raise SettingError.of("{statsd} is {!r}: it has to be HOST:PORT, as 127.0.0.1:8125", self.statsd)
-
-    def _check_networks(self) -> None:
-        # Late: most settings name no proxy.
-        from ._http.forwarded import TrustedPeers
-
-        try:
-            TrustedPeers.parse(self.trusted_proxy)
-        except ValueError as error:
-            raise SettingError.of("{trusted_proxy} is {}: {}", shown(self.trusted_proxy), error) from None
+        check(self)
 
     @property
     def mount(self) -> str:

@@ -12,11 +12,11 @@ from os.path import abspath
 from typing import Final, TypeVar
 
 from twisted_wsgiref._connection.tls_settings import endpoints_of
+from twisted_wsgiref._settings.knobs import Value
 from twisted_wsgiref._targets.specs import read_mount, read_mounts
 from twisted_wsgiref.settings import SettingError, Settings, from_words, knobs
 
 from .extras import EXTRAS, defaults, is_size
-from .knobs import Value
 from .sources import LINE, Given, Layer, Place, as_toml, from_environment, from_habits
 from .surroundings import with_modes
 

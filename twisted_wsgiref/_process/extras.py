@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from twisted_wsgiref._settings.knobs import Knob, Value, parse_lines, parse_truth, parse_words
 from twisted_wsgiref.settings import Settings, knobs
-
-from .knobs import Knob, Value, parse_lines, parse_truth, parse_words
 
 # What is no field of `Settings`.
 EXTRAS: Final[dict[str, Knob]] = {

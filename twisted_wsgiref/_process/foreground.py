@@ -20,6 +20,7 @@ from twisted_wsgiref._connection.endpoints import endpoint_of_address
 from twisted_wsgiref._connection.listening import NotListening
 from twisted_wsgiref._gateway.handler import WSGIHandler
 from twisted_wsgiref._observe.work import application_name
+from twisted_wsgiref._settings.knobs import Value, shown
 from twisted_wsgiref._twisted.private import has_logging_begun, has_run
 from twisted_wsgiref._twisted.reactor import Reactor, the_reactor
 from twisted_wsgiref.settings import SettingError, Settings, knobs
@@ -29,7 +30,6 @@ from .asked import Objects
 from .configuration import Configuration, settled_mounts
 from .extras import EXTRAS
 from .hints import hint
-from .knobs import Value, shown
 from .logs import begin_log, logging_kept
 from .process import CannotStart, CommandLineService
 from .pulse import disarm

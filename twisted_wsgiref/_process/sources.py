@@ -13,11 +13,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Final, NamedTuple
 
+from twisted_wsgiref._settings.knobs import KIB
 from twisted_wsgiref.settings import SettingError, knobs
 
 from .extras import EXTRAS, LINED, defaults, is_size
 from .hints import hint
-from .knobs import KIB
 
 PREFIX: Final = "TWISTED_WSGIREF_"
 # Names the file, so it can not stand in it.

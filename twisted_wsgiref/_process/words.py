@@ -10,12 +10,12 @@ import getopt
 from collections.abc import Iterable
 from typing import Final, TypeAlias
 
+from twisted_wsgiref._settings.knobs import KIB, Knob
 from twisted_wsgiref.settings import knobs
 
 from .dictionary import translated
 from .extras import LINED, LISTS, defaults, place
 from .hints import hint
-from .knobs import KIB, Knob
 
 
 def option(name: str) -> str:

@@ -26,7 +26,7 @@ from twisted_wsgiref._observe.record import FactsObserver, Record, find_extract,
 from twisted_wsgiref._observe.standing import Seat, Standing
 from twisted_wsgiref._observe.statsd import Sender, Statsd
 from twisted_wsgiref._observe.sums import Told
-from twisted_wsgiref._process.knobs import read_bounds
+from twisted_wsgiref._settings.knobs import read_bounds
 from twisted_wsgiref._targets.reactor_exchange import ReactorTarget
 from twisted_wsgiref._targets.status import Others, StatusAnswers, StatusSite, is_watched, read_token, with_status
 from twisted_wsgiref._targets.workers import Workers
