@@ -5,6 +5,7 @@ And what tests of all rooms are given: the log.
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 from collections.abc import Iterator
@@ -57,6 +58,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     waiting.sort(key=lambda tests: -len(tests))
     computing = iter(files.values())
     items[:] = itertools.chain(*_mixed(waiting, computing))
+
+
+def pytest_collection_finish() -> None:
+    """Keep what stays for all of the run out of the garbage collector's rounds: tests and their modules."""
+    gc.collect()
+    gc.freeze()
 
 
 def _mixed(waiting: list[list[pytest.Item]], computing: Iterator[list[pytest.Item]]) -> Iterator[list[pytest.Item]]:
