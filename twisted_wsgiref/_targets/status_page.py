@@ -22,6 +22,8 @@ from twisted_wsgiref._observe.sums import Sums, Told, WorkerState, age_of
 _CLASSES: Final = ("2xx", "3xx", "4xx", "5xx", "1xx", "gone")
 _MIB: Final = 1024 * 1024
 _NONE: Final = "\N{EN DASH}"
+# Whoever reads the page in a terminal is shown no control characters of a client's.
+_SHOWN: Final = dict.fromkeys((*range(32), *range(127, 160)), "?")
 _SILENT: Final = 5.0  # a worker that has said nothing for so many seconds is told
 
 
@@ -131,7 +133,9 @@ def _table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[object]],
         parts = []
         for at, cell in enumerate(cells):
             text = (
-                f"{cell:,}" if isinstance(cell, int) and heads[at] not in ("process", "worker") else escape(str(cell))
+                f"{cell:,}"
+                if isinstance(cell, int) and heads[at] not in ("process", "worker")
+                else escape(str(cell).translate(_SHOWN))
             )
             kind = f' class="{classes[at]}"' if at in classes else ""
             if head:
