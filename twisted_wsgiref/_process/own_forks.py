@@ -14,7 +14,7 @@ import select
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Final
 
@@ -27,7 +27,7 @@ from .fork_server import IGNORED, leave_standard_input
 from .forked import Forked, Worker
 from .imported import Imported
 from .logs import forget_streams
-from .signals import heed_not
+from .signals import flush, heed_not
 from .worker import Inherited, serve
 from .worker_process import Output
 
@@ -67,13 +67,20 @@ class OwnForks:
 
     def start(self, worker: Worker, descriptors: Sequence[int]) -> Forked:
         """Fork a worker before the next turn; it gets copies of `descriptors`. Raises `OSError`."""
-        child, ends = Forked(self, worker), []
-        handed = [os.dup(each) for each in descriptors]
-        for number in self._relay:
-            pipe, theirs = os.pipe()
-            ends.append(theirs)
-            heard, over = partial(worker.childDataReceived, number), partial(worker.childConnectionLost, number)
-            child.outputs.append(Output(self._turning(), pipe, heard, over))
+        child = Forked(self, worker)
+        handed: list[int] = []
+        ends: list[int] = []
+        try:
+            for each in descriptors:
+                handed.append(os.dup(each))
+            for number in self._relay:
+                pipe, theirs = os.pipe()
+                ends.append(theirs)
+                heard, over = partial(worker.childDataReceived, number), partial(worker.childConnectionLost, number)
+                child.outputs.append(Output(self._turning(), pipe, heard, over))
+        except OSError:
+            _close((*handed, *ends))  # our ends of the pipes end with the others
+            raise
         self._waiting.append((child, handed, ends))
         return child
 
@@ -103,9 +110,7 @@ class OwnForks:
             turns.usual(seconds)
 
     def _fork(self, child: Forked, handed: list[int], ends: list[int]) -> None:
-        for stream in (sys.stdout, sys.stderr):
-            if stream is not None:
-                stream.flush()
+        flush()
         # Nobody's signal may come between the fork and the child's own handlers.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
@@ -120,8 +125,7 @@ class OwnForks:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             if self._inherited is None:
-                for descriptor in (*handed, *ends):
-                    os.close(descriptor)
+                _close((*handed, *ends))
         call_at_end(pid, partial(_ended, child))
         child.worker.began(pid)
         child.began(pid)
@@ -138,15 +142,22 @@ class OwnForks:
             for output, pipe in zip(self._relay, ends, strict=True):
                 os.dup2(pipe, output)
                 os.close(pipe)
+            for _, others, pipes in self._waiting:  # of those that are forked after this one
+                _close((*others, *pipes))
+            self._waiting.clear()
             leave_standard_input()
             forks.begin_anew({0, 1, 2, *handed})
             forget_streams()
             forget_log()
-            self._waiting.clear()
             line, table, *sockets = handed
             self._inherited = Inherited(line, table, sockets)
         except BaseException:
             _die()
+
+
+def _close(descriptors: Iterable[int]) -> None:
+    for each in descriptors:
+        os.close(each)
 
 
 def _ended(child: Forked, status: int) -> None:

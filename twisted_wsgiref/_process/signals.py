@@ -141,6 +141,11 @@ class Ending:
 
 def _flush() -> None:
     end_log()
+    flush()
+
+
+def flush() -> None:
+    """Write what was printed."""
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             try:
