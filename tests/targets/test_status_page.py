@@ -104,7 +104,7 @@ def test_a_path_that_is_markup_stays_text_and_nothing_in_it_speaks_to_a_terminal
 
     server.service.serve(wait_here)
     server.held = True
-    server.ask(ask("/%3Cscript%3Ealert(1)%3C/script%3E&amp;%1b%07%9b%7f"))
+    server.ask(ask("/%3Cscript%3Ealert(1)%3C/script%3E&amp;%1b%07%c2%9b%7f"))
     thread = server.step_in_thread()
     begun.wait(20)
     try:
