@@ -97,6 +97,8 @@ def written(value: object, unit: str) -> str:
         return "on" if value else "off"
     if value in ("", ()):
         return "none"
+    if isinstance(value, tuple):
+        return f"`{','.join(value)}`"
     if unit in ("bytes", "octets") and isinstance(value, int):
         for factor, letter in ((KIB * MIB, "g"), (MIB, "m"), (KIB, "k")):
             if value and value % factor == 0:

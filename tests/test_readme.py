@@ -30,6 +30,8 @@ _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # An endpoint or an address of a status site.
 _SITE = re.compile(r":9100\b")
 _LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
+_PART = re.compile(r"\]\(([^)#\s]*)#([^)\s]+)\)")
+_HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 _OPTION = re.compile(r"(?<![\w-])--([a-z][a-z-]+)")
 _SAYS_PORT = re.compile(r"(?:listens on|serving \S+ on http://127\.0\.0\.1:) ?(\d+)\b.*\n")
 # At the end of a script: say which port the kernel gave.
@@ -136,6 +138,18 @@ def test_every_link_leads_somewhere(page: Path) -> None:
     targets = _LINK.findall(page.read_text(encoding="utf-8"))
     missing = [each for each in targets if "://" not in each and not (page.parent / each).exists()]
     assert not missing
+
+
+def parts_of(page: Path) -> set[str]:
+    """Return what may stand behind the # of a link to `page`, as GitHub makes it of headings."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in _HEADING.findall(text)}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_to_a_part_of_a_page_finds_it(page: Path) -> None:
+    links = [link for link in _PART.findall(page.read_text(encoding="utf-8")) if "://" not in link[0]]
+    assert [link for link in links if link[1] not in parts_of(page.parent / link[0] if link[0] else page)] == []
 
 
 # The tables of all servers name the others' options too.

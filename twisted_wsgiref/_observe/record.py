@@ -17,12 +17,12 @@ class Record(NamedTuple):
     """One request and its answer, for logs and metrics.
 
     ``peer`` is the client's address or None (UNIX sockets). ``finished`` is in seconds since the epoch, ``seconds`` the
-    time from the head's arrival to the moment when the kernel took the last byte. ``size`` is the number of bytes of
-    the answer's body. ``status`` is 0 if the client left before an answer began. ``method`` is that of the request, ""
-    for input that never became one. ``waited`` is the time from the head's arrival, or that of a collected body, until
-    a thread took the request, in seconds: 0.0 if it needs no thread, and ``seconds`` if no thread took it. ``received``
-    is the number of bytes of the request's body that came. ``request_id`` is "" if the server identifies no requests.
-    ``extra`` is for the server's own access log. Text fields are as the client sent them, latin-1.
+    time from the arrival of the head, or of the body if that is collected, until the kernel took the last byte.
+    ``size`` is the number of bytes of the answer's body. ``status`` is 0 if the client left before an answer began.
+    ``method`` is that of the request, "" for input that never became one. ``waited`` is the time from the same arrival
+    until a thread took the request, in seconds: 0.0 if it needs no thread, and ``seconds`` if no thread took it.
+    ``received`` is the number of bytes of the request's body that came. ``request_id`` is "" if the server identifies
+    no requests. ``extra`` is for the server's own access log. Text fields are as the client sent them, latin-1.
     """
 
     peer: str | None
