@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
 from twisted.internet.endpoints import SSL4ServerEndpoint, serverFromString
@@ -130,6 +129,9 @@ def _cure(description: str, error: Exception) -> str:
         return f"as an endpoint that is {meant}"
     if kind not in _KINDS and "Unknown endpoint type" not in str(error):
         return explain(error)  # a plugin's
+    # Late: only whoever mistypes needs it.
+    from difflib import get_close_matches
+
     near = get_close_matches(kind, _KINDS, n=1)
     guess = f"did you mean {near[0]}:?" if near and colon else "an endpoint is such as tcp:8000 or unix:/run/app.sock"
     return f"{explain(error)}; {guess}"

@@ -19,7 +19,6 @@ from . import titles
 from .other_process import lives, parent_of, takes, words_of
 from .pidfile import Owner, read
 
-COMMANDS: Final = ("status", "stop", "reload", "workers")
 PIDFILE: Final = "TWISTED_WSGIREF_PIDFILE"
 # Above the default of --grace, at the end of which a server ends whatever happens.
 PATIENCE: Final = 60.0
@@ -199,7 +198,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
 
 
 def run(words: Sequence[str]) -> str:
-    """Do what `words` say, of which the first is one of `COMMANDS`, and return what was done. Raises `Refused`."""
+    """Do what `words` say, of which the first is one of `command_names`, and return what was done. Raises `Refused`."""
     command, *rest = words
     given = _parser(command).parse_args(rest)
     if command == "status":

@@ -6,7 +6,6 @@ Here lives the judgement how near two names are. The names are handed in. Called
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import SequenceMatcher
 from typing import Final
 
 from .dictionary import translated
@@ -38,6 +37,9 @@ def _likeness(word: str, name: str) -> float:
         return 1.0
     if len(mine) != len(theirs):
         return 0.0
+    # Late: only whoever mistypes needs it.
+    from difflib import SequenceMatcher
+
     ratios = [
         SequenceMatcher(None, one, other).ratio() if one[:1] == other[:1] else 0.0
         for one, other in zip(mine, theirs, strict=True)

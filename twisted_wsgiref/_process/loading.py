@@ -8,7 +8,6 @@ traceback. The caller decides where both go.
 from __future__ import annotations
 
 import ast
-import difflib
 import importlib
 import importlib.util
 import inspect
@@ -337,7 +336,10 @@ def _theirs(trace: TracebackType | None) -> TracebackType | None:
 
 
 def _near(name: str, names: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, [each for each in names if not each.startswith("__")], n=3)
+    # Late, as in `hints`: only whoever mistypes needs it.
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, [each for each in names if not each.startswith("__")], n=3)
     return f"; did you mean {' or '.join(close)}?" if close else ""
 
 

@@ -26,7 +26,7 @@ from twisted_wsgiref._twisted.reactor import the_reactor
 from . import command_line, making
 from .asked import refuse
 from .command_line import SCRIPT
-from .control import COMMANDS
+from .command_names import COMMANDS
 from .daemon import leave_terminal
 from .early_fork import prepare_forks
 from .foreground import run
