@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from twisted_wsgiref._process import control
+from twisted_wsgiref._process.command_names import COMMANDS
 from twisted_wsgiref._process.control import Refused, run
 from twisted_wsgiref._process.status_client import NoStatus, Place, StatusClient, place_of
 from twisted_wsgiref._process.status_command import PLACE, TOKEN, Screen, client_of, follow, once
@@ -256,7 +256,7 @@ def test_the_command_says_why_it_can_not(monkeypatch: pytest.MonkeyPatch, tmp_pa
         run(["status"])
     with pytest.raises(Refused, match="argument --interval: invalid float value"):
         run(["status", "--interval", "x"])
-    assert "status" in control.COMMANDS
+    assert "status" in COMMANDS
 
 
 # ---- The terminal --------------------------------------------------------------------------------------------------
