@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from OpenSSL import SSL, crypto
 from twisted.internet import reactor
 from twisted.internet.endpoints import SSL4ServerEndpoint
+from twisted.internet.interfaces import IProtocolNegotiationFactory
+from twisted.internet.protocol import Factory, Protocol
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from zope.interface import implementer
 
 from tests.authorities import Owner, family, make
 from twisted_wsgiref._connection.certificates import read_secure, read_words
 from twisted_wsgiref._connection.endpoints import ListenError, parse_endpoint
+from twisted_wsgiref._twisted.private_tls import make_tls
 
 # Twisted's own TLS uses what pyOpenSSL deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -57,6 +63,11 @@ def handshake(context: SSL.Context, client: Owner | None = None) -> tuple[SSL.Co
         theirs.use_privatekey(crypto.PKey.from_cryptography_key(client.key))
     here, there = SSL.Connection(context, None), SSL.Connection(theirs, None)
     here.set_accept_state()
+    return shaken(here, there)
+
+
+def shaken(here: SSL.Connection, there: SSL.Connection) -> tuple[SSL.Connection, SSL.Connection]:
+    """Return both, after a handshake in memory. Raises `SSL.Error`."""
     there.set_connect_state()
     for _ in range(6):
         for one, other in ((there, here), (here, there)):
@@ -212,3 +223,54 @@ def test_clients_are_asked_for_certificates(how: str, client: str | None, fits: 
     else:
         here, _ = handshake(context, people[client]())
         assert (here.get_peer_certificate() is None) == (client is None)
+
+
+# ---- How TLS is spoken ---------------------------------------------------------------------------------------------
+
+IDENTITY = "443:privateKey=key.pem:certKey=fullchain.pem"
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.skipif(not hasattr(SSL.Context, "set_tls13_ciphersuites"), reason="pyOpenSSL can not choose them")
+@pytest.mark.parametrize("minimum", ["1.2", "1.3"])
+def test_with_a_minimum_the_suites_of_tls_1_3_are_in_the_order_of_its_profile(minimum: str) -> None:
+    options = read_secure(f"{IDENTITY}:minimum={minimum}").options
+    here, _ = handshake(options.getContext())
+    assert here.get_cipher_name() == "TLS_AES_128_GCM_SHA256"
+    options.renew()
+    here, _ = handshake(options.getContext())
+    assert here.get_cipher_name() == "TLS_AES_128_GCM_SHA256"
+
+
+@pytest.mark.usefixtures("folder")
+def test_without_a_minimum_the_suites_are_openssl_s_own() -> None:
+    own = SSL.Context(SSL.TLS_METHOD)
+    own.use_certificate(crypto.X509.from_cryptography(LEAF.certificate))
+    own.use_privatekey(crypto.PKey.from_cryptography_key(LEAF.key))
+    own.add_extra_chain_cert(crypto.X509.from_cryptography(MIDDLE.certificate))
+    expected, _ = handshake(own)
+    here, _ = handshake(read_secure(IDENTITY).options.getContext())
+    assert here.get_cipher_name() == expected.get_cipher_name()
+
+
+@implementer(IProtocolNegotiationFactory)
+class Speaking(Factory):
+    """What speaks two protocols."""
+
+    protocol = Protocol
+
+    def acceptableProtocols(self) -> list[bytes]:
+        return [b"http/1.1", b"http/1.0"]
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("offered", "found"), [([b"h2", b"http/1.1"], b"http/1.1"), ([b"http/1.0"], b"http/1.0"), ([], b"")]
+)
+def test_a_connection_finds_the_protocol_that_both_speak(offered: list[bytes], found: bytes) -> None:
+    factory = TLSMemoryBIOFactory(read_secure(IDENTITY).options, False, Speaking())
+    context = SSL.Context(SSL.TLS_METHOD)
+    if offered:
+        context.set_alpn_protos(offered)
+    here, _ = shaken(make_tls(factory, SimpleNamespace(factory=factory), None), SSL.Connection(context, None))
+    assert here.get_alpn_proto_negotiated() == found
