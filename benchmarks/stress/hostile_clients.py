@@ -339,11 +339,11 @@ def resets(times: Times) -> Row:
             return False
 
     with times.server("--threads", str(THREADS)) as server:
-        with ThreadPoolExecutor(8) as pool:  # the thread that waits for disks starts, in each worker
+        # In each worker the thread that waits for disks starts, and what stands for a lost connection is made.
+        with ThreadPoolExecutor(8) as pool:
             upload = request("/upload", "POST", CLOSE, bytes(1_000_000))
             list(pool.map(lambda _: ask(server.port, upload), range(16)))
-        for number in range(8):
-            reset(number)
+            list(pool.map(reset, range(64)))
         server.wait_until_well(5.0)
         time.sleep(0.5)
         before = server.counts()
