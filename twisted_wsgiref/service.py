@@ -181,6 +181,7 @@ class WSGIService(Service):
             observers=common.observers,
             extract=common.extract,
             meter=common.meter,
+            log=common.log,
             application=application,
             handler_class=handler_class,
             multiprocess=multiprocess,

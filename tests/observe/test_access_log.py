@@ -9,7 +9,7 @@ import select
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
@@ -19,6 +19,7 @@ from twisted.logger import LogEvent, globalLogPublisher
 
 from twisted_wsgiref._observe import access_log, sink
 from twisted_wsgiref._observe.access_log import AccessLog
+from twisted_wsgiref._observe.lines import COMBINED as FORMAT
 from twisted_wsgiref._observe.lines import Combined, format_time
 from twisted_wsgiref._observe.record import Record
 
@@ -89,6 +90,12 @@ def globally_logged() -> Iterator[list[LogEvent]]:
         globalLogPublisher.removeObserver(events.append)
 
 
+def line_of(record: Record) -> str:
+    made = Combined()
+    (line,) = made.lines([made.brief(record)])
+    return line
+
+
 def logged_one(log: AccessLog, disk: Disk, record: Record = RECORD) -> None:
     """Hand over a record and wait until the disk was asked to take it."""
     disk.wrote.clear()
@@ -97,7 +104,7 @@ def logged_one(log: AccessLog, disk: Disk, record: Record = RECORD) -> None:
 
 
 def test_the_line_is_the_combined_format(zone: pytest.MonkeyPatch) -> None:
-    assert Combined().line(RECORD, format_time(971211336)) == (
+    assert line_of(RECORD) == (
         '127.0.0.1 - frank [10/Oct/2000:13:55:36 -0700] "GET /apache_pb.gif HTTP/1.0" 200 2326 '
         '"http://www.example.com/start.html" "Mozilla/4.08 [en] (Win98; I ;Nav)"\n'
     )
@@ -113,9 +120,10 @@ def test_the_zone_is_written_with_its_sign_and_minutes(zone: pytest.MonkeyPatch,
 
 
 def test_what_is_not_there_is_a_dash() -> None:
-    line = Combined().line(RECORD._replace(peer=None, user="", referer="", user_agent="", size=0, status=0), "t")
-    assert line == '- - - [t] "GET /apache_pb.gif HTTP/1.0" 499 - "-" "-"\n'
-    assert Combined().line(RECORD._replace(request_line=""), "t").startswith('127.0.0.1 - frank [t] "-" 200 ')
+    line = line_of(RECORD._replace(peer=None, user="", referer="", user_agent="", size=0, status=0))
+    when = format_time(971211336)
+    assert line == f'- - - [{when}] "GET /apache_pb.gif HTTP/1.0" 499 - "-" "-"\n'
+    assert line_of(RECORD._replace(request_line="")).startswith(f'127.0.0.1 - frank [{when}] "-" 200 ')
 
 
 @pytest.mark.parametrize(
@@ -131,7 +139,7 @@ def test_what_is_not_there_is_a_dash() -> None:
     ],
 )
 def test_no_text_breaks_or_forges_a_line(text: str, written: str) -> None:
-    line = Combined().line(RECORD._replace(request_line=text, referer=text, user_agent=text, user=text), "t")
+    line = line_of(RECORD._replace(request_line=text, referer=text, user_agent=text, user=text))
     found = COMBINED.fullmatch(line)
     assert found is not None
     assert found[5] == found[8] == found[9] == written
@@ -291,7 +299,7 @@ def test_a_line_broken_off_by_a_full_disk_does_not_run_into_the_next(quick: None
     disk.error = disk.room = None
     logged_one(log, disk)
     assert log.close()
-    line = Combined().line(RECORD, format_time(int(RECORD.finished)))
+    line = line_of(RECORD)
     assert b"".join(disk.writes).decode() == line[:10] + "\n" + line
     assert said[-1] == "the access log is written again; 1 line of it was lost"
 
@@ -338,14 +346,14 @@ def test_records_from_many_threads_are_all_there() -> None:
 
 def test_who_brings_a_record_makes_no_more_lines_than_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
     log = AccessLog(Disk())
-    made: list[Record] = []
+    made: list[object] = []
 
-    def format_slowly(record: Record, when: str) -> str:
-        made.append(record)
-        log._records.append(RECORD)  # as other threads do meanwhile
-        return "line\n"
+    def format_slowly(briefs: Sequence[object]) -> list[str]:
+        made.extend(briefs)
+        log._records.extend([FORMAT.brief(RECORD)] * len(briefs))  # as other threads do meanwhile
+        return ["line\n"] * len(briefs)
 
-    monkeypatch.setattr(Combined, "line", lambda _, facts, when: format_slowly(facts, when))
+    monkeypatch.setattr(Combined, "lines", lambda _, briefs: format_slowly(briefs))
     monkeypatch.setattr(log, "_wake", lambda: None)
     for _ in range(access_log.TOGETHER):
         log.observe_facts(RECORD)
@@ -355,13 +363,13 @@ def test_who_brings_a_record_makes_no_more_lines_than_its_share(monkeypatch: pyt
 def test_lines_that_another_thread_is_making_are_waited_for(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
     making, go_on = threading.Event(), threading.Event()
 
-    def format_slowly(record: Record, when: str) -> str:
+    def format_slowly(briefs: Sequence[object]) -> list[str]:
         if threading.current_thread() is caller:
             making.set()
             assert go_on.wait(10)
-        return "line\n"
+        return ["line\n"] * len(briefs)
 
-    monkeypatch.setattr(Combined, "line", lambda _, facts, when: format_slowly(facts, when))
+    monkeypatch.setattr(Combined, "lines", lambda _, briefs: format_slowly(briefs))
     disk = Disk()
     log = AccessLog(disk)
     log._asleep = False  # the writer does not come for the first
@@ -394,7 +402,7 @@ def test_lines_that_were_being_made_when_the_writer_fell_asleep_wake_it(
         add(lines)
 
     monkeypatch.setattr(log, "_add", add_late)
-    log._records.extend([RECORD] * (access_log.TOGETHER - 1))
+    log._records.extend([FORMAT.brief(RECORD)] * (access_log.TOGETHER - 1))
     log.observe_facts(RECORD)
     assert disk.wrote.wait(10)
     assert log.close()
@@ -408,7 +416,8 @@ def test_a_record_that_is_none_costs_no_other_its_line(quick: None, together: bo
     wrong = RECORD._replace(finished=float("nan"))
     with globally_logged() as events:
         if together:
-            log._records.extend([RECORD, wrong, *[RECORD] * access_log.TOGETHER])
+            briefs = [FORMAT.brief(each) for each in (RECORD, wrong, *[RECORD] * access_log.TOGETHER)]
+            log._records.extend(briefs)
             with pytest.raises(ValueError, match="NaN"):
                 log.observe_facts(RECORD)
         else:

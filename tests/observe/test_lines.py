@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
 import threading
+import time
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +18,7 @@ from tests.support import request, serving
 from twisted_wsgiref._observe.access_log import AccessLog
 from twisted_wsgiref._observe.atoms import NAMES, Atoms
 from twisted_wsgiref._observe.json_lines import JSONLines
-from twisted_wsgiref._observe.lines import COMBINED, LineFormat, format_time
+from twisted_wsgiref._observe.lines import COMBINED, Combined, LineFormat, format_time
 from twisted_wsgiref._observe.record import Record
 
 RECORD = Record(
@@ -36,6 +39,9 @@ RECORD = Record(
 EVIL = 'x" 200 1\r\n127.0.0.1 - - [t] "GET /forged HTTP/1.1" 200 5 "-" "-"\\\x1b[2J\u2028\x85'
 
 
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
 class Kept:
     """A sink that keeps what is written."""
 
@@ -50,9 +56,36 @@ class Kept:
         """Keep all."""
 
 
+def made_by(line_format: LineFormat, record: Record = RECORD) -> str:
+    """Return the line of a record."""
+    (line,) = line_format.lines([line_format.brief(record)])
+    return line
+
+
+def ended_by(
+    line_format: LineFormat, record: Record = RECORD, environ: Mapping[str, object] = {}, fields: str = ""
+) -> str:
+    """Return the line of an exchange that is as `record` says; `environ` and `fields` have more."""
+    head: Any = SimpleNamespace(
+        request_line=record.request_line,
+        request_id=record.request_id,
+        note=(None,),
+        fields={"HTTP_REFERER": record.referer, "HTTP_USER_AGENT": record.user_agent},
+    )
+    if fields:
+        head.fields["HTTP_TRACEPARENT"] = fields
+    first = {"REMOTE_ADDR": record.peer, "REMOTE_USER": record.user, **environ}
+    exchange: Any = SimpleNamespace(
+        kept=line_format.keep(head, first), status=record.status, size=record.size, received=1.0,
+        started=1.0 + record.waited, now=1.0 + record.seconds, taken=lambda: record.received,
+    )  # fmt: skip
+    assert line_format.keep(head, first) == exchange.kept  # by the note
+    (line,) = line_format.lines([line_format.end(exchange)])
+    return line
+
+
 def line_of(text: str, record: Record = RECORD) -> str:
-    made = Atoms(text)
-    return made.line(record, made.when(971211336)).removesuffix("\n")
+    return made_by(Atoms(text), record).removesuffix("\n")
 
 
 # As gunicorn's documentation of access_log_format says, for the record above.
@@ -139,13 +172,17 @@ def test_an_unknown_atom_is_told(text: str, told: str) -> None:
 def test_no_client_forges_a_line(line_format: LineFormat) -> None:
     extra = (EVIL,) * 4 if line_format.extract is not None else ()
     record = Record(EVIL, EVIL, 200, 1, 1.0, 0.1, EVIL, EVIL, EVIL, "GET", 0.0, 0, EVIL, extra)
-    line = line_format.line(record, "t")
-    assert line.endswith("\n")
-    assert line[:-1].isprintable()
-    assert line.isascii()
-    if line.startswith("{"):
-        read = json.loads(line)
-        assert read.get("user_agent.original", read.get("agent")) == EVIL
+    environ = {"wsgi.url_scheme": EVIL, "SSL_PROTOCOL": EVIL, "HTTP_TRACEPARENT": EVIL}
+    lines = [made_by(line_format, record)]
+    if line_format.takes_exchanges:
+        lines.append(ended_by(line_format, record, environ))
+    for line in lines:
+        assert line.endswith("\n")
+        assert line[:-1].isprintable()
+        assert line.isascii()
+        if line.startswith("{"):
+            read = json.loads(line)
+            assert read.get("user_agent.original", read.get("agent")) == EVIL
 
 
 def test_outside_of_quotes_no_value_begins_another_field() -> None:
@@ -161,11 +198,10 @@ def test_a_format_that_is_json_is_json_for_every_value() -> None:
     }
 
 
-def test_json_has_the_names_of_the_conventions() -> None:
-    made = JSONLines()
-    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    record = RECORD._replace(extra=("https", "TLSv1.3", "wsgi-1-1", trace))
-    assert json.loads(made.line(record, made.when(971211336))) == {
+def test_json_has_the_names_of_the_conventions(monkeypatch: pytest.MonkeyPatch) -> None:
+    environ = {"wsgi.url_scheme": "https", "SSL_PROTOCOL": "TLSv1.3", "HTTP_TRACEPARENT": TRACE}
+    monkeypatch.setattr(time, "time", lambda: RECORD.finished)
+    assert json.loads(ended_by(JSONLines(), RECORD, environ)) == {
         "timestamp": "2000-10-10T20:55:36.750Z",
         "http.request.method": "POST",
         "url.path": "/shop/caf%C3%A9",
@@ -175,7 +211,7 @@ def test_json_has_the_names_of_the_conventions() -> None:
         "http.response.status_code": 201,
         "http.response.body.size": 2326,
         "http.request.body.size": 17,
-        "http.server.request.duration": 1.234567,
+        "http.server.request.duration": pytest.approx(1.234567, abs=2e-6),
         "twisted_wsgiref.queue_wait": 0.25,
         "client.address": "127.0.0.1",
         "user.name": "frank",
@@ -183,7 +219,7 @@ def test_json_has_the_names_of_the_conventions() -> None:
         "http.request.header.referer": ["http://www.example.com/"],
         "tls.protocol.name": "tls",
         "tls.protocol.version": "1.3",
-        "thread.name": "wsgi-1-1",
+        "thread.name": threading.current_thread().name,
         "process.pid": os.getpid(),
         "request_id": "abc-1",
         "trace_id": "0af7651916cd43dd8448eb211c80319c",
@@ -205,16 +241,17 @@ def test_json_has_the_names_of_the_conventions() -> None:
     ],
 )
 def test_json_reads_a_request_line(line: str, method: str, told: dict[str, str]) -> None:
-    read = json.loads(JSONLines().line(RECORD._replace(request_line=line, method=method), "t"))
-    assert {name: read[name] for name in told} == told
-    assert ("http.request.method" in read) == bool(method)
+    record = RECORD._replace(request_line=line, method=method)
+    for read in (json.loads(made_by(JSONLines(), record)), json.loads(ended_by(JSONLines(), record))):
+        assert {name: read[name] for name in told} == told
+        assert ("http.request.method" in read) == bool(method)
 
 
 def test_the_child_of_a_fork_has_a_pid_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(JSONLines, "pid", 1)
-    assert json.loads(JSONLines().line(RECORD, "t"))["process.pid"] == 1
+    monkeypatch.setattr(JSONLines, "pid", "1")
+    assert json.loads(made_by(JSONLines()))["process.pid"] == 1
     JSONLines.forked()
-    assert json.loads(JSONLines().line(RECORD, "t"))["process.pid"] == os.getpid()
+    assert json.loads(made_by(JSONLines()))["process.pid"] == os.getpid()
 
 
 @pytest.mark.parametrize(
@@ -222,7 +259,7 @@ def test_the_child_of_a_fork_has_a_pid_of_its_own(monkeypatch: pytest.MonkeyPatc
     ["", "x", "00-" + "0" * 32 + "-b7ad6b7169203331-01", "00-0AF7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"],
 )
 def test_json_tells_no_trace_that_is_none(trace: str) -> None:
-    read = json.loads(JSONLines().line(RECORD._replace(extra=("http", None, "t", trace)), "t"))
+    read = json.loads(ended_by(JSONLines(), environ={"HTTP_TRACEPARENT": trace}))
     assert "trace_id" not in read
     assert "tls.protocol.name" not in read
 
@@ -231,8 +268,9 @@ def test_json_tells_no_trace_that_is_none(trace: str) -> None:
     ("sent", "read"), [("caf\xc3\xa9", "café"), ("caf\xe9", "café"), ("\udc80", "\udc80"), ("\x00", "\x00")]
 )
 def test_json_reads_utf_8_and_else_latin_1(sent: str, read: str) -> None:
-    line = JSONLines().line(RECORD._replace(user_agent=sent), "t")
-    assert json.loads(line)["user_agent.original"] == read
+    record = RECORD._replace(user_agent=sent)
+    assert json.loads(made_by(JSONLines(), record))["user_agent.original"] == read
+    assert json.loads(ended_by(JSONLines(), record))["user_agent.original"] == read
 
 
 def ask(line_format: LineFormat, application: Any, *requests: bytes, skip: Any = None) -> list[str]:
@@ -300,3 +338,59 @@ def test_paths_that_are_skipped_have_no_line() -> None:
         skip=re.compile("^/health$").search,
     )
     assert lines == ["GET /healthy HTTP/1.1", "GET /shop?next=/health HTTP/1.1", "-"]
+
+
+def test_a_line_made_of_an_exchange_is_that_of_its_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: RECORD.finished)
+    for record in (RECORD, RECORD._replace(user="", peer=None, referer="", user_agent="a" * 300, size=20_000)):
+        assert ended_by(COMBINED, record) == made_by(COMBINED, record)
+
+
+def test_a_trace_of_the_client_is_told_without_a_request_id() -> None:
+    read = json.loads(ended_by(JSONLines(), RECORD._replace(request_id=""), fields=TRACE))
+    assert (read["trace_id"], read["span_id"]) == tuple(TRACE.split("-")[1:3])
+    assert "request_id" not in read
+
+
+@pytest.mark.parametrize("line_format", [COMBINED, JSONLines()], ids=["combined", "json"])
+def test_a_head_that_comes_again_has_its_own_outcome_and_user(line_format: LineFormat) -> None:
+    outcomes = iter([("200 OK", b"one", "ann"), ("404 Not Found", b"", ""), ("200 OK", b"three", "bob")])
+
+    def changing(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        status, body, user = next(outcomes)
+        environ["REMOTE_USER"] = user
+        start_response(status, [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+        return [body]
+
+    kept = Kept()
+    log = AccessLog(kept, line_format=line_format)
+    with serving(changing, service={"observers": [log]}) as server:
+        server.ask(request("/a?secret") * 3)
+    assert log.close()
+    lines = kept.data.decode("ascii").splitlines()
+    if line_format is COMBINED:
+        told = [(line.split()[8], line.split()[9], line.split()[2]) for line in lines]
+        assert told == [("200", "3", "ann"), ("404", "-", "-"), ("200", "5", "bob")]
+    else:
+        read = [json.loads(line) for line in lines]
+        told = [
+            (each["http.response.status_code"], each["http.response.body.size"], each.get("user.name")) for each in read
+        ]
+        assert told == [(200, 3, "ann"), (404, 0, None), (200, 5, "bob")]
+
+
+def test_no_query_outlives_its_connection() -> None:
+    secret = "token=5ebe2294ecd0e0f08eab7690d2a6ee69"
+    made: list[LineFormat] = [Combined(), JSONLines()]
+    for line_format in made:
+        counts = [each.count(secret) for each in ask(line_format, application, request(f"/a?{secret}") * 2)]
+        assert counts == [1, 1]
+    gc.collect()
+    found = [each for each in gc.get_objects() if isinstance(each, (tuple, dict, list)) and secret in map_text(each)]
+    assert found == []
+
+
+def map_text(container: Any) -> str:
+    """Return all text that is in a tuple, a list or a dictionary itself."""
+    values = [*container, *container.values()] if isinstance(container, dict) else container
+    return "\n".join(each for each in values if type(each) is str)

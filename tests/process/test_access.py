@@ -40,8 +40,7 @@ def test_the_default_of_gunicorn_is_the_combined_format(tmp_path: Path) -> None:
     assert log is not None
     log.observe_facts(RECORD)
     assert log.close()
-    made = Atoms(text)
-    assert (tmp_path / "log").read_text() == made.line(RECORD, made.when(1))
+    assert [(tmp_path / "log").read_text()] == Atoms(text).lines([tuple(RECORD)])
 
 
 @pytest.mark.parametrize(

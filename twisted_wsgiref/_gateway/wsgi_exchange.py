@@ -155,7 +155,7 @@ class WSGIExchange(Exchange):
         environ = self.environ  # taken first: who lets go of it has noted before that the client is gone
         try:
             gateway = self.gateway
-            if gateway.observers or self.weight:
+            if gateway.timed or self.weight:
                 self.started = gateway.clock()
             if self.outlet.gone or (self.left and not self.is_waited_for()):
                 self.cut = True

@@ -15,6 +15,8 @@ from .field_section import FieldSection, read_field_section
 from .limits import Limits
 from .request_line import RequestLine, read_request_line
 
+_NO_NOTE: Final = (None,)
+
 
 class RequestHead:
     """One request's line and fields, checked, and their effects. Immutable.
@@ -23,7 +25,8 @@ class RequestHead:
     the `RequestLine`, ``fields``, ``length``, ``persistent`` and ``expects_continue`` those of the `FieldSection`. But
     if the target has an authority, HTTP_HOST is that authority (RFC 9112, section 3.2.2). ``recurs`` says that the
     connection sent the same fields before: then ``fields`` is the same object. ``request_id`` is "" until whoever
-    identifies requests sets it, once.
+    identifies requests sets it, once. ``note`` is for whoever observes requests: the first value in it says whose it
+    is. A connection that sends a head again gets the same object, and so the note.
     """
 
     __slots__ = (
@@ -32,6 +35,7 @@ class RequestHead:
         "length",
         "method",
         "minor",
+        "note",
         "path",
         "persistent",
         "query",
@@ -58,6 +62,7 @@ class RequestHead:
         self.expects_continue = section.expects_continue
         self.recurs = recurs
         self.request_id = ""
+        self.note: tuple[object, ...] = _NO_NOTE
 
     def __repr__(self) -> str:
         return f"<RequestHead {self.request_line}>"

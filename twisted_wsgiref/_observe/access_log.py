@@ -12,9 +12,8 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from math import floor
 from typing import Final
 
 from twisted.logger import Logger
@@ -23,7 +22,7 @@ from twisted_wsgiref._threads.forks import drop, tell
 from twisted_wsgiref._threads.marks import NO_GIL, fence
 
 from .lines import COMBINED, LineFormat, path_and_query
-from .record import Extract, Facts
+from .record import Ended, Extract, Facts, Head
 from .sink import Sink, descriptor_of, open_file, standard_output, write_all
 from .syslog import SCHEME, open_syslog
 
@@ -59,6 +58,10 @@ class AccessLog:
     Any thread may call it, but no signal handler; nobody waits. `reopen` and `close` are for the main thread.
     """
 
+    #: Whether it takes exchanges, which costs less than their facts; and whether it is to be told when they began.
+    takes_exchanges: bool = False
+    timed: bool = False
+
     def __init__(
         self,
         target: str | Sink,
@@ -74,8 +77,12 @@ class AccessLog:
         self._skip = skip
         #: The lines that could not be written, so far. Any thread may read it.
         self.lost = 0
-        # The records that have come. Any thread adds; a thread that makes lines takes.
-        self._records: deque[Facts] = deque()
+        self.takes_exchanges = line_format.takes_exchanges
+        self.timed = line_format.timed
+        #: As of `ExchangeLog`, if it takes exchanges.
+        self.keep: Callable[[Head, Mapping[str, object]], object] = line_format.keep
+        # Of each request what its line is made of. Any thread adds; a thread that makes lines takes.
+        self._records: deque[object] = deque()
         # One entry for each thread that has taken records and not yet added their lines.
         self._making: list[None] = []
         # Lines, in blocks; those of one line that is longer than a block are behind each other, since they are added in
@@ -85,8 +92,6 @@ class AccessLog:
         self._signal = threading.Lock()  # the writer holds it; a thread that adds a record and finds it asleep releases
         self._signal.acquire()
         self._asleep = True  # or not begun
-        # A second's start and end, and its text; a thread that comes second writes the same.
-        self._second = (0.0, 0.0, "")
         self._stop = threading.Event()
         self._reopen = False
         self._writer: threading.Thread | None = None
@@ -118,8 +123,21 @@ class AccessLog:
 
     def observe_facts(self, facts: Facts) -> None:
         """Write `facts` soon. Called by any thread; never waits."""
+        if self._skip is None or not self._skip(_path(facts)):
+            self._note(self._format.brief(facts))
+
+    def observe_exchange(self, exchange: Ended) -> None:
+        """Write soon what there is to say of `exchange`. Called by any thread; never waits."""
+        head = exchange.head
+        if self._skip is not None and self._skip(path_and_query(head.target)[0]):
+            return
+        if not exchange.kept:  # nobody has seen an environ
+            exchange.kept = self.keep(head, {})
+        self._note(self._format.end(exchange))
+
+    def _note(self, brief: object) -> None:
         records = self._records
-        records.append(facts)
+        records.append(brief)
         try:
             if len(records) >= TOGETHER:
                 self._make_lines(TOGETHER)
@@ -136,24 +154,25 @@ class AccessLog:
         It takes no lock: a thread that is interrupted here holds up nobody, and a thread that brings one record makes
         no more lines than `TOGETHER`, however many others come meanwhile.
         """
-        records, lines = self._records, []
-        line_of, skip = self._format.line, self._skip
+        take, briefs = self._records.popleft, []
         self._making.append(None)
         try:
-            start, end, when = self._second
-            for _ in range(most):
-                try:
-                    facts = records.popleft()
-                except IndexError:  # other threads have taken them
-                    break
-                finished = facts[4]
-                if not start <= finished < end:
-                    start, end, when = self._begin_second(finished)
-                if skip is None or not skip(_path(facts)):
-                    lines.append(line_of(facts, when))
-        finally:
+            with suppress(IndexError):  # other threads have taken them
+                for _ in range(most):
+                    briefs.append(take())
+            try:
+                lines = self._format.lines(briefs)
+            except Exception:  # of one that is none; the others have their lines
+                self._make_each(briefs)
+                raise
             self._add(lines)
+        finally:
             self._making.pop()
+
+    def _make_each(self, briefs: Sequence[object]) -> None:
+        for brief in briefs:
+            with suppress(Exception):
+                self._add(self._format.lines([brief]))
 
     def _add(self, lines: list[str]) -> None:
         if len(self._waiting) >= self._most_waiting:
@@ -166,11 +185,6 @@ class AccessLog:
             self._waiting.extend([data[at : at + BLOCK] for at in range(0, len(data), BLOCK)])
         elif data:
             self._waiting.append(data)
-
-    def _begin_second(self, now: float) -> tuple[float, float, str]:
-        start = floor(now)
-        self._second = float(start), start + 1.0, self._format.when(start)
-        return self._second
 
     def _wake(self) -> None:
         with self._lock:

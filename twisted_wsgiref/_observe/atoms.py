@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
-from typing import Final, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, NoReturn, TypeAlias, cast
 
 from .json_lines import text_of
-from .lines import CLIENT_LEFT, format_time, path_and_query, quoted, word
-from .record import Extra, Extract, Facts
+from .lines import CLIENT_LEFT, Seconds, format_time, path_and_query, quoted, word
+from .record import Ended, Extra, Extract, Facts, Head
 from .thread_names import here
 
 _ATOM: Final = re.compile(
@@ -120,11 +120,13 @@ class Atoms:
     """Lines by the format `text`. Raises `ValueError` that names an atom that there is not, or a stray ``%``."""
 
     extract: Extract | None
-    when = staticmethod(format_time)
+    takes_exchanges = False  # atoms are made of facts: a format may ask for any of them
+    timed = True
 
     def __init__(self, text: str) -> None:
         if not text.isprintable() or not text.isascii():
             raise ValueError("it has to be printable ASCII")
+        self._seconds = Seconds(format_time)
         self._takes: list[_Take] = []
         self._gets: list[_Get] = []
         self._is_json = text.lstrip().startswith("{")
@@ -180,9 +182,27 @@ class Atoms:
     def _extract(self, environ: Mapping[str, object], fields: Mapping[str, str], lines: str) -> Extra:
         return tuple([take(environ, fields, lines) for take in self._takes])
 
-    def line(self, facts: Facts, when: str) -> str:
-        """Return the line of `facts`."""
-        return self._template % tuple([get(facts, when) for get in self._gets])
+    def brief(self, facts: Facts) -> Facts:
+        """Return `facts`."""
+        return facts
+
+    def keep(self, head: Head, environ: Mapping[str, object]) -> NoReturn:
+        """Raise `TypeError`: it takes no exchanges."""
+        raise TypeError("a format of atoms takes facts")
+
+    def end(self, exchange: Ended) -> NoReturn:
+        """Raise `TypeError`: it takes no exchanges."""
+        raise TypeError("a format of atoms takes facts")
+
+    def lines(self, briefs: Sequence[object]) -> list[str]:
+        """Return the lines of facts."""
+        gets, template, lines = self._gets, self._template, []
+        start, end, when = self._seconds.last
+        for facts in cast("Sequence[Facts]", briefs):
+            if not start <= facts[4] < end:
+                start, end, when = self._seconds.begin(facts[4])
+            lines.append(template % tuple([get(facts, when) for get in gets]))
+        return lines
 
 
 def _json(text: str) -> str:

@@ -10,13 +10,12 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
 from json.encoder import encode_basestring_ascii
-from typing import Final
+from typing import Final, TypeAlias, cast
 
-from .lines import CLIENT_LEFT, path_and_query
-from .record import Extra, Extract, Facts
+from .lines import CLIENT_LEFT, Numbers, Seconds, path_and_query
+from .record import Ended, Extract, Facts, Head
 from .thread_names import here
 
 # Beyond these, the conventions want _OTHER, so that a client can not invent names without end.
@@ -26,11 +25,11 @@ _PARENT: Final = re.compile(r"[0-9a-f]{2}-((?!0{32})[0-9a-f]{32})-((?!0{16})[0-9
 _PARTS: Final = tuple(f".{number:03}Z" for number in range(1000))
 # The text of times of fewer microseconds than this, once there was one: most answers are as quick.
 _REMEMBERED: Final = 10_000
-_TIMES: Final[dict[int, str]] = {}
-# The parts of an `Extra` without a trace.
-_USUAL: Final = 3
-# Request lines beyond this length, in characters, are read anew each time: they come once.
-_SHORT: Final = 200
+# Sizes below this are remembered, as text: most answers are pages of some KiB.
+_SIZES: Final = 16 * 1024
+
+_Kept: TypeAlias = "tuple[str, str]"
+_Brief: TypeAlias = "tuple[_Kept, int, int, float, float, float, int]"
 
 
 def text_of(sent: str) -> str:
@@ -43,63 +42,119 @@ def text_of(sent: str) -> str:
     return encode_basestring_ascii(sent)
 
 
-class JSONLines:
-    """One object a line."""
+class _Times(dict[int, str]):
+    """The text of times, in seconds, by their microseconds; it remembers short ones."""
 
-    extract: Extract | None
-    pid = os.getpid()  # the system's call costs a tenth of a line
+    def __missing__(self, micros: int) -> str:
+        text = f"{micros // 1_000_000}.{micros % 1_000_000:06}"
+        if micros < _REMEMBERED:
+            self[micros] = text
+        return text
+
+
+class JSONLines:
+    """One object a line.
+
+    What is known when the head is there is made once for each head: a client that sends it again finds it done.
+    """
+
+    extract: Extract | None = None
+    takes_exchanges = True
+    timed = True
+    pid = str(os.getpid())  # the system's call costs a tenth of a line
 
     def __init__(self) -> None:
-        self.extract = _extract
+        self._seconds = Seconds(format_second)
+        self._statuses = Numbers(1000, {0: str(CLIENT_LEFT)})
+        self._sizes = Numbers(_SIZES)
+        self._times = _Times()
 
     @classmethod
     def forked(cls) -> None:
         """Know that this is another process. Called in the child of a fork."""
-        cls.pid = os.getpid()
+        cls.pid = str(os.getpid())
 
-    def when(self, seconds: int) -> str:
-        """Return the second, in UTC: ``2000-10-10T20:55:36``. ISO 8601."""
-        return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    def keep(self, head: Head, environ: Mapping[str, object]) -> object:
+        """Return what the line says of the request, and the end of it. Called by the thread that ran the request."""
+        note = head.note
+        if note[0] is not self:
+            note = head.note = self, _of_head(head, environ)
+        last = here.in_json
+        user = environ.get("REMOTE_USER")
+        if user and type(user) is str:
+            last = f'{last},"user.name":{text_of(user)}'
+        if head.request_id:
+            trace = environ.get("HTTP_TRACEPARENT")  # the server may have made it
+            last = f'{last},"request_id":{text_of(head.request_id)}{_trace(trace)}'
+        return note[1], last
 
-    def line(self, facts: Facts, when: str) -> str:
-        """Return the line of `facts`."""
-        peer, line, status, size, finished, seconds, referer, agent, user, _, waited, received, ident, extra = facts
-        last = f',"request_id":{text_of(ident)}' if ident else ""
-        if len(extra) > _USUAL:
-            extra, last = extra[:_USUAL], last + _trace(extra[_USUAL])
-        duration, wait = int(seconds * 1e6), int(waited * 1e6)
-        return (
-            f'{{"timestamp":"{when}{_PARTS[int(finished % 1 * 1000)]}"'
-            f"{_request(line) if len(line) <= _SHORT else _read_request(line)}"
-            f',"http.response.status_code":{status or CLIENT_LEFT},"http.response.body.size":{size}'
-            f',"http.request.body.size":{received}'
-            f',"http.server.request.duration":{_TIMES.get(duration) or _time(duration)}'
-            f',"twisted_wsgiref.queue_wait":{_TIMES.get(wait) or _time(wait)}'
-            f"{_rest(peer, user, referer, agent, extra)}{self.pid}{last}}}\n"
-        )
+    def end(self, exchange: Ended) -> object:
+        """Return that, the outcome and the times."""
+        received, started, now = exchange.received, exchange.started, exchange.now
+        seconds, waited = now - received, (started or now) - received
+        return exchange.kept, exchange.status, exchange.size, time.time(), seconds, waited, exchange.taken()
+
+    def brief(self, facts: Facts) -> _Brief:
+        """Return the same of `facts`, which do not say where a request ran."""
+        peer, line, status, size, finished, seconds, referer, agent, user, _, waited, received, ident, _ = facts
+        last = f',"user.name":{text_of(user)}' if user else ""
+        if ident:
+            last = f'{last},"request_id":{text_of(ident)}'
+        told = f"{_read_request(line)}{_of_client(peer, referer, agent)}"
+        return (told, last), status, size, finished, seconds, waited, received
+
+    def lines(self, briefs: Sequence[object]) -> list[str]:
+        """Return the lines."""
+        statuses, sizes, times, pid, lines = self._statuses, self._sizes, self._times, self.pid, []
+        start, end, when = self._seconds.last
+        for (told, last), status, size, finished, seconds, waited, received in cast("Sequence[_Brief]", briefs):
+            if not start <= finished < end:
+                start, end, when = self._seconds.begin(finished)
+            lines.append(
+                f'{{"timestamp":"{when}{_PARTS[int((finished - start) * 1000)]}"{told}'
+                f',"http.response.status_code":{statuses[status]},"http.response.body.size":{sizes[size]}'
+                f',"http.request.body.size":{sizes[received]}'
+                f',"http.server.request.duration":{times[int(seconds * 1e6)]}'
+                f',"twisted_wsgiref.queue_wait":{times[int(waited * 1e6)]},"process.pid":{pid}{last}}}\n'
+            )
+        return lines
+
+
+def format_second(seconds: int) -> str:
+    """Return the second, in UTC: ``2000-10-10T20:55:36``. ISO 8601."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=JSONLines.forked)
 
 
-def _extract(environ: Mapping[str, object], fields: Mapping[str, str], lines: str) -> Extra:
+def _of_head(head: Head, environ: Mapping[str, object]) -> str:
+    """Return what the line says of the request, whoever runs it and however it ends."""
+    fields = head.fields
     # An application may put anything there.
-    scheme, tls = environ.get("wsgi.url_scheme"), environ.get("SSL_PROTOCOL")
-    if type(scheme) is not str or not (tls is None or type(tls) is str):
-        scheme = tls = None
-    if "HTTP_TRACEPARENT" in environ:
-        trace = environ["HTTP_TRACEPARENT"]
-        return scheme, tls, here.name, trace if type(trace) is str else None
-    return scheme, tls, here.name
+    peer, scheme, tls = environ.get("REMOTE_ADDR"), environ.get("wsgi.url_scheme"), environ.get("SSL_PROTOCOL")
+    return "".join(
+        (
+            _read_request(head.request_line),
+            _of_client(peer, fields.get("HTTP_REFERER", ""), fields.get("HTTP_USER_AGENT", "")),
+            f',"url.scheme":{text_of(scheme)}' if type(scheme) is str else "",
+            _of_tls(tls) if type(tls) is str else "",
+            "" if head.request_id else _trace(fields.get("HTTP_TRACEPARENT")),
+        )
+    )
 
 
-def _time(micros: int) -> str:
-    """Return a time in seconds; a short one is remembered."""
-    text = f"{micros // 1_000_000}.{micros % 1_000_000:06}"
-    if micros < _REMEMBERED:
-        _TIMES[micros] = text
-    return text
+def _of_client(peer: object, referer: str, agent: str) -> str:
+    return (
+        (f',"client.address":{text_of(peer)}' if peer and type(peer) is str else "")
+        + (f',"user_agent.original":{text_of(agent)}' if agent else "")
+        + (f',"http.request.header.referer":[{text_of(referer)}]' if referer else "")
+    )
+
+
+def _of_tls(name: str) -> str:
+    return f',"tls.protocol.name":"tls","tls.protocol.version":{text_of(name.removeprefix("TLSv"))}'
 
 
 def _read_request(line: str) -> str:
@@ -114,28 +169,7 @@ def _read_request(line: str) -> str:
     return f',"http.request.method":{name},"url.path":{text_of(path)}{asked},"network.protocol.version":{protocol}'
 
 
-_request = lru_cache(maxsize=256)(_read_request)
-
-
-@lru_cache(maxsize=256)
-def _rest(peer: str | None, user: str, referer: str, agent: str, extra: Extra) -> str:
-    """Return what many lines have in common, up to the id of the process."""
-    scheme, tls, thread = extra or (None, None, None)
-    return "".join(
-        (
-            f',"client.address":{text_of(peer)}' if peer else "",
-            f',"user.name":{text_of(user)}' if user else "",
-            f',"user_agent.original":{text_of(agent)}' if agent else "",
-            f',"http.request.header.referer":[{text_of(referer)}]' if referer else "",
-            f',"url.scheme":{text_of(scheme)}' if scheme else "",
-            f',"tls.protocol.name":"tls","tls.protocol.version":{text_of(tls.removeprefix("TLSv"))}' if tls else "",
-            f',"thread.name":{encode_basestring_ascii(thread)}' if thread else "",
-            ',"process.pid":',
-        )
-    )
-
-
-def _trace(parent: str | None) -> str:
+def _trace(parent: object) -> str:
     """Return the ids in a ``traceparent`` that is well-formed. W3C Trace Context, section 3.2."""
-    found = _PARENT.match(parent or "")
+    found = _PARENT.match(parent) if type(parent) is str else None
     return "" if found is None else f',"trace_id":"{found[1]}","span_id":"{found[2]}"'

@@ -46,6 +46,53 @@ class Record(NamedTuple):
         return cls(peer, "-", status, size, now, 0.0, "", "", "")
 
 
+class Ended(Protocol):
+    """An exchange that is over, as `_gateway.exchange.Exchange` is one. Times are by its own clock."""
+
+    kept: object
+    status: int
+    size: int
+    received: float
+    started: float
+
+    @property
+    def head(self) -> Head: ...
+
+    @property
+    def now(self) -> float: ...
+
+    def taken(self) -> int: ...
+
+
+class Head(Protocol):
+    """The head of a request; ``note`` lives as long as that, and says first whose it is."""
+
+    request_line: str
+    target: str
+    request_id: str
+    note: tuple[object, ...]
+
+    @property
+    def fields(self) -> Mapping[str, str]: ...
+
+
+class ExchangeLog(Protocol):
+    """An observer that takes exchanges themselves, and of each no more than it writes. Any thread calls it."""
+
+    @property
+    def timed(self) -> bool:
+        """Whether it wants to know when a thread took a request."""
+
+    def keep(self, head: Head, environ: Mapping[str, object]) -> object:
+        """Return what it has to know of `environ`, which goes now; it is ``kept`` of the exchange."""
+
+    def observe_exchange(self, exchange: Ended) -> None:
+        """Learn that `exchange` is over."""
+
+    def observe_facts(self, facts: Facts) -> None:
+        """Learn of input that never became a request."""
+
+
 class FactsObserver(Protocol):
     """An observer that takes a plain tuple instead of a `Record`, since it costs less for each request."""
 
@@ -68,6 +115,15 @@ def find_extract(observers: Iterable[object]) -> Extract | None:
         if hasattr(type(observer), "extract"):
             found: Extract | None = getattr(observer, "extract")  # noqa: B009 - no name that its type knows
             return found
+    return None
+
+
+def find_log(observers: Iterable[object]) -> ExchangeLog | None:
+    """Return the first of `observers` that takes exchanges, if there is one."""
+    for observer in observers:
+        # Not of any object: a `Mock` has every attribute.
+        if hasattr(type(observer), "takes_exchanges") and getattr(observer, "takes_exchanges", False):
+            return cast(ExchangeLog, observer)
     return None
 
 

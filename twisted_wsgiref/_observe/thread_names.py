@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from json.encoder import encode_basestring_ascii
 
 
 class Here(threading.local):
@@ -11,6 +12,8 @@ class Here(threading.local):
     def __init__(self) -> None:
         #: Its name, as it was when this was first asked in it.
         self.name = threading.current_thread().name
+        #: The same as a part of an object of JSON.
+        self.in_json = f',"thread.name":{encode_basestring_ascii(self.name)}'
 
 
 #: Reading an attribute of it costs a call less than a function would.

@@ -22,7 +22,7 @@ from twisted_wsgiref._http.places import read_host_and_port
 from twisted_wsgiref._observe.board import Board
 from twisted_wsgiref._observe.failures import log_exception, log_text
 from twisted_wsgiref._observe.log import logger
-from twisted_wsgiref._observe.record import FactsObserver, Record, find_extract, lost_of, told_facts
+from twisted_wsgiref._observe.record import FactsObserver, Record, find_extract, find_log, lost_of, told_facts
 from twisted_wsgiref._observe.standing import Seat, Standing
 from twisted_wsgiref._observe.statsd import Sender, Statsd
 from twisted_wsgiref._observe.sums import Told
@@ -63,10 +63,11 @@ class Reports:
         self._lost = partial(lost_of, observers)
         self._statsd = _statsd_of(settings)
         heard = [*observers, *self._statsd]
-        told = tuple(told_facts(observer) for observer in heard)
+        log = find_log(heard)
+        told = tuple(told_facts(observer) for observer in heard if observer is not log)
         meter = None if self._standing is None else self._standing.meter
         errors = ErrorStream(log_text, log_exception)
-        self.common = Common(errors, clock, told, extract=find_extract(heard), meter=meter)
+        self.common = Common(errors, clock, told, extract=find_extract(heard), meter=meter, log=log)
         self._quiet = Common(errors, clock, ())
 
     def watch(
