@@ -201,7 +201,7 @@ def test_no_script_looks_for_modules_anywhere_else() -> None:
 
 
 # Servers, which the scripts start and end.
-_OF_SERVERS = {"bjoern_server.py", "stdlib_server.py"}
+_OF_SERVERS = {"bare_server.py", "bjoern_server.py", "stdlib_server.py"}
 
 
 def test_every_script_ends_its_servers_if_it_is_ended() -> None:
