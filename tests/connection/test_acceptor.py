@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import resource
 import socket
 import struct
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import pairwise
@@ -528,3 +530,38 @@ def test_no_delay_is_asked_for_where_a_listener_s_is_not_inherited(monkeypatch: 
             made.connect(GET)
             made.server.settle()
         assert all(each.transport.getTcpNoDelay() for each in made.connections)
+
+
+# ---- What is left of them --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("octets", "settings"),
+    [
+        (CLOSING, {}),
+        (GET, {}),
+        (GET + CLOSING, {}),
+        (b"GET / HTTP/1.1\r\n", {}),
+        (b"", {}),
+        (CLOSING, {"stream_input": True}),
+        (CLOSING, {"trusted_proxy": ("127.0.0.1",)}),
+    ],
+    ids=["closing", "kept", "pipelined", "half a head", "nothing", "streams", "trusts"],
+)
+def test_one_that_is_lost_leaves_nothing_for_the_cycle_collector(octets: bytes, settings: dict[str, Any]) -> None:
+    with listening(**settings) as made:
+        client = made.connect(octets)
+        made.server.settle(work=False)
+        gc.collect()
+        gc.disable()
+        try:
+            (protocol,) = made.connections
+            left = [weakref.ref(protocol), weakref.ref(protocol.transport)]
+            del protocol
+            made.server.settle()
+            client.close()
+            made.server.advance(0.01)
+            assert not made.connections
+            assert [each() for each in left] == [None, None]
+        finally:
+            gc.enable()

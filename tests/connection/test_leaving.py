@@ -351,7 +351,7 @@ def test_an_answer_whose_client_leaves_within_its_first_block_is_recorded_as_beg
         client.reading = False
         server.settle(work=False)
         worker = server.step_in_thread()
-        server.wait_until(lambda: client.protocol._sender.busy)
+        server.wait_until(lambda: client.protocol._is_stalled)
         client.leave()
         server.settle_while(worker)
         (record,) = server.records

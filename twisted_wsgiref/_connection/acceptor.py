@@ -14,6 +14,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from errno import EAGAIN, ECONNABORTED, EPERM, EWOULDBLOCK
+from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -24,7 +25,7 @@ from twisted_wsgiref._twisted.private import accept_otherwise
 from twisted_wsgiref._twisted.reactor import Port, Reactor
 
 from .plain_transports import TCPTransport, UNIXTransport
-from .transports import Origin
+from .transports import Origin, host_and_port
 
 if TYPE_CHECKING:
     from .factory import WSGIFactory
@@ -37,6 +38,9 @@ _UNIX: Final = getattr(socket, "AF_UNIX", None)
 # Nobody waits (any more); or a packet filter has had the kernel drop it after it was told of.
 _NOBODY: Final = (EAGAIN, EWOULDBLOCK)
 _NOT_THIS_ONE: Final = (EPERM, ECONNABORTED)
+
+# As `Origin`, by C alone: this is a call for each connection.
+_origin: Final = cast("Callable[[tuple[object, ...]], Origin]", partial(tuple.__new__, Origin))
 
 
 class Acceptor:
@@ -62,6 +66,7 @@ class Acceptor:
         self._is_tcp = self._family != _UNIX
         self._transport = make or (TCPTransport if self._is_tcp else UNIXTransport)
         self._host, self._place = _whereabouts(port)
+        self._near = host_and_port(self._host)
         self._number = 0
         self._own: Callable[[], object] = lambda: None
         # Python's `accept` makes a socket of what this returns, in twice the time.
@@ -121,7 +126,7 @@ class Acceptor:
             protocol = self._factory.buildProtocol(None)
             number = self._number
             self._number = number + 1
-            origin = Origin(peer, self._place, number, self._host)
+            origin = _origin((peer, self._place, number, self._host, self._near))
             transport = self._transport(sock, protocol, origin, self._reactor, self._poller)
             protocol.begin(transport)
         except BaseException:

@@ -308,9 +308,8 @@ class AnswerQueue:
 
     def begin(self) -> None:
         """Be ready for the next answer, after one whose end was the reactor's."""
-        self.under_way = False
+        self.under_way = self._ended = False
         self._owner = None
-        self._ended = False
 
     def take_over(self) -> None:
         """Take what is kept: the application may be long in making the next block."""
@@ -376,15 +375,17 @@ class AnswerQueue:
     def lose(self) -> None:
         """Have every further block raise `ClientGone`: the connection is lost. Each worker that waits is woken."""
         with self.lock:
-            self.gone = True
+            self.gone, self._pending, self._scheduled = True, 0, False
             lost = list(self._blocks)
             self._blocks.clear()
-            self._pending = 0
-            self._scheduled = False
             calls = self._open_room()
         close_files(lost)
         for call in calls:
             call()
+
+    def let_go(self) -> None:
+        """Have nobody woken any more: the connection is lost, and its last answer over."""
+        self._wake = _do_nothing
 
     # ---- In the child of a fork --------------------------------------------------------------------------------
 
@@ -395,5 +396,5 @@ class AnswerQueue:
         self.lose()
 
 
-def _do_nothing(block: object, alone: bool = False) -> None:
-    """The reactor knows already, or a thread that sends now will tell it."""
+def _do_nothing(block: object = None, alone: bool = False) -> None:
+    """The reactor knows already, or a thread that sends now will tell it; or the connection is over."""

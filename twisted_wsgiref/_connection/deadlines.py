@@ -36,17 +36,19 @@ class Deadlines:
     """Measures, whenever it is looked at, for how long the same phase has made no progress.
 
     `limits` are seconds for each phase that has a limit; `rate` is the fewest bytes a second in which a body may come.
-    Called in the reactor's thread.
+    `phase` is measured from `now` on; None: nothing is until somebody looks. Called in the reactor's thread.
     """
 
     __slots__ = ("_calm_until", "_limits", "_phase", "_progress", "_rate", "_seen", "_since", "request")
 
-    def __init__(self, limits: Mapping[Phase, float], rate: float) -> None:
+    def __init__(
+        self, limits: Mapping[Phase, float], rate: float, phase: Phase | None = None, now: float = 0.0
+    ) -> None:
         self._limits = limits
         self._rate = rate
         self._progress = 0
-        self._phase: Phase | None = None
-        self._since = 0.0
+        self._phase = phase
+        self._since = now
         self._calm_until = 0.0  # nothing is due before; 0.0: it has to be looked at
         self._seen: float | None = None
         #: When the last request was ready. Set for each, and looked at when somebody asks: so a request costs no call.

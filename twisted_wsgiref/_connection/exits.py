@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Final, Protocol
 
 from twisted_wsgiref._gateway.file_span import FileSpan
@@ -68,8 +67,10 @@ class SocketExit:
 
     def close_half(self) -> None:
         """Shut our half down."""
-        with suppress(OSError):
+        try:
             self._sock.shutdown(socket.SHUT_WR)
+        except OSError:  # the client has left; not `suppress`, which costs four times as much
+            pass
 
     def sever(self) -> None:
         """Put a socket without another end in the descriptor's place."""

@@ -73,7 +73,8 @@ class TCPTransport(TCPSocket, PlainTransport):
         """Return host and port of this end, and of the other."""
         peer = cast("tuple[str, int]", self._peer)
         # Of IPv4 it is what was asked for: an address is not made for it.
-        return host_and_port(self.getHost()), peer if len(peer) == 2 else host_and_port(self.getPeer())
+        far = peer if len(peer) == 2 else host_and_port(self.getPeer())
+        return self._near or host_and_port(self.getHost()), far
 
 
 @implementer(IUNIXTransport)

@@ -36,6 +36,7 @@ PIPE_FULL: Final = 4
 TAKEN_OVER: Final = 8
 #: Why a connection is not read: nothing is expected of its client but that it goes.
 UNWATCHED: Final = 16
+_NOBODY: Final = cast("WSGIProtocol", None)  # in the place of the protocol of a connection that is lost
 
 
 class Reading:
@@ -61,16 +62,20 @@ class Reading:
         if sock is not None:
             self._sock = sock
         self._reader = reader
-        self._first_read = min(_READ, most)
-        self._is_ours = sock is not None and isinstance(transport, SocketTransport)
-        self._poller = poller if sock is not None and can_be_polled(transport) else None
+        self._first_read = _READ if most > _READ else most
+        self._is_ours = False
+        self._poller: Poller | None = None
         #: The reasons to wait, as bits.
         self.waits = 0
         #: Nothing more will come, or be looked at.
         self.ended = False
-        if self._is_ours and isinstance(transport, SocketTransport):
+        if sock is None:
+            return
+        if isinstance(transport, SocketTransport):
+            self._is_ours = True
             transport.read = self._read  # whoever has accepted it lets it begin
-        elif self._poller is not None:
+        elif poller is not None and can_be_polled(transport):
+            self._poller = poller
             stop_transport_reading(transport)
             self._start()
 
@@ -108,13 +113,26 @@ class Reading:
 
     def begin(self, unwatched: Unwatched | None) -> None:
         """Read what has come already, and then all that comes. Called by whoever has accepted a transport of ours."""
-        cast("SocketTransport", self._transport).read()
+        if self._is_ours:
+            self._read()
+        else:  # by TLS
+            cast("SocketTransport", self._transport).read()
         if not self.waits and not self.ended:
             if unwatched is not None and self._is_ours and self._protocol.expects_nothing:
                 self.waits = UNWATCHED
                 unwatched.add(self._watch)
             else:
                 self._start()
+
+    def lose(self) -> None:
+        """As `end`, when the connection is lost. The protocol is told nothing any more, and not referred to.
+
+        One of ours has ended its reading.
+        """
+        self.ended = True
+        if self._poller is not None:
+            self._stop()
+        self._protocol = _NOBODY
 
     def _watch(self) -> None:
         self.resume(UNWATCHED)

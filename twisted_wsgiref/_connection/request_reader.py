@@ -35,8 +35,8 @@ class RequestReader:
         "_limits",
         "_max_body",
         "_memory",
-        "_open_pipe",
         "body",
+        "open_pipe",
         "pipe",
         "progress",
         "reader",
@@ -53,7 +53,8 @@ class RequestReader:
         self._limits = limits
         self._max_body = max_body
         self._memory = memory
-        self._open_pipe = open_pipe
+        #: Opens a pipe for the body of a head, or returns None; None: there are none.
+        self.open_pipe = open_pipe
         #: The bytes behind the request at hand.
         self.reader = HeadReader(limits)
         self._head: RequestHead | None = None
@@ -94,7 +95,7 @@ class RequestReader:
         self._head = head
         self.progress = 0
         begun = bool(self.reader.buffer)
-        pipe = None if self._open_pipe is None else self._open_pipe(head)
+        pipe = None if self.open_pipe is None else self.open_pipe(head)
         if pipe is not None:
             self.pipe = pipe
             if begun:

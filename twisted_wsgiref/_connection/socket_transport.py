@@ -28,6 +28,7 @@ from twisted.internet.interfaces import (
     IReadWriteDescriptor,
     ISystemHandle,
 )
+from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -48,6 +49,10 @@ _FULL: Final = 64 * 1024
 _PIECE: Final = 128 * 1024
 _READ: Final = 64 * 1024
 _RESET: Final = struct.pack("ii", 1, 0)
+
+_NOBODY: Final = (
+    Protocol()
+)  # in the place of the protocol of a connection that is lost, and its `connectionMade` of ``read``
 
 # One of each for all connections, as reactors have it: nothing is added to them.
 DONE: Final = Failure(ConnectionDone())
@@ -92,7 +97,7 @@ class SocketTransport:
         #: Called when something can be read; whoever reads by another way puts that here.
         self.read: Callable[[], None] = self.doRead
         self._poller = poller
-        self._peer, self._place, self._number, self._host = origin
+        self._peer, self._place, self._number, self._host, self._near = origin
         self._unsent: list[bytes] = []
 
     # ---- What it is ----------------------------------------------------------------------------------------------
@@ -341,22 +346,26 @@ class SocketTransport:
         if not self.connected:
             return
         self.connected, self.disconnected = False, True
-        self.stopWriting()
-        self._unsent.clear()
-        self._rest, self._count = b"", 0
-        self._forget_reading()
+        if self._count or self._writes:
+            self.stopWriting()
+            self._unsent.clear()
+            self._rest, self._count = b"", 0
+        if self._reads:
+            self._forget_reading()
         producer, self.producer = self.producer, None
         if producer is not None:
             producer.stopProducing()
-        if reason.check(ConnectionAborted):
+        if reason is not DONE and reason.check(ConnectionAborted):
             with suppress(OSError):
                 self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         elif reason is DONE and not self.at_end:
             drop_unread(self._receive)
         if not self._is_left:
             self.socket.close()
+        # As Twisted's let go of each other here: the cycle collector has nothing to do with a connection.
+        protocol, self.protocol, self.read = self.protocol, _NOBODY, _NOBODY.connectionMade
         try:
-            self.protocol.connectionLost(reason)
+            protocol.connectionLost(reason)
         except Exception:
             _log.failure("a protocol failed")
 

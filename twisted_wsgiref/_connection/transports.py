@@ -39,13 +39,14 @@ class Origin(NamedTuple):
     """Where a connection comes from: its `peer`, as `accept` gives it, and the port or path, `place`, it came by.
 
     ``number`` is which of the connections of that place it is. ``host`` is the address of this end; None: the socket is
-    asked for it.
+    asked for it. ``near`` are host and port of it, if they are known.
     """
 
     peer: object
     place: object
     number: int
     host: IAddress | None = None
+    near: tuple[str, int] | None = None
 
 
 def send_unpaced(listener: socket.socket) -> None:
@@ -220,10 +221,12 @@ def drop_unread(receive: Callable[[int], bytes]) -> None:
     A reset may also overtake what was sent last (RFC 9112, section 9.6). A client that sends all the time does not
     hold up the end. Raises nothing.
     """
-    with suppress(OSError):
+    try:  # not `suppress`, which costs four times as much: each connection comes by here
         for _ in range(_LAST_READS):
             if not receive(_LAST_READ):
                 return
+    except OSError:
+        pass
 
 
 def abort(transport: ITransport | Transport) -> None:

@@ -30,6 +30,7 @@ _UNANSWERED: Final = (Phase.BODY, Phase.QUEUED, Phase.RUNNING, Phase.STREAMING, 
 class WatchedConnection(EndingConnection):
     """A connection of `factory` as its sweep sees it. A subclass reads and answers."""
 
+    _sender: Sender | None = None  # made when the reactor has something to send
     _suspect = False  # the last sweep found something to do, and nobody about to do it
     _suspected: float | None = None  # the request that was the last then
 
@@ -37,7 +38,6 @@ class WatchedConnection(EndingConnection):
     _deadlines: Deadlines
     _reader: HeadReader
     _queue: AnswerQueue
-    _sender: Sender
     _handed_over: HandedOver | None
     _pump: SocketPump | None
     _secured: bool
@@ -62,6 +62,23 @@ class WatchedConnection(EndingConnection):
 
     def _go_on(self) -> None:
         raise NotImplementedError
+
+    def _send_on(self) -> None:
+        raise NotImplementedError
+
+    # ---- What the reactor sends ----------------------------------------------------------------------------------
+
+    @property
+    def _is_stalled(self) -> bool:
+        """Whether the client has to read before more can be sent."""
+        sender = self._sender  # once: this is asked in any thread
+        return sender is not None and sender.busy
+
+    @property
+    def _sent(self) -> int:
+        """How many bytes the reactor has sent."""
+        sender = self._sender
+        return 0 if sender is None else sender.sent
 
     # ---- Called by the factory -----------------------------------------------------------------------------------
 
@@ -141,7 +158,7 @@ class WatchedConnection(EndingConnection):
             # Whoever looks at a head that is not whole starts its deadline.
             unread = phase is Phase.HEAD and self._deadlines.phase is not phase
             return unread or bool(self._reading.waits & (PIPELINED | PIPE_FULL))
-        return self._queue.has_more and not self._sender.busy and self._deadlines.has_stood(phase, progress)
+        return self._queue.has_more and not self._is_stalled and self._deadlines.has_stood(phase, progress)
 
     def _make_up(self) -> None:
         """Do what was forgotten: a wake was lost."""
@@ -152,7 +169,7 @@ class WatchedConnection(EndingConnection):
             self.factory.note_forgotten("an answer was not sent on")
             self.factory.batch.leave()
             self._queue.take_over()
-            self._sender.pump()
+            self._send_on()
 
     def _look(self) -> tuple[Phase, int]:
         """Return what is waited for, and how far it has come."""
@@ -168,13 +185,13 @@ class WatchedConnection(EndingConnection):
             return phase, self._incoming.progress if phase is Phase.BODY else 0
         if not exchange.is_claimed():
             return Phase.QUEUED, 0
-        if self._queue.pending or self._sender.busy:
-            return Phase.SENDING, self._sender.sent
+        if self._queue.pending or self._is_stalled:
+            return Phase.SENDING, self._sent
         if self._incoming.pipe is not None and not self._reading.waits & PIPE_FULL:
             return Phase.BODY, self._incoming.progress
         phase = Phase.STREAMING if exchange.holds_no_thread() else Phase.RUNNING
         # What a worker sends by itself is the first block.
-        return phase, self._sender.sent + exchange.begun
+        return phase, self._sent + exchange.begun
 
     def _look_elsewhere(self) -> tuple[Phase, int]:
         """Return what is waited for, if no answer of ours is."""

@@ -39,8 +39,9 @@ def service_environ(
     file_wrapper: object,
     stopping: Callable[[], bool] = bool,
 ) -> WSGIEnvironment:
-    """Return what is the same for every request of a service."""
+    """Return what is the same for every request of a service, with places for the rest."""
     return {
+        **_PLACES,
         "GATEWAY_INTERFACE": "CGI/1.1",
         "SCRIPT_NAME": script_name,
         "SERVER_SOFTWARE": software,
@@ -74,7 +75,10 @@ class ConnectionEnviron:
         facts: dict[str, str] | None = None,
         offer: Callable[[WSGIEnvironment, RequestHead], None] | None = None,
     ) -> None:
-        self._common = common = {**_PLACES, **service, **(facts or {}), "wsgi.url_scheme": scheme}
+        self._common = common = service.copy()
+        if facts:
+            common.update(facts)
+        common["wsgi.url_scheme"] = scheme
         if scheme == "https":
             common["HTTPS"] = "on"
         if server is not None:
