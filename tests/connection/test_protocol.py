@@ -46,6 +46,44 @@ def test_a_request_is_answered_and_the_connection_lives_on(kind: str) -> None:
         assert [each.body for each in client.answers()] == [b"hello", b"hello"]
 
 
+def read_all(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    start_response("200 OK", [*TEXT])
+    return [environ["REQUEST_METHOD"].encode(), b" ", environ["PATH_INFO"].encode(), b" ", environ["wsgi.input"].read()]
+
+
+@kinds
+def test_bytes_of_the_last_request_are_a_request_only_where_one_may_begin(kind: str) -> None:
+    """A client that polls sends the same bytes; an upload may have them too, or an empty line may be before them."""
+    post = request("/up", method="POST", body=GET)
+    head, body = post[: -len(GET)], GET
+    with serving(read_all) as server:
+        client = server.connect(kind)
+        expected = []
+        for _ in range(3):
+            for _ in range(4):
+                client.send(GET)
+                server.settle()
+                expected.append(b"GET / ")
+            client.send(head)
+            server.settle()
+            client.send(body)
+            server.settle()
+            expected.append(b"POST /up " + GET)
+            client.send(GET)
+            client.send(b"\r\n")
+            server.settle()
+            for _ in range(3):
+                client.send(GET)
+                server.settle()
+                client.send(b"\r\n")
+                server.settle()
+            client.send(GET + GET)
+            server.settle()
+            expected += [b"GET / "] * 6
+        assert [each.body for each in client.answers()] == expected
+        assert not client.gone
+
+
 @kinds
 @pytest.mark.parametrize("work", ["at once", "afterwards"])
 def test_pipelined_requests_are_answered_in_order(kind: str, work: str) -> None:
@@ -486,14 +524,22 @@ def test_an_observer_that_fails_is_logged_and_hurts_nobody(kind: str) -> None:
         assert "on purpose" in server.logged()
 
 
-def test_what_comes_in_the_moment_of_a_last_answer_is_no_request() -> None:
+@pytest.mark.parametrize("moment", ["before it is known", "behind the bytes that wait"])
+def test_what_comes_in_the_moment_of_a_last_answer_is_no_request(moment: str) -> None:
     with serving(hello) as server:
         client = server.connect().send(request(fields="Connection: close"))
         server.settle(work=False)
         reader = client.protocol._reader
 
         class WhileAWorkerEnds:
-            """The reader; a worker ends just after it is given something."""
+            """The reader; a worker ends just when it is asked for the bytes it knows, or after it is given some."""
+
+            @property
+            def again(self) -> bytes:
+                if moment != "before it is known":
+                    return b""
+                server.pool.step()
+                return GET
 
             @property
             def buffer(self) -> Any:
@@ -502,7 +548,8 @@ def test_what_comes_in_the_moment_of_a_last_answer_is_no_request() -> None:
             @buffer.setter
             def buffer(self, data: bytes) -> None:
                 reader.buffer = data
-                server.pool.step()
+                if moment != "before it is known":
+                    server.pool.step()
 
         client.protocol._reader = WhileAWorkerEnds()
         client.protocol.dataReceived(GET)

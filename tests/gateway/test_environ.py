@@ -12,6 +12,7 @@ from twisted_wsgiref._gateway.environ import ConnectionEnviron, believe, service
 from twisted_wsgiref._gateway.error_stream import ErrorStream
 from twisted_wsgiref._http.forwarded import Client
 from twisted_wsgiref._http.head import HeadParser
+from twisted_wsgiref._http.reader import HeadReader
 from twisted_wsgiref.util import FileWrapper, application_uri, request_uri
 from twisted_wsgiref.validate import check_environ
 
@@ -89,6 +90,28 @@ def test_two_requests_of_a_connection_share_nothing_that_can_change() -> None:
     two = base.make(HeadParser(LIMITS).parse(head("GET /2").encode()), 0)
     assert two["SCRIPT_NAME"] == ""
     assert "HTTP_X" not in two
+
+
+@pytest.mark.parametrize("script_name", ["", "/app"])
+@pytest.mark.parametrize("addresses", [TCP, UNIX])
+def test_a_request_that_comes_again_has_the_environ_that_it_had(addresses: Any, script_name: str) -> None:
+    service = service_environ(
+        software="s", script_name=script_name, multiprocess=False, errors=ErrorStream(print), file_wrapper=FileWrapper
+    )
+    base = ConnectionEnviron(service, "http", *addresses)
+    reader = HeadReader(LIMITS)
+    lines = ("GET /app/1?a", "GET /app/2", "POST /app/1", "HEAD /app/1?a")
+    for number in range(40):
+        line = lines[number // 5 % 4]
+        fields = ["Content-Length: 3"] if line[0] == "P" else []
+        octets = head(line, "X: 1", *fields).encode() + b"\r\n\r\n"
+        reader.feed(octets)
+        parsed = reader.take_head()
+        assert parsed is not None
+        made = base.make(parsed, 0)
+        assert made == ConnectionEnviron(service, "http", *addresses).make(parsed, 0)
+        made["PATH_INFO"] = made["HTTP_X"] = "changed by the application"
+        del made["SERVER_NAME"]
 
 
 def test_tls() -> None:

@@ -26,7 +26,7 @@ from twisted_wsgiref._gateway.client_gone import ClientGone
 from twisted_wsgiref._gateway.environ import ConnectionEnviron, believe
 from twisted_wsgiref._gateway.exchange import Exchange
 from twisted_wsgiref._gateway.input_pipe import InputPipe
-from twisted_wsgiref._gateway.request_body import spent
+from twisted_wsgiref._gateway.request_body import RequestBody, spent
 from twisted_wsgiref._http.errors import ProtocolError
 from twisted_wsgiref._http.forwarded import apply as read_forwarded
 from twisted_wsgiref._http.head import RequestHead
@@ -41,7 +41,7 @@ from .peer import local_facts, tls_facts
 from .perhaps_secure import handshake_failure
 from .plain_transports import PlainTransport
 from .reading import PIPE_FULL, PIPELINED, SPILLING, TRANSPORT_READ, UNWATCHED, Reading
-from .request_reader import Request, RequestReader
+from .request_reader import RequestReader
 from .sender import make_sender
 from .transports import find_socket, host_and_port, is_secure, send_at_once
 from .upgrade_socket import SocketPump, UpgradeSocket
@@ -151,10 +151,14 @@ class WSGIProtocol(WatchedConnection):
 
     def dataReceived(self, data: bytes) -> None:
         """Take what came."""
+        reader = self._reader
+        if data == reader.again and self._exchange is None and not self._closing and not reader.buffer:
+            # A client that polls sends its last request once more. It is all there, and nothing waits before it.
+            self._dispatch(reader.head, None)
+            return
         if self._closing:
             # Dropped, but read: so that the client can read its last answer to the end.
             return
-        reader = self._reader
         if reader.buffer:
             reader.feed(data)
         else:
@@ -198,7 +202,8 @@ class WSGIProtocol(WatchedConnection):
             self._refuse(error.status, error.reason)
             return False
         if request is not None:
-            self._dispatch(request)
+            head, body = request
+            self._dispatch(head, body)
             if self._reader.buffer:
                 if self._exchange is not None:
                     self._hold_back()
@@ -354,9 +359,8 @@ class WSGIProtocol(WatchedConnection):
 
     # ---- An exchange -------------------------------------------------------------------------------------------
 
-    def _dispatch(self, request: Request) -> None:
+    def _dispatch(self, head: RequestHead, body: RequestBody | InputPipe | None) -> None:
         factory = self.factory
-        head, body = request
         self._served = True
         connection = self._environ
         if connection is None:

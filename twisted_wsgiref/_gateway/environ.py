@@ -64,7 +64,7 @@ class ConnectionEnviron:
     `offer` is called with each environ of a request that has Upgrade, and its head. Called in the reactor's thread.
     """
 
-    __slots__ = ("_common", "_fields", "_offer", "_template", "peer")
+    __slots__ = ("_common", "_fields", "_head", "_last", "_offer", "_template", "peer")
 
     def __init__(
         self,
@@ -93,6 +93,8 @@ class ConnectionEnviron:
         self._offer = offer
         self._template = common  # the common part, and those fields of a request that came again
         self._fields: dict[str, str] = {}  # which ones
+        self._last: RequestHead | None = None  # the head of the last request with these fields
+        self._head: RequestHead | None = None  # the head that the template has all of, if one came again without a body
 
     def make(self, head: RequestHead, size: int | None) -> WSGIEnvironment:
         """Return a new environ for the request of `head`.
@@ -100,6 +102,8 @@ class ConnectionEnviron:
         The body, of `size` bytes (None: nobody knows yet), is added by the worker that opens it. PEP 3333 and RFC
         3875; REQUEST_URI, as Apache and uWSGI have it, and RAW_URI, as gunicorn has it, are the target as sent.
         """
+        if head is self._head:
+            return self._template.copy()
         fields = head.fields
         if fields is self._fields:
             environ = self._template.copy()
@@ -111,21 +115,24 @@ class ConnectionEnviron:
                     self._offer(environ, head)
             elif head.recurs:
                 self._template, self._fields = environ.copy(), fields
+                self._head = None
         environ["REQUEST_METHOD"] = head.method
         environ["PATH_INFO"] = head.path
         environ["QUERY_STRING"] = head.query
         environ["REQUEST_URI"] = environ["RAW_URI"] = head.target
         environ["SERVER_PROTOCOL"] = "HTTP/1.1" if head.minor else "HTTP/1.0"
         if head.length == CHUNKED:
-            # The coding is undone: whoever is told of it undoes it once more.
-            del environ["HTTP_TRANSFER_ENCODING"]
-            if size is not None:
-                environ["CONTENT_LENGTH"] = str(size)
+            _undo_chunks(environ, size)
         if "SERVER_NAME" not in environ:
             _name_server_after_host(environ)
         script_name = environ["SCRIPT_NAME"]
         if script_name:
             _mount(environ, script_name)
+        if fields is self._fields and not head.length:
+            if head is self._last:
+                self._template, self._head = environ.copy(), head
+            else:
+                self._last = head
         return environ
 
 
@@ -159,6 +166,13 @@ def enter(environ: WSGIEnvironment, prefix: str) -> None:
     """Have `environ` say that the application is below `prefix`, with which its PATH_INFO begins. PEP 3333."""
     environ["SCRIPT_NAME"] += prefix
     environ["PATH_INFO"] = environ["PATH_INFO"][len(prefix) :]
+
+
+def _undo_chunks(environ: WSGIEnvironment, size: int | None) -> None:
+    # The coding is undone: whoever is told of it undoes it once more.
+    del environ["HTTP_TRANSFER_ENCODING"]
+    if size is not None:
+        environ["CONTENT_LENGTH"] = str(size)
 
 
 def _name_server_after_host(environ: WSGIEnvironment) -> None:

@@ -28,14 +28,28 @@ _CR: Final = 0x0D
 class HeadReader:
     """The bytes of a connection that are not understood yet, and the next head in them."""
 
-    __slots__ = ("_data", "_forgiven", "_head", "_limits", "_line_start", "_longest", "_parse", "_searched", "buffer")
+    __slots__ = (
+        "_data",
+        "_forgiven",
+        "_limits",
+        "_line_start",
+        "_longest",
+        "_parse",
+        "_searched",
+        "again",
+        "buffer",
+        "head",
+    )
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._longest = limits.head - len("\r\n")
         self._parse = HeadParser(limits).parse
-        self._data = b""  # the bytes of `_head`
-        self._head: RequestHead | None = None
+        self._data = b""  # the bytes of `head`, which are not empty once there is one
+        #: What was sent before, and may be sent again.
+        self.head: RequestHead
+        #: If just this comes, and no bytes wait before it, it is `head` once more, without a body. Empty: nothing is.
+        self.again = b""
         #: The bytes that are not understood yet.
         self.buffer: bytes | bytearray = b""
         self._searched = 0  # before this there is no end of a head, and no forbidden character
@@ -76,12 +90,14 @@ class HeadReader:
         size = len(data)
         if size > self._longest or not data or data[0] == _CR:
             return self._take_slowly(size)
-        if data == self._data and self._head is not None:
-            head = self._head  # a client that polls sends all of it again
+        if data == self._data:
+            head = self.head  # a client that polls sends all of it again
+            self.again = b"" if rest or head.length or type(buffer) is not bytes else buffer
         else:
             head = self._parse(data)
+            self.again = b""
             if head.recurs and size <= MOST_REMEMBERED:
-                self._data, self._head = data, head
+                self._data, self.head = data, head
         if type(buffer) is not bytes:
             self._drop(size + 4)
         elif rest and not head.length:
@@ -118,6 +134,7 @@ class HeadReader:
             self._drop(2)
             self._searched = 0
             self._forgiven = True
+            self.again = b""
             return self.take_head()
         if buffer.startswith(b"\r") and len(buffer) > 1:
             raise ProtocolError(400, "a CR without its LF")
