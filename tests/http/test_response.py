@@ -185,6 +185,21 @@ def test_date_is_of_the_second_that_is_asked_for() -> None:
         assert parsedate_to_datetime(line.removeprefix("Date: ").rstrip()).timestamp() == int(now)
 
 
+def test_an_answer_like_the_one_before_has_its_own_date_framing_and_body() -> None:
+    coder = HTTP1Coder("us")
+    fields = Fields("", None, False, False)
+    old = HeadParser(Limits()).parse(b"GET / HTTP/1.0\r\nHost: h")
+    asked = HeadParser(Limits()).parse(b"HEAD / HTTP/1.1\r\nHost: h")
+    for now in (NOW, NOW, NOW + 1, NOW - 5, NOW):
+        for head in (GET, GET, old, asked):
+            for status in ("200 OK", "200 OK", "404 Not Found"):
+                for body in (b"abc", b"xyz", b"longer"):
+                    for keep in (True, False):
+                        whole, framing = coder.whole(head, status, fields, body, keep, now)
+                        made, expected = HTTP1Coder("us").head(head, status, fields, len(body), keep, now)
+                        assert (whole, framing) == (made + (b"" if head is asked else body), expected)
+
+
 def test_a_large_body_is_not_copied_to_its_head() -> None:
     coder = HTTP1Coder("us")
     large = bytes(32 * 1024)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from functools import lru_cache
 from typing import Final, cast
 
 from twisted_wsgiref._http.response import Fields
@@ -42,6 +41,10 @@ class _FieldNames(dict[str, str]):
 
 _NAMES: Final = _FieldNames()
 _known_statuses: Final[set[str]] = set()
+# Most answers of an application carry fields that others carried before: then nothing is judged or formatted again. An
+# `lru_cache` would keep their order for half as much again.
+_known_fields: Final[dict[tuple[tuple[str, str], ...], Fields]] = {}
+_MOST_FIELDS: Final = 256
 
 
 def check_status(status: str) -> None:
@@ -68,7 +71,14 @@ def format_fields(headers: list[tuple[str, str]]) -> Fields:
     if type(headers) is not list:
         raise TypeError(f"the headers are of type {type(headers).__name__}: they have to be a list (PEP 3333)")
     try:
-        return _format(tuple(headers))
+        given = tuple(headers)
+        fields = _known_fields.get(given)
+        if fields is None:
+            fields = _format(given)
+            if len(_known_fields) >= _MOST_FIELDS:
+                _known_fields.clear()
+            _known_fields[given] = fields
+        return fields
     except (TypeError, ValueError) as error:
         pairs = [tuple(header) if _is_pair_of_others(header) else header for header in headers]
         if any(map(_is_pair_of_others, headers)):
@@ -81,8 +91,6 @@ def _is_pair_of_others(header: object) -> bool:
     return isinstance(header, list | tuple) and type(header) is not tuple
 
 
-# Most answers of an application carry fields that others carried before: then nothing is judged or formatted again.
-@lru_cache(maxsize=256)
 def _format(headers: tuple[tuple[str, str], ...]) -> Fields:
     if any(type(header) is not tuple for header in headers):
         raise TypeError("a header is no tuple")  # such as "ab", which would fall into a name and a value

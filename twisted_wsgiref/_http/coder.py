@@ -16,6 +16,7 @@ from .response import Fields, Framing, Piece, error_answer, make_head
 # A body of at most so many bytes is joined to its head: from 32 KiB on the copy costs more than the kernel's work to
 # gather two parts.
 MOST_JOINED: Final = 16 * 1024
+_NO_FRAMING: Final = Framing(0, "", False, False, None, False)
 
 
 class HTTP1Coder:
@@ -25,15 +26,18 @@ class HTTP1Coder:
     thread: if two come at once, both write the same.
     """
 
-    __slots__ = ("_date", "_end", "_second", "_server")
+    __slots__ = ("_date", "_end", "_last", "_second", "_server", "_until")
 
     #: The chunk that ends a chunked body, and the empty trailer section. RFC 9112, section 7.1.
     last_block: Final = b"0\r\n\r\n"
 
     def __init__(self, server: str) -> None:
         self._server = f"Server: {server}\r\n".encode("latin-1") if server else b""
-        self._second = -1
+        self._second = self._until = -1.0  # the stamp is good from the one to before the other
         self._date = self._end = b""
+        # What the last whole answer was made from, and its head: most answers of a second have the head of the one
+        # before. One value, since other threads read it.
+        self._last: tuple[Fields | None, tuple[object, ...], bytes, Framing] = (None, (), b"", _NO_FRAMING)
 
     # ---- An answer ---------------------------------------------------------------------------------------------
 
@@ -41,16 +45,22 @@ class HTTP1Coder:
         self, request: RequestHead, status: str, fields: Fields, body: bytes, keep: bool, now: float
     ) -> tuple[bytes | tuple[bytes, bytes], Framing]:
         """Return the answer to `request`, in two parts if the body is large. The arguments are those of `head`."""
-        head, framing = make_head(
-            status, fields.lines, request.method == "HEAD", request.minor, fields.length, len(body), keep
-        )
-        if int(now) == self._second and not fields.has_date and not fields.has_server:
-            head += self._end
+        size = len(body)
+        if now >= self._until or now < self._second:
+            self._stamp(now)
+        made_of = (self._end, status, size, request.method, request.minor, keep)
+        known = self._last
+        if known[0] is fields and known[1] == made_of:
+            head, framing = known[2], known[3]
         else:
+            head, framing = make_head(
+                status, fields.lines, request.method == "HEAD", request.minor, fields.length, size, keep
+            )
             head += self._end_head(fields, now)
+            self._last = fields, made_of, head, framing
         if framing.bodyless:
             return head, framing
-        return head + body if len(body) <= MOST_JOINED else (head, body), framing
+        return head + body if size <= MOST_JOINED else (head, body), framing
 
     def head(
         self, request: RequestHead, status: str, fields: Fields, known: int | None, keep: bool, now: float
@@ -92,8 +102,10 @@ class HTTP1Coder:
         return (b"" if fields.has_date else self._date) + (b"" if fields.has_server else self._server) + b"\r\n"
 
     def _stamp(self, now: float) -> None:
-        second = int(now)
-        if second != self._second:
+        if now >= self._until or now < self._second:
+            second = int(now)
             self._date = f"Date: {formatdate(second, usegmt=True)}\r\n".encode("latin-1")
             self._end = self._date + self._server + b"\r\n"
-            self._second = second  # last: a thread that finds it finds the others, too
+            # Last: a thread that finds both finds the others, too.
+            self._until = second + 1.0
+            self._second = float(second)
