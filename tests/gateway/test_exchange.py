@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from io import BytesIO
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tests.gateway.exchanges import LIMITS, RecordingOutlet, gateway_of
+from twisted_wsgiref._gateway.answer import Answer
 from twisted_wsgiref._gateway.environ import ConnectionEnviron, service_environ
 from twisted_wsgiref._gateway.error_stream import ErrorStream
 from twisted_wsgiref._gateway.handler import WSGIHandler
@@ -63,6 +63,13 @@ def make(application: Any, outlet: Any, *observers: Any, remote_user: str = "") 
     if remote_user:
         environ["REMOTE_USER"] = remote_user
     return WSGIExchange(gateway, head, environ, None, outlet, Ended())
+
+
+def test_an_exchange_begins_as_its_answer_does() -> None:
+    exchange = make(None, RecordingOutlet())
+    answer = Answer(exchange.head, exchange.outlet)
+    for name in Answer.__slots__:
+        assert getattr(exchange, name) == getattr(answer, name), name
 
 
 def test_an_application_gets_its_whole_environ_or_is_not_called() -> None:
@@ -120,7 +127,7 @@ def test_whatever_fails_at_its_end_an_exchange_gives_its_connection_back(where: 
     class Fails:
         """The log, or the body, of an exchange."""
 
-        begun = SimpleNamespace(line="a line without an end")
+        has_begun = True
 
         def write(self, text: str) -> None:
             raise RuntimeError("nothing is written")

@@ -157,7 +157,9 @@ class Answer:
         Raises `ClientGone`, and `ValueError` if the body is not as long as its Content-Length says.
         """
         outlet = self.outlet
-        keep = self.persistent and not self.last and (self.upload is None or self.upload.complete)
+        keep = self.persistent
+        if keep and (self.last or self.upload is not None):
+            keep = self._may_keep()
         block, framing = outlet.coder.whole(self.head, status, fields, body, keep, time())
         outlet.lock.acquire()  # twice as fast as a `with`, and most answers come by here
         try:
@@ -283,8 +285,12 @@ class Answer:
 
         Raises `ValueError` if the body is known not to be what its Content-Length says.
         """
-        keep = self.persistent and not self.last and (self.upload is None or self.upload.complete)
+        keep = self.persistent and self._may_keep()
         return self.outlet.coder.head(self.head, status, fields, known, keep, time())
+
+    def _may_keep(self) -> bool:
+        """Return whether the connection may live on, if the client would have it so."""
+        return not self.last and (self.upload is None or self.upload.complete)
 
     def _settle(self, framing: Framing) -> None:
         self.status = framing.code

@@ -35,20 +35,23 @@ class ErrorStream:
     ) -> None:
         self._emit = emit
         self._fail = fail
-        #: What each thread has begun: its ``line``.
-        self.begun = _Begun()
+        self._begun = _Begun()  # what each thread has begun
+        #: Whether a thread has ever left a line without its end: if none has, none has to be looked for.
+        self.has_begun = False
 
     def write(self, text: str) -> int:
         """Keep `text` until its line is whole; return its length. Raises `TypeError` for what is not text."""
         if not isinstance(text, str):
             raise TypeError(f"wsgi.errors takes str, not {type(text).__name__}")
-        begun = self.begun
+        begun = self._begun
         line = begun.line
         if len(line) > _LONGEST and "\n" not in text:
             begun.line = ""
             self._emit(line)
             line = ""
         whole, newline, begun.line = (line + text).rpartition("\n")
+        if begun.line:
+            self.has_begun = True
         if newline:
             self._emit(whole)
         return len(text)
@@ -60,9 +63,9 @@ class ErrorStream:
 
     def flush(self) -> None:
         """Log the line that was begun, if any."""
-        begun = self.begun.line
+        begun = self._begun.line
         if begun:
-            self.begun.line = ""
+            self._begun.line = ""
             self._emit(begun)
 
     def log_exception(

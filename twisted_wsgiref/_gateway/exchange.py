@@ -148,8 +148,17 @@ class Exchange(Answer):
         outlet: Outlet,
         connection: Connection,
     ) -> None:
-        # By its name: `super()` makes an object, once for each request.
-        Answer.__init__(self, head, outlet, body if type(body) is InputPipe else None)
+        # All that `Answer` sets, without a call for each request.
+        self.head = head
+        self.outlet = outlet
+        self.upload = body if type(body) is InputPipe else None
+        self.persistent = head.persistent
+        self.begun = self.ended = self.cut = self.ends_by_close = self.last = False
+        self.status = self.size = 0
+        self.fields = None
+        self._head = b""
+        self._chunked = self._bodyless = False
+        self._remaining = None
         self.gateway = gateway
         self.environ = environ
         self.body = body
@@ -157,10 +166,7 @@ class Exchange(Answer):
         self.received = gateway.clock()
         self.started = 0.0
         self.weight = 0
-        self.left = False
-        self.reported = False
-        self.expired = False
-        self.watched = False
+        self.left = self.reported = self.expired = self.watched = False
         self.interrupt: Interrupt | None = None
         self._over = False  # the application is through
         self._peer: str | None = None

@@ -100,7 +100,7 @@ class WSGIHandler(SimpleHandler):
         self.bytes_sent = 0
         try:
             try:
-                if self._has_environ_hooks:
+                if type(self)._has_environ_hooks:  # of the class: on an object it is looked up in vain first
                     self.setup_environ()
                 self.result = application(self.environ, self.start_response)
                 self.finish_response()
@@ -166,7 +166,7 @@ class WSGIHandler(SimpleHandler):
         nobody waits: an application may give nothing else.
         """
         if type(data) is not bytes:
-            raise TypeError(f"the application gave a block of type {type(data).__name__}: it has to be bytes")
+            raise _wrong_block(data)
         if not self.headers_sent:
             if self.status is None:
                 raise AssertionError("a block of the body came before start_response() was called")
@@ -221,10 +221,15 @@ class WSGIHandler(SimpleHandler):
         """Send an answer that is all there."""
         if self.status is None:
             raise AssertionError("the application returned without calling start_response()")
-        for block in blocks:
-            if type(block) is not bytes:
-                raise TypeError(f"the application gave a block of type {type(block).__name__}: it has to be bytes")
-        body = block if len(blocks) == 1 else b"".join(blocks)
+        if len(blocks) == 1:  # as most are
+            body = blocks[0]
+            if type(body) is not bytes:
+                raise _wrong_block(body)
+        else:
+            for block in blocks:
+                if type(block) is not bytes:
+                    raise _wrong_block(block)
+            body = b"".join(blocks)
         answer = self.stdout
         answer.whole(self.status, self._given() if self.server_software else self._fields, body)
         self.headers_sent = True
@@ -348,6 +353,8 @@ class WSGIHandler(SimpleHandler):
     def close(self) -> None:
         """Close the iterable, once. What its ``close`` raises is logged: the answer is out."""
         result, self.result = self.result, None
+        if type(result) is list:  # as most are; and a name that is not there is looked for long
+            return
         close = getattr(result, "close", None)
         if close is not None:
             try:
@@ -362,6 +369,10 @@ class WSGIHandler(SimpleHandler):
             self.log_exception(sys.exc_info())
         except BaseException:
             self.exchange.gateway.log_raised("log_exception() failed")
+
+
+def _wrong_block(block: object) -> TypeError:
+    return TypeError(f"the application gave a block of type {type(block).__name__}: it has to be bytes")
 
 
 def _below(trace: TracebackType | None, file: str) -> TracebackType | None:

@@ -169,7 +169,7 @@ class WSGIExchange(Exchange):
             try:
                 self._let_go()
                 errors = gateway.errors
-                if errors.begun.line:
+                if errors.has_begun:
                     errors.flush()
                 if self.body is not None:
                     self.body.close()
