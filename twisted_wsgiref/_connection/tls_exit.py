@@ -22,7 +22,7 @@ from typing import Final
 from OpenSSL import SSL
 
 from twisted_wsgiref._gateway.file_span import FileSpan
-from twisted_wsgiref._twisted.private_tls import forget_errors
+from twisted_wsgiref._twisted.private_tls import Records, forget_errors
 
 from .transports import sever
 
@@ -52,10 +52,11 @@ class TLSExit:
     The reactor's thread reads; whoever owns the way out sends.
     """
 
-    __slots__ = ("_ahead", "_connection", "_ended", "_is_left", "_owed", "_sock", "_steps")
+    __slots__ = ("_ahead", "_connection", "_ended", "_is_left", "_owed", "_records", "_sock", "_steps")
 
     def __init__(self, connection: SSL.Connection, sock: socket.socket) -> None:
         self._connection = connection
+        self._records = Records(connection, RECORD)
         self._sock = sock
         self._is_left = False  # the close of the socket is ours
         self._steps = threading.Lock()
@@ -91,7 +92,7 @@ class TLSExit:
         try:
             if self._owed and self._may_be_key_update() and not self._pay():
                 raise SendsFirst
-            return self._connection.recv(RECORD)
+            return self._records.read()
         except SSL.WantReadError:
             raise BlockingIOError from None
         except SSL.WantWriteError:
@@ -117,7 +118,7 @@ class TLSExit:
 
     def _pay(self) -> bool:
         try:
-            sent = self._connection.send(self._owed)
+            sent = self._records.write(self._owed)
         except SSL.WantWriteError:
             return False
         self._ahead, self._owed = self._owed[:sent], b""
@@ -155,12 +156,12 @@ class TLSExit:
         if not size:
             return 0
         try:
-            sent = self._connection.send(data)
+            sent = self._records.write(data)
             if sent < size:
                 view = memoryview(data)
                 most = min(size, RECORD * _RECORDS)
                 while sent < most:
-                    sent += self._connection.send(view[sent : sent + RECORD])
+                    sent += self._records.write(view[sent : sent + RECORD])
         except SSL.WantWriteError:
             self._owed = bytes(data[sent : sent + RECORD])
             if not sent:

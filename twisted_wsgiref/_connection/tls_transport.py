@@ -104,10 +104,11 @@ class TLSTransport(TCPSocket):
     def doRead(self) -> None:
         """Give the protocol what there is, or go on with the handshake."""
         if self._shaken:
-            for _ in range(_RECORDS_A_TURN):
+            TCPSocket.doRead(self)  # by its name: `super()` makes an object, once for each request
+            records = 1
+            while self._brings_more and self._reads and records < _RECORDS_A_TURN:
                 super().doRead()
-                if not self._brings_more or not self._reads:
-                    return
+                records += 1
         elif self._refused:
             super().doRead()
         elif self._opened or self._open():

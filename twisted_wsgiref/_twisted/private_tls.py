@@ -6,6 +6,7 @@ where somebody speaks TLS. The reactor's thread calls every function but the las
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Final, cast
 
 from OpenSSL import SSL
@@ -27,6 +28,27 @@ if TYPE_CHECKING:
 
         def ERR_clear_error(self) -> None: ...
 
+        def SSL_read(self, ssl: object, room: object, most: int) -> int: ...
+
+        def SSL_write(self, ssl: object, data: bytes, size: int) -> int: ...
+
+    class _Room(Protocol):
+        """Memory of C's."""
+
+        def __len__(self) -> int: ...
+
+    class _View(Protocol):
+        """The bytes in it."""
+
+        def __getitem__(self, part: slice) -> bytes: ...
+
+    class _Foreign(Protocol):
+        """What makes both."""
+
+        def new(self, kind: str, size: int) -> _Room: ...
+
+        def buffer(self, room: _Room) -> _View: ...
+
 
 # What OpenSSL's own header calls SSL_MODE_ENABLE_PARTIAL_WRITE and SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER.
 _MODE: Final = 1 | 2
@@ -34,6 +56,7 @@ _MODE: Final = 1 | 2
 # sends nothing but new keys (RFC 8446, section 4.6.3) would hold up all others for as long as it likes.
 _READS_ON: Final = 4
 _lib = cast("_Library | None", getattr(SSL, "_lib", None))
+_ffi = cast("_Foreign", getattr(SSL, "_ffi", None))
 
 
 def make_tls(factory: TLSMemoryBIOFactory, transport: object, sock: socket.socket | None) -> SSL.Connection:
@@ -59,6 +82,54 @@ def make_tls(factory: TLSMemoryBIOFactory, transport: object, sock: socket.socke
     return made
 
 
+# Where a thread reads to. All its connections have it in common: each would else keep room for a whole record.
+_rooms: Final[dict[int, _Room]] = {}
+
+
+class Records:
+    """The bytes of `connection`, which is on a socket, at most `most` at a time: as its ``recv`` and ``send``.
+
+    After each call pyOpenSSL asks OpenSSL, and all callbacks, whether there was a mistake, which costs more than the
+    call. Here they are asked if no bytes have come or gone. To be checked: ``SSL_read`` and ``SSL_write`` return how
+    many have, and ``_raise_ssl_error`` raises what ``recv`` and ``send`` raise if none have.
+    """
+
+    __slots__ = ("_complain", "_most", "_read", "_room", "_send", "_ssl", "_view", "_write")
+
+    def __init__(self, connection: SSL.Connection, most: int) -> None:
+        me = threading.get_ident()
+        room = _rooms.get(me)
+        if room is None or len(room) < most:
+            room = _rooms[me] = _ffi.new("char[]", most)
+        self._room = room
+        self._view = _ffi.buffer(room)
+        self._most = most
+        self._ssl = connection._ssl
+        self._read = cast("_Library", _lib).SSL_read
+        self._write = cast("_Library", _lib).SSL_write
+        self._send = connection.send
+        self._complain = connection._raise_ssl_error
+
+    def read(self) -> bytes:
+        """Return what a record has brought. Called in the thread that has made this. Raises as ``recv``."""
+        count = self._read(self._ssl, self._room, self._most)
+        if count <= 0:
+            self._complain(self._ssl, count)
+        return self._view[:count]
+
+    def write(self, data: bytes | memoryview) -> int:
+        """Send what is taken of `data`, which is not empty; return how much. Called in any thread. Raises as ``send``.
+
+        Two threads must not be here at the same time.
+        """
+        if type(data) is not bytes or len(data) > self._most:
+            return self._send(data)
+        count = self._write(self._ssl, data, len(data))
+        if count <= 0:
+            self._complain(self._ssl, count)
+        return count
+
+
 class _Asking:
     """Stands for a transport."""
 
@@ -71,6 +142,7 @@ def can_make_tls(factory: TLSMemoryBIOFactory) -> bool:
 
     try:
         made = make_tls(factory, _Asking(factory), None)
+        Records(made, 1)
         return type(made) is SSL.Connection and hasattr(_lib, "SSL_set_fd") and bool(made._ssl) and made._socket is None
     except Exception:
         return False
