@@ -115,10 +115,13 @@ class Lost(Exception):
 
 @dataclass
 class Loss:
-    """A failure: how it looked, when the request began, and when it failed."""
+    """A failure: how it looked, when its connection began, and when it failed.
+
+    A client that lags asks once more on a connection that is dead already: that is no fault of whoever lives.
+    """
 
     what: str
-    begun: float
+    connected: float
     ended: float
 
 
@@ -163,22 +166,22 @@ class Client:
         self.tally = tally
         self.keep = keep
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._since = 0.0  # when that was begun
 
     async def ask(self, path: str = "/", patience: float = PATIENCE) -> int:
         """Send a request, and count what comes of it; return the status, 0 for none."""
         token = f"t{next(_tokens)}"
-        begun = time.monotonic()
         try:
             streams = await self._connected()
         except OSError as error:
             # A TLS handshake that is broken off has been accepted: it is lost, as a request without TLS is.
             losses = self.tally.lost if isinstance(error, ConnectionResetError) and House.tls else self.tally.refused
-            losses.append(Loss(type(error).__name__, begun, time.monotonic()))
+            losses.append(Loss(type(error).__name__, self._since, time.monotonic()))
             return 0
         try:
             status, body, last = await asyncio.wait_for(self._exchange(*streams, path, token), patience)
         except (OSError, EOFError, asyncio.TimeoutError, ValueError) as error:
-            self.tally.lost.append(Loss(type(error).__name__, begun, time.monotonic()))
+            self.tally.lost.append(Loss(type(error).__name__, self._since, time.monotonic()))
             self.close()
             return 0
         if status == 200:
@@ -193,6 +196,7 @@ class Client:
         if self._streams is not None and (self._streams[0].at_eof() or self._streams[1].is_closing()):
             self.close()  # closed while it was idle: any client notices, and takes another
         if self._streams is None:
+            self._since = time.monotonic()
             self._streams = await open_streams(self.port)
         return self._streams
 

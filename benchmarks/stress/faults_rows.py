@@ -69,14 +69,14 @@ async def kill(folder: Path, quick: bool) -> Outcome:
                 slowest = max(slowest, *seen) if seen else 99.0
                 lost = tally.lost[before:]
                 most = max(most, len(lost))
-                late += sum(each.begun > killed + 0.05 for each in lost)
+                late += sum(each.connected > killed + 0.05 for each in lost)
         status = await _stopped(house)
     holds = not (tally.refused or tally.misdelivered or tally.bad_status or late) and slowest <= 1.0 and status == 0
     return Outcome(
         holds,
         f"{tally.answered} answered, {len(tally.refused)} refused, {len(tally.lost)} lost in {times} kills "
-        f"(most {most} at once, {late} of them begun after the kill), {tally.misdelivered} misdelivered, slowest "
-        f"replacement answered after {slowest:.2f} s, status {status}",
+        f"(most {most} at once, {late} of them on connections made after the kill), {tally.misdelivered} misdelivered, "
+        f"slowest replacement answered after {slowest:.2f} s, status {status}",
     )
 
 
