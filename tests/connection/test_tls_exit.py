@@ -239,6 +239,16 @@ def test_errors_of_an_application_are_no_errors_of_a_connection(full: Pair) -> N
     assert full.exit.pay()
 
 
+def test_no_byte_of_another_connection_is_ever_given(pair: Pair) -> None:
+    other = Pair()
+    other.client.send(b"a secret of another connection")
+    assert other.exit.receive() == b"a secret of another connection"
+    other.close()
+    pair.exit._records._complain = lambda *_: None  # if it ever told of no mistake
+    with pytest.raises(ConnectionResetError):
+        pair.exit.receive()
+
+
 def test_a_severed_descriptor_takes_nothing_more(pair: Pair) -> None:
     pair.exit.sever()
     with pytest.raises(ConnectionError):

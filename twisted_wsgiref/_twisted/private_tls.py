@@ -82,6 +82,7 @@ def make_tls(factory: TLSMemoryBIOFactory, transport: object, sock: socket.socke
     return made
 
 
+_NOTHING: Final = "OpenSSL has taken or given nothing, and does not say why"
 # Where a thread reads to. All its connections have it in common: each would else keep room for a whole record.
 _rooms: Final[dict[int, _Room]] = {}
 
@@ -115,6 +116,7 @@ class Records:
         count = self._read(self._ssl, self._room, self._most)
         if count <= 0:
             self._complain(self._ssl, count)
+            raise SSL.Error(_NOTHING)  # the room has bytes of other connections
         return self._view[:count]
 
     def write(self, data: bytes | memoryview) -> int:
@@ -127,6 +129,7 @@ class Records:
         count = self._write(self._ssl, data, len(data))
         if count <= 0:
             self._complain(self._ssl, count)
+            raise SSL.Error(_NOTHING)
         return count
 
 
