@@ -27,7 +27,7 @@ from twisted.internet import asyncioreactor, endpoints, process, selectreactor, 
 from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.ssl import CertificateOptions
-from twisted.internet.task import LoopingCall
+from twisted.internet.task import Clock, LoopingCall
 from twisted.internet.testing import StringTransport
 from twisted.logger import Logger, globalLogBeginner, globalLogPublisher
 from twisted.protocols import tls
@@ -608,6 +608,19 @@ def test_the_loop_of_an_asyncio_reactor_can_be_told() -> None:
     need(private.loop_of(object()) is None, "another reactor has a loop", "loop_of")
     private.close_reactor(cast(Any, made))
     loop.close()
+
+
+def test_repeating_calls_that_were_started_apart_come_in_one_turn() -> None:
+    clock = Clock()
+    times: list[list[float]] = [[], []]
+    for each, start in zip(times, (0.3, 0.4), strict=True):
+        clock.advance(start)
+        loop = repeating(lambda each=each: each.append(clock.seconds()), cast(Any, clock))  # type: ignore[misc]
+        loop.start(1.0)
+    clock.pump([0.05] * 40)
+    first, second = (each[1:] for each in times)
+    assert first == second
+    assert [round(when, 2) for when in first] == [1.0, 2.0]
 
 
 def test_a_repeating_call_is_made_of_four_things_and_installs_no_reactor() -> None:

@@ -27,6 +27,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.harness.script import run
 from benchmarks.stress.hostile_server import Row
 from tests.real.children import PATIENCE, ROOT, SERVING, environment
 
@@ -278,4 +279,4 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -203,6 +203,8 @@ class _Repeating(LoopingCall):
 
     Twisted's own takes the process's reactor when it is made, and so installs the default if nobody has chosen one. To
     be checked: ``LoopingCall.__init__`` sets these four, and nothing else (`tests/test_twisted_private.py`).
+
+    All that have the same interval come in the same turns, whenever they were started: an idle process wakes once.
     """
 
     def __init__(self, call: Callable[[], object], clock: IReactorTime) -> None:
@@ -210,6 +212,12 @@ class _Repeating(LoopingCall):
         self.a = ()
         self.kw = {}
         self.clock = clock
+
+    def __call__(self) -> None:
+        """Call, and count the intervals from a whole number of them."""
+        if self.interval and self.starttime is not None:
+            self.starttime -= self.starttime % self.interval
+        super().__call__()
 
 
 def repeating(call: Callable[[], object], reactor: Reactor) -> LoopingCall:
