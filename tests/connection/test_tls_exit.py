@@ -253,3 +253,29 @@ def test_a_severed_descriptor_takes_nothing_more(pair: Pair) -> None:
     pair.exit.sever()
     with pytest.raises(ConnectionError):
         pair.exit.send(b"x")
+
+
+def test_connections_of_a_thread_read_to_one_place_and_mix_nothing(pair: Pair) -> None:
+    other = Pair()
+    try:
+        got: list[tuple[bytes, bytes]] = []
+        for number in range(20):
+            one, two = b"%d " % number * 500, b"%d-" % number * (number + 1)
+            pair.client.send(one)
+            other.client.send(two)
+            got.append((pair.exit.receive(), other.exit.receive()))
+            for each in (pair, other):
+                with pytest.raises(BlockingIOError):
+                    each.exit.receive()
+        assert got == [(b"%d " % number * 500, b"%d-" % number * (number + 1)) for number in range(20)]
+    finally:
+        other.close()
+
+
+def test_a_view_and_bytes_of_more_than_a_record_are_sent_as_bytes_are(pair: Pair) -> None:
+    data = bytes(range(256)) * 16
+    got = pair.send_all(data, 1000)
+    assert pair.exit.send(memoryview(b"view")) == 4
+    assert got + pair.read() == data + b"view"
+    large = data * 8
+    assert pair.send_all(large, len(large)) == large
