@@ -113,7 +113,7 @@ def test_a_reader_that_stops_holds_up_no_request(folder: Path) -> None:
                 assert client.getresponse().read() != b""
                 took.append(time.perf_counter() - start)
             client.close()
-            assert sorted(took)[failures * 9 // 10] < 0.05
+            assert sorted(took)[failures * 9 // 10] < 0.25  # who waits for the reader does so for 0.5 s at a time
             process.terminate()
             rest = b""
             for _ in range(60):  # slower than a process ends that waits for no reader
