@@ -12,13 +12,10 @@ second sees the other's mark, so nothing is left lying, and no lock is needed (`
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
-from errno import EPIPE
-from functools import partial
 from socket import AF_INET, AF_INET6
 from typing import TYPE_CHECKING
 
-from twisted.internet.interfaces import IHalfCloseableProtocol, IHandshakeListener, IProtocol
+from twisted.internet.interfaces import IHalfCloseableProtocol, IHandshakeListener
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -26,17 +23,18 @@ from twisted_wsgiref._gateway.client_gone import ClientGone
 from twisted_wsgiref._gateway.environ import ConnectionEnviron, believe
 from twisted_wsgiref._gateway.exchange import Exchange
 from twisted_wsgiref._gateway.input_pipe import InputPipe
-from twisted_wsgiref._gateway.request_body import RequestBody, spent
+from twisted_wsgiref._gateway.request_body import RequestBody
 from twisted_wsgiref._http.errors import ProtocolError
 from twisted_wsgiref._http.forwarded import apply as read_forwarded
 from twisted_wsgiref._http.head import RequestHead
-from twisted_wsgiref._http.request_framing import CHUNKED, asks_for_upgrade
+from twisted_wsgiref._http.request_framing import CHUNKED
 from twisted_wsgiref._threads.marks import NO_GIL, fence
 
 from .answer_queue import AnswerQueue
 from .deadlines import Deadlines, Phase
 from .exits import Exit, SocketExit, find_exit
-from .handed_over import HandedOver, HandedOverTransport
+from .handed_over import HandedOver
+from .lending import LendingConnection
 from .peer import local_facts, tls_facts
 from .perhaps_secure import handshake_failure
 from .plain_transports import PlainTransport
@@ -44,22 +42,15 @@ from .reading import PIPE_FULL, PIPELINED, SPILLING, TRANSPORT_READ, UNWATCHED, 
 from .request_reader import RequestReader
 from .sender import make_sender
 from .transports import find_socket, host_and_port, is_secure, send_at_once
-from .upgrade_socket import SocketPump, UpgradeSocket
-from .watched import WatchedConnection
 
 if TYPE_CHECKING:
-    from twisted_wsgiref._gateway.environ import WSGIEnvironment
-    from twisted_wsgiref._gateway.interfaces import Target
-
     from .factory import WSGIFactory
     from .socket_transport import SocketTransport
 
 
 @implementer(IHalfCloseableProtocol, IHandshakeListener)
-class WSGIProtocol(WatchedConnection):
+class WSGIProtocol(LendingConnection):
     """One connection of `factory`."""
-
-    _pump: SocketPump | None = None  # an application has the connection, as a socket
 
     def __init__(self, factory: WSGIFactory) -> None:
         rules = factory.rules
@@ -399,65 +390,6 @@ class WSGIProtocol(WatchedConnection):
         facts = {} if host else local_facts(find_socket(transport))
         return ConnectionEnviron(self.factory.environ, "http", host, peer, facts, offer)
 
-    def _offer_socket(self, environ: WSGIEnvironment, head: RequestHead) -> None:
-        """Have `environ` offer the connection as a socket, if the request of `head` may be answered so."""
-        adopt = self.factory.adopt
-        if adopt is not None and head.length == 0 and asks_for_upgrade(head.minor, head.fields):
-            # The name that werkzeug's server has given it, and by which extensions look for it.
-            environ["werkzeug.socket"] = UpgradeSocket(partial(self._lend_socket, environ, adopt))
-
-    def hand_over(self, exchange: Exchange, protocol: IProtocol) -> HandedOverTransport:
-        """Give the connection to `protocol`, which calls itself connected; return the transport for it.
-
-        From now on all that comes is the protocol's, and HTTP's deadlines do not hold. Raises `RuntimeError` if an
-        answer has begun, or the connection is at its end.
-        """
-        if exchange is not self._exchange or exchange.begun or self._closing or self._lost:
-            raise RuntimeError("the connection can not be taken over: an answer has begun, or the connection ends")
-        exchange.close()
-        exchange.status = 101
-        exchange.persistent = False
-        self._handed_over = handed_over = HandedOver(protocol, self.cut_off)
-        # On the instance, so that no other connection has to ask.
-        self.__dict__["dataReceived"] = handed_over.data_received
-        rest = self._reader.take_rest()
-        if rest:
-            self.factory.wake(lambda: handed_over.data_received(rest))
-        self._reading.resume(self._reading.waits)
-        return HandedOverTransport(self.transport, self._reading)
-
-    def pass_on(self, exchange: Exchange, target: Target, head: RequestHead, user: str | None) -> None:
-        """Have `target` answer the request of `head`, and not `exchange`: its application has asked for that."""
-        connection, trusted = self._environ, self.factory.rules.trusted
-        if exchange is not self._exchange or connection is None:
-            raise RuntimeError("the request can not be passed on: it is answered")
-        environ = connection.make(head, 0)
-        if trusted is not None:
-            believe(environ, read_forwarded(head.fields, connection.peer, trusted))
-        self.factory.identify(head, environ, connection.peer, head.request_id)
-        if head.method not in ("GET", "HEAD"):
-            environ["REQUEST_METHOD"] = "GET"  # the body has gone to the application
-        if user is not None:
-            environ["REMOTE_USER"] = user
-        inner = target.prepare(head, environ, spent(exchange.body), self._queue, self)
-        inner.follow(exchange)
-        if self.factory.draining or not self._rules.keep_alive:
-            inner.persistent = False
-        self._exchange = inner
-        target.start(inner)
-
-    def _begin_pump(self, exchange: Exchange, sock: socket.socket, adopt: Callable[..., object]) -> None:
-        """Copy between the connection and `sock` from now on, by `adopt`, unless the connection has ended meanwhile."""
-        pump = SocketPump()
-        try:
-            transport = self.hand_over(exchange, pump)
-        except RuntimeError:
-            sock.close()
-            return
-        exchange.watched = True  # nobody wonders that it takes long
-        self._pump = pump
-        pump.begin(transport, sock, adopt, self._exit is not None and not is_secure(self.transport))
-
     # ---- WORKER ------------------------------------------------------------------------------------------------
 
     def exchange_ended(self) -> None:
@@ -495,20 +427,6 @@ class WSGIProtocol(WatchedConnection):
         transport, poller = self.transport, self.factory.poller
         if poller is not None and isinstance(transport, PlainTransport):  # always so: no other is left unwatched
             poller.unwatched.say_over(transport.close)
-
-    def _lend_socket(self, environ: WSGIEnvironment, adopt: Callable[..., object]) -> socket.socket:
-        """Return a socket that is as good as the connection, for the application that answers the request of `environ`.
-
-        Raises `OSError` if the answer has begun, or nobody waits for it.
-        """
-        exchange = self._exchange
-        near, far = socket.socketpair()
-        if exchange is None or exchange.environ is not environ or not exchange.give_way():
-            near.close()
-            far.close()
-            raise BrokenPipeError(EPIPE, "the request is answered, or its client is gone")
-        self.factory.wake(partial(self._begin_pump, exchange, far, adopt))
-        return near
 
     def depart(self) -> None:
         """Send the answer that was kept, and end its exchange. Perhaps not called by the thread that made it."""
