@@ -212,6 +212,14 @@ def test_secrets_are_not_remembered(name: str) -> None:
     assert not lines
 
 
+def test_a_query_of_the_page_before_is_not_remembered() -> None:
+    lines = field_line.make_lines()
+    assert lines["Referer: https://example.org/reset?token=secret"][1].endswith("=secret")
+    assert not lines
+    assert lines["Referer: https://example.org/reset"] == ("HTTP_REFERER", "https://example.org/reset")
+    assert len(lines) == 1
+
+
 @pytest.mark.parametrize("padding", [b" ", b"\t", b" \t"])
 @pytest.mark.parametrize("end", [b"\x01\r\n", b"\n", b"\r", b"", b"a\x00\r\n"])
 def test_a_long_run_of_white_space_costs_no_more_than_its_length(padding: bytes, end: bytes) -> None:

@@ -2,7 +2,7 @@
 
 Clients send most of their lines again and again: each is judged once, and then remembered for a while, as HTTP/2 does
 with its table of fields. A line that may be a secret is never remembered (RFC 7541, section 7.1.3, has the same
-exception).
+exception), nor is a Referer with a query, which may have one in it (RFC 9110, section 17.9).
 """
 
 from __future__ import annotations
@@ -23,6 +23,11 @@ _FIELD: Final = re.compile(rf"({TOKEN}):([\t -~\x80-\xff]*)")
 IGNORED: Final = ""
 
 _SECRET: Final = frozenset({"HTTP_AUTHORIZATION", "HTTP_COOKIE", "HTTP_PROXY_AUTHORIZATION"})
+
+
+def _may_keep(line: str, field: tuple[str, str]) -> bool:
+    name, value = field
+    return name not in _SECRET and not (name == "HTTP_REFERER" and "?" in value)
 
 
 def _read(line: str) -> tuple[str, str]:
@@ -54,7 +59,7 @@ def make_lines() -> Remembered[str, tuple[str, str]]:
     """
     # A browser sends ten lines that stay the same, and browsers differ, so this is enough for a few hundred kinds of
     # clients. A longer line is seldom sent twice.
-    return Remembered(_read, lambda _, field: field[0] not in _SECRET, most=2048, longest=200)
+    return Remembered(_read, _may_keep, most=2048, longest=200)
 
 
 #: Return the CGI name and the value of a field line. Raises `ProtocolError`. Called in the reactor's thread alone.
