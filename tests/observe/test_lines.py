@@ -8,7 +8,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -394,3 +394,11 @@ def map_text(container: Any) -> str:
     """Return all text that is in a tuple, a list or a dictionary itself."""
     values = [*container, *container.values()] if isinstance(container, dict) else container
     return "\n".join(each for each in values if type(each) is str)
+
+
+@pytest.mark.parametrize("make", [Combined, JSONLines])
+def test_a_request_that_saw_no_environ_hides_no_client_of_the_next(make: Callable[[], LineFormat]) -> None:
+    line_format = make()
+    head: Any = SimpleNamespace(request_line="GET / HTTP/1.1", request_id="", note=(None,), fields={})
+    assert "192.0.2.1" not in str(line_format.keep(head, {}))
+    assert "192.0.2.1" in str(line_format.keep(head, {"REMOTE_ADDR": "192.0.2.1"}))

@@ -50,9 +50,8 @@ _PIECE: Final = 128 * 1024
 _READ: Final = 64 * 1024
 _RESET: Final = struct.pack("ii", 1, 0)
 
-_NOBODY: Final = (
-    Protocol()
-)  # in the place of the protocol of a connection that is lost, and its `connectionMade` of ``read``
+# In the place of the protocol of a connection that is lost; its `connectionMade`, of ``read``.
+_NOBODY: Final = Protocol()
 
 # One of each for all connections, as reactors have it: nothing is added to them.
 DONE: Final = Failure(ConnectionDone())

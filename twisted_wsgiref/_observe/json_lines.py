@@ -78,7 +78,9 @@ class JSONLines:
         """Return what the line says of the request, and the end of it. Called by the thread that ran the request."""
         note = head.note
         if note[0] is not self:
-            note = head.note = self, _of_head(head, environ)
+            note = self, _of_head(head, environ)
+            if environ:  # else the next request with this head finds the client
+                head.note = note
         last = here.in_json
         user = environ.get("REMOTE_USER")
         if user and type(user) is str:

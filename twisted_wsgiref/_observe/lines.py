@@ -164,7 +164,9 @@ class Combined:
             peer, get = environ.get("REMOTE_ADDR"), head.fields.get
             middle, last = _parts(head.request_line, get("HTTP_REFERER", ""), get("HTTP_USER_AGENT", ""))
             peer = peer if type(peer) is str else None
-            note = head.note = self, (_start_of_line(peer, ""), middle, last), peer
+            note = self, (_start_of_line(peer, ""), middle, last), peer
+            if environ:  # else the next request with this head finds the client
+                head.note = note
         user = environ.get("REMOTE_USER")
         if user and type(user) is str:
             _, (_, middle, last), peer = cast("tuple[object, _Kept, str | None]", note)
