@@ -18,7 +18,6 @@ import pytest
 
 from tests.gateway.exchanges import LIMITS, RecordingOutlet, gateway_of
 from tests.support import GET, PATIENCE, TEXT, hello, request, serving
-from twisted_wsgiref import settings as settings_module
 from twisted_wsgiref._gateway import interrupt as room
 from twisted_wsgiref._gateway.client_gone import ClientGone, RequestExpired
 from twisted_wsgiref._gateway.environ import ConnectionEnviron, service_environ
@@ -757,7 +756,7 @@ def test_without_a_deadline_nobody_pays_for_it(deadline: float, guarded: bool) -
 
 
 def test_another_python_refuses_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settings_module.sys.implementation, "name", "pypy")  # type: ignore[attr-defined]
+    monkeypatch.setattr(sys.implementation, "name", "pypy")
     with pytest.raises(SettingError, match="only CPython"):
         Settings(request_interrupt=True, request_timeout=30)
     assert Settings(request_timeout=30).request_timeout == 30
