@@ -90,7 +90,11 @@ def test_new_connections_get_the_certificate_of_now(folder: Path, text: str) -> 
     assert here.get_context() is not options.getContext()
 
 
-@pytest.mark.parametrize("content", [None, b"nothing of the kind\n", FILES["leaf.pem"], FILES["broken.pem"]])
+@pytest.mark.parametrize(
+    "content",
+    [None, b"nothing of the kind\n", FILES["leaf.pem"], FILES["broken.pem"]],
+    ids=["none", "text", "no key", "broken"],  # two processes make two certificates, and have to agree on the names
+)
 def test_files_that_are_not_as_they_have_to_be_change_nothing(folder: Path, content: bytes | None) -> None:
     options, client = made(PROFILE), trusting()
     before = options.getContext()
