@@ -16,8 +16,9 @@ from __future__ import annotations
 import errno
 import socket
 import threading
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Final
+from typing import Final, TypeVar
 
 from OpenSSL import SSL
 
@@ -25,6 +26,8 @@ from twisted_wsgiref._gateway.file_span import FileSpan
 from twisted_wsgiref._twisted.private_tls import Records, forget_errors
 
 from .transports import sever
+
+_T = TypeVar("_T")
 
 #: The most that one record carries, in bytes: RFC 8446, section 5.1. OpenSSL gives one at a time.
 RECORD: Final = 16 * 1024
@@ -79,12 +82,7 @@ class TLSExit:
         try:
             return self._receive()
         except SSL.Error as error:
-            forget_errors()
-            try:
-                return self._receive()
-            except SSL.Error:
-                forget_errors()
-                raise _lost(error) from error
+            return _once_more(self._receive, error)
         finally:
             self._steps.release()
 
@@ -107,12 +105,7 @@ class TLSExit:
         try:
             return not self._owed or self._pay()
         except SSL.Error as error:
-            forget_errors()
-            try:
-                return self._pay()
-            except SSL.Error:
-                forget_errors()
-                raise _lost(error) from error
+            return _once_more(self._pay, error)
         finally:
             self._steps.release()
 
@@ -255,6 +248,16 @@ class TLSExit:
         if self._is_left:
             self._is_left = False
             self._sock.close()
+
+
+def _once_more(step: Callable[[], _T], error: SSL.Error) -> _T:
+    """Forget what OpenSSL has noted, and do `step` again, which has failed with `error`. Raises `OSError`."""
+    forget_errors()
+    try:
+        return step()
+    except SSL.Error:
+        forget_errors()
+        raise _lost(error) from error
 
 
 def _lost(error: SSL.Error) -> OSError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from time import time
 from typing import TYPE_CHECKING, Final, NoReturn
@@ -84,16 +84,17 @@ class Common:
         object.__setattr__(self, "timed", bool(self.observers) or (log is not None and log.timed))
 
     def tell(self, facts: Facts) -> None:
-        """Tell of input that never became a request.
-
-        What an observer raises is logged, and hurts neither the others nor a connection.
-        """
+        """Tell of input that never became a request."""
         if self.meter is not None:
             self.meter.count_unread(facts[2], facts[3])
         hears = () if self.log is None else (self.log.observe_facts,)
-        for observer in (*hears, *self.observers):
+        self.tell_each((*hears, *self.observers), facts)
+
+    def tell_each(self, observers: Iterable[Callable[[Facts], object]], facts: Facts) -> None:
+        """Tell each of `observers`; what one raises is logged, and hurts neither the others nor a connection."""
+        for tell in observers:
             try:
-                observer(facts)
+                tell(facts)
             except BaseException:  # an answer is out, and its connection goes on, whatever it is
                 self.log_observer()
 
@@ -240,7 +241,7 @@ class Exchange(Answer):
         self.reported = True
         if gateway.keeps and not self._over:
             self._let_go()
-        # As `Common.tell` does. A call that is made once a request, and so between others, costs 0.3 us.
+        # As `tell_each` of the gateway does. A call that is made once a request, and so between others, costs 0.3 us.
         for tell in gateway.told:
             try:
                 tell(self)
@@ -268,11 +269,7 @@ class Exchange(Answer):
             head.request_id,
             self._extra,
         )
-        for observer in gateway.observers:
-            try:
-                observer(facts)
-            except BaseException:
-                gateway.log_observer()
+        gateway.tell_each(gateway.observers, facts)
 
     def taken(self) -> int:
         """Return how many bytes of the request's body came."""
