@@ -2,7 +2,7 @@
 
 One version of the server, started with nothing, with the access log in a file (combined and JSON), and with metrics: in
 turn, in an order of chance, as `variants` does. Its first column of ratios is of requests a second, its second of CPU
-time for each request, which other works on the machine disturb less; each with quartiles. Issue 17 asks for 0.9, 0.85
+time for each request, which other works on the machine disturb less; each with quartiles. The goals are 0.9, 0.85
 and 0.98 of the requests with the combined log, with JSON and with metrics.
 """
 
