@@ -7,7 +7,6 @@ import gc
 import os
 import resource
 import socket
-import struct
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -18,61 +17,15 @@ from typing import Any
 import pytest
 from twisted.internet import tcp
 
+from tests.connection.accepted import CLOSING, LOCAL, Listening, listening, reset
 from tests.stepped import SteppedReactor
-from tests.support import GET, TEXT, Server, hello, request, serving
+from tests.support import GET, TEXT, hello, request, serving
 from twisted_wsgiref._connection.acceptor import Acceptor
 from twisted_wsgiref._connection.plain_transports import TCPTransport, UNIXTransport
 from twisted_wsgiref._connection.poller import make_poller
 from twisted_wsgiref._process.fairness import pace
 
 pytestmark = pytest.mark.skipif(make_poller(SteppedReactor(), print, print) is None, reason="there is no epoll here")
-LOCAL = "tcp:0:interface=127.0.0.1"
-CLOSING = request(fields="Connection: close")
-
-
-class Listening:
-    """A service that listens on one endpoint, and the sockets of its clients."""
-
-    def __init__(self, server: Server) -> None:
-        server.settle()
-        self.server = server
-        self.port: Any = server.service._listener.ports.opened[0]
-        self.clients: list[socket.socket] = []
-
-    def connect(self, octets: bytes = b"") -> socket.socket:
-        name = self.port.socket.getsockname()
-        client = socket.socket(self.port.socket.family)
-        self.clients.append(client)
-        client.connect(name)
-        client.setblocking(False)
-        if octets:
-            client.send(octets)
-        return client
-
-    def received(self, client: socket.socket) -> bytes:
-        """Return all that came, up to the end."""
-        got = b""
-        for _ in range(200):
-            self.server.settle()
-            with suppress(BlockingIOError):
-                piece = client.recv(1 << 20)
-                if not piece:
-                    return got
-                got += piece
-        return got
-
-    @property
-    def connections(self) -> list[Any]:
-        return list(self.server.factory.connections)
-
-
-@contextmanager
-def listening(application: Any = hello, endpoint: Any = LOCAL, **settings: Any) -> Iterator[Listening]:
-    with serving(application, service={"endpoints": [endpoint]}, **settings) as server:
-        made = Listening(server)
-        yield made
-        for client in made.clients:
-            client.close()
 
 
 @contextmanager
@@ -95,11 +48,6 @@ def no_descriptor_left() -> Iterator[Callable[[], None]]:
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         free()
-
-
-def reset(client: socket.socket) -> None:
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    client.close()
 
 
 # ---- Which connections --------------------------------------------------------------------------------------------
@@ -431,57 +379,6 @@ def test_a_stop_waits_for_none_of_those_that_are_over() -> None:
         assert stopped.called
         assert made.received(client).startswith(b"HTTP/1.1 200 ")
         assert not made.server.reactor.getDelayedCalls()
-
-
-def test_one_that_is_over_and_watched_at_the_same_moment_is_closed_once() -> None:
-    with listening() as made:
-        client = made.connect(CLOSING)
-        made.server.settle(work=False)
-        reading = made.connections[0]._reading
-        lost: list[object] = []
-        protocol = made.connections[0]
-        own = protocol.connectionLost
-        protocol.connectionLost = lambda reason: (lost.append(reason), own(reason))
-        unwatched = made.server.factory.poller.unwatched
-        say_over = unwatched.say_over
-
-        def say_late(close: Callable[[], None]) -> None:
-            reading._watch()  # the reactor looks between the worker's own look and its word
-            say_over(close)
-
-        unwatched.say_over = say_late
-        made.server.settle()
-        assert made.received(client).startswith(b"HTTP/1.1 200 ")
-        client.close()
-        made.server.advance(0.1)
-        assert len(lost) == 1
-        assert made.connections == []
-
-
-def test_the_descriptor_of_one_that_is_reset_at_its_end_is_closed() -> None:
-    with listening() as made:
-        made.connect(CLOSING)
-        made.server.settle(work=False)
-        protocol = made.connections[0]
-        sock = protocol.transport.getHandle()
-        end = protocol._exit.close_half
-
-        class Exit:
-            """The connection's own; it is reset before its worker has given it back."""
-
-            def close_half(self) -> None:
-                end()
-                protocol.transport.abortConnection()
-                made.server.reactor.turn()
-
-            def __getattr__(self, name: str) -> Any:
-                return getattr(own, name)
-
-        own, protocol._exit = protocol._exit, Exit()
-        made.server.settle()
-        made.server.advance(0.1)
-        assert made.connections == []
-        assert sock.fileno() == -1
 
 
 # ---- What an application and a protocol see -------------------------------------------------------------------------

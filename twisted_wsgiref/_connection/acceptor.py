@@ -25,11 +25,15 @@ from twisted_wsgiref._twisted.private import accept_otherwise
 from twisted_wsgiref._twisted.reactor import Port, Reactor
 
 from .plain_transports import TCPTransport, UNIXTransport
+from .reading import TRANSPORT_READ, first_read
+from .socket_transport import RESET
 from .transports import Origin, host_and_port
 
 if TYPE_CHECKING:
+    from .brief import Reception
     from .factory import WSGIFactory
     from .poller import Poller
+    from .protocol import WSGIProtocol
     from .socket_transport import SocketTransport
 
 _log = logger(__name__)
@@ -67,6 +71,14 @@ class Acceptor:
         self._transport = make or (TCPTransport if self._is_tcp else UNIXTransport)
         self._host, self._place = _whereabouts(port)
         self._near = host_and_port(self._host)
+        self._first_read = first_read(max(factory.rules.max_pipelined, TRANSPORT_READ))
+        # Serves clients of one request. None: all have ordinary connections.
+        self._reception: Reception | None = None
+        if make is None:
+            # Late: a system without epoll has not all that it needs.
+            from .brief import Reception
+
+            self._reception = Reception(factory, poller.unwatched, self._is_tcp, self._host, self._make_ordinary)
         self._number = 0
         self._own: Callable[[], object] = lambda: None
         # Python's `accept` makes a socket of what this returns, in twice the time.
@@ -90,7 +102,6 @@ class Acceptor:
         All of a turn are served together, so one `accept` in vain costs less than another turn.
         """
         poller = self._poller
-        poller.unwatched.close_those_over()  # so that they are not counted any more
         accepted = 0
         poller.turning = True
         try:
@@ -104,7 +115,7 @@ class Acceptor:
                         self._have_port_try()
                         break
                 else:
-                    self._make(descriptor, peer)
+                    self._meet(descriptor, peer)
                 accepted += 1
         except Exception:
             _log.failure("accepting failed: this is a bug in twisted_wsgiref")
@@ -117,21 +128,39 @@ class Acceptor:
         self._own()
         self._port.numberAccepts = number  # it takes fewer the next time
 
-    def _make(self, descriptor: int, peer: object) -> None:
+    def _meet(self, descriptor: int, peer: object) -> None:
         sock = socket.socket(self._family, socket.SOCK_STREAM, 0, descriptor)
+        reception = self._reception
         try:
             sock.setblocking(False)
             if not self._is_checked:
                 self._check(sock)
-            protocol = self._factory.buildProtocol(None)
-            number = self._number
-            self._number = number + 1
-            origin = _origin((peer, self._place, number, self._host, self._near))
-            transport = self._transport(sock, protocol, origin, self._reactor, self._poller)
-            protocol.begin(transport)
+            if reception is None:
+                protocol, transport = self._make_ordinary(sock, peer)
+                protocol.begin(transport)
+                return
+            try:
+                came = sock.recv(self._first_read)
+            except BlockingIOError:
+                came = None
+            except OSError:
+                sock.close()  # it was reset before it had said anything
+                return
+            if not came or not reception.take(sock, peer, came):
+                protocol, transport = self._make_ordinary(sock, peer)
+                protocol.begin_with(transport, came)
         except BaseException:
+            # A reset, since what the client has sent is lost.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             sock.close()
             raise
+
+    def _make_ordinary(self, sock: socket.socket, peer: object) -> tuple[WSGIProtocol, SocketTransport]:
+        protocol = self._factory.buildProtocol(None)
+        number = self._number
+        self._number = number + 1
+        origin = _origin((peer, self._place, number, self._host, self._near))
+        return protocol, self._transport(sock, protocol, origin, self._reactor, self._poller)
 
     def _check(self, sock: socket.socket) -> None:
         """Have later connections asked for no delay one by one, if the listener's own setting is not theirs."""

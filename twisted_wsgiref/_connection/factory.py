@@ -17,10 +17,12 @@ from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from twisted_wsgiref._gateway.environ import believe
 from twisted_wsgiref._gateway.exchange import Common
 from twisted_wsgiref._gateway.interfaces import Mounts, Target
 from twisted_wsgiref._gateway.request_body import RequestBody
 from twisted_wsgiref._http.coder import HTTP1Coder
+from twisted_wsgiref._http.forwarded import apply as read_forwarded
 from twisted_wsgiref._http.head import RequestHead
 from twisted_wsgiref._http.request_id import Identifier
 from twisted_wsgiref._observe.log import logger
@@ -161,6 +163,7 @@ class WSGIFactory(Factory):
         self.coder = coder
         self.wake = means.wake
         self.clock = common.clock
+        #: A brief one is taken out in any thread, so whoever looks at several makes a list of them first.
         self.connections: set[Counted] = set()
         self.draining = False
         self.limits = _limits(rules)
@@ -222,7 +225,7 @@ class WSGIFactory(Factory):
                 candidate = self._oldest.popleft()
                 if candidate in self.connections and candidate.expendable_since is not None:
                     return candidate
-            idle = [(since, each) for each in self.connections if (since := each.expendable_since) is not None]
+            idle = [(since, each) for each in list(self.connections) if (since := each.expendable_since) is not None]
             idle.sort(key=itemgetter(0))
             self._oldest.extend(each for _, each in idle[: len(idle) // 4 + 1])
         return None
@@ -246,6 +249,17 @@ class WSGIFactory(Factory):
         """Return who answers the request of `head`. Raises `ProtocolError` if its path could mean another one."""
         mounted = None if self._mounts is None else self._mounts.find(head)
         return self.target if mounted is None else mounted
+
+    def route(self, head: RequestHead, environ: WSGIEnvironment, peer: str | None) -> Target:
+        """Return as `find_target`; `environ` says of the client, `peer` or behind it, what is believed of it.
+
+        Called if not ``is_direct``. Raises `ProtocolError`, also if a proxy says what can not be understood.
+        """
+        target = self.find_target(head)
+        if self.rules.trusted is not None:
+            believe(environ, read_forwarded(head.fields, peer, self.rules.trusted))
+        self.identify(head, environ, peer)
+        return target
 
     def identify(self, head: RequestHead, environ: WSGIEnvironment, peer: str | None, known: str = "") -> None:
         """Give the request of `head` its id, if requests have any; `peer` has sent it, None over a UNIX socket.
@@ -344,7 +358,7 @@ class WSGIFactory(Factory):
         """Take requests as before `retire`; what `drain` was given is not called any more."""
         self.draining = False
         self._drained = None
-        for connection in self.connections:
+        for connection in list(self.connections):
             connection.resume()
 
     def check_drained(self) -> None:
@@ -361,7 +375,7 @@ class WSGIFactory(Factory):
 
     def count_unanswered(self) -> int:
         """Return how many requests that have come are not answered to their end."""
-        return sum(connection.is_unanswered for connection in self.connections)
+        return sum(connection.is_unanswered for connection in list(self.connections))
 
     def cut_off(self) -> None:
         """Cut every connection off. Each is lost a turn later."""

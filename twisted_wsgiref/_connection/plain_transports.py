@@ -20,6 +20,18 @@ from .socket_transport import SocketTransport
 from .transports import host_and_port
 
 
+def tcp_address(name: object) -> IPv4Address | IPv6Address:
+    """Return the address of the end of a connection by TCP that the system calls `name`."""
+    parts = cast("tuple[str, int] | tuple[str, int, int, int]", name)
+    if len(parts) == 2:
+        return IPv4Address("TCP", *parts)
+    host, port, flow, scope = parts
+    if scope:
+        # With the interface behind it, without which nobody could connect to it.
+        host = socket.getnameinfo(parts, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)[0]
+    return IPv6Address("TCP", host, port, flow, scope)
+
+
 class PlainTransport(SocketTransport):
     """A connection whose bytes go over the wire as they are."""
 
@@ -39,14 +51,7 @@ class TCPSocket(SocketTransport):
         def getPeer(self) -> IPv4Address | IPv6Address: ...
 
     def _address(self, name: object) -> IPv4Address | IPv6Address:
-        parts = cast("tuple[str, int] | tuple[str, int, int, int]", name)
-        if len(parts) == 2:
-            return IPv4Address("TCP", *parts)
-        host, port, flow, scope = parts
-        if scope:
-            # With the interface behind it, without which nobody could connect to it.
-            host = socket.getnameinfo(parts, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)[0]
-        return IPv6Address("TCP", host, port, flow, scope)
+        return tcp_address(name)
 
     def getTcpNoDelay(self) -> bool:
         """Return whether nothing is held back for an acknowledgement."""

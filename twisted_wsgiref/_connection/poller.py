@@ -63,7 +63,7 @@ class Poller:
         #: Descriptors are being read: `turned` will be called.
         self.turning = False
         self._later: list[Callable[[], object]] = []  # called before that
-        #: Connections that are not read: see there.
+        #: Connections that are not watched: see there.
         self.unwatched = Unwatched(reactor)
         self._strangers = 0  # events of closed descriptors, in turns that follow each other
         self._strange_since = 0.0  # when the first of them was, by the reactor's clock

@@ -20,12 +20,11 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twisted_wsgiref._gateway.client_gone import ClientGone
-from twisted_wsgiref._gateway.environ import ConnectionEnviron, believe
+from twisted_wsgiref._gateway.environ import ConnectionEnviron
 from twisted_wsgiref._gateway.exchange import Exchange
 from twisted_wsgiref._gateway.input_pipe import InputPipe
 from twisted_wsgiref._gateway.request_body import RequestBody
 from twisted_wsgiref._http.errors import ProtocolError
-from twisted_wsgiref._http.forwarded import apply as read_forwarded
 from twisted_wsgiref._http.head import RequestHead
 from twisted_wsgiref._http.request_framing import CHUNKED
 from twisted_wsgiref._threads.marks import NO_GIL, fence
@@ -38,7 +37,7 @@ from .lending import LendingConnection
 from .peer import local_facts, tls_facts
 from .perhaps_secure import handshake_failure
 from .plain_transports import PlainTransport
-from .reading import PIPE_FULL, PIPELINED, SPILLING, TRANSPORT_READ, UNWATCHED, Reading
+from .reading import PIPE_FULL, PIPELINED, SPILLING, TRANSPORT_READ, Reading
 from .request_reader import RequestReader
 from .sender import make_sender
 from .transports import find_socket, host_and_port, is_secure, send_at_once
@@ -111,9 +110,9 @@ class WSGIProtocol(LendingConnection):
         self.factory.note_shaken(True)
 
     def _ask_to_pump(self) -> None:
-        self.factory.wake(self._send_on)
+        self.factory.wake(self.send_on)
 
-    def _send_on(self) -> None:
+    def send_on(self) -> None:
         """Have the reactor's half of the way out send. It is made now: most connections have all sent by workers."""
         sender = self._sender
         if sender is None:
@@ -129,16 +128,26 @@ class WSGIProtocol(LendingConnection):
         self.connected = True
         self.transport = transport
         self.connectionMade()
-        poller = self.factory.poller
-        self._reading.begin(None if poller is None else poller.unwatched)
+        self._reading.begin()
 
-    @property
-    def expects_nothing(self) -> bool:
-        """Whether the client has sent all that it wants to: a whole request without a body, its last as it says."""
-        exchange = self._exchange
-        if exchange is None or exchange.head.persistent:
-            return False
-        return exchange.body is None and not self._reader.buffer
+    def begin_with(self, transport: SocketTransport, came: bytes | None) -> None:
+        """As `begin`, if a read of `transport` has brought `came` already: b"" for its end, None for nothing yet."""
+        self.connected = True
+        self.transport = transport
+        self.connectionMade()
+        self._reading.begin_with(came)
+
+    def begin_answered(self, transport: SocketTransport, exchange: Exchange, queue: AnswerQueue) -> None:
+        """Be connected by `transport` while `exchange`, the only one, is answered by way of `queue`."""
+        self.connected = True
+        self.transport = transport
+        self.connectionMade()
+        self._queue = queue
+        self._exchange = exchange
+        self._environ = self._describe()
+        self._served = True
+        self._deadlines.request = exchange.received
+        self._reading.begin_with(None)
 
     def dataReceived(self, data: bytes) -> None:
         """Take what came."""
@@ -336,7 +345,7 @@ class WSGIProtocol(LendingConnection):
             if self._exit is not None:
                 self._exit.sever()
             exchange.give_up()
-            self._send_on()
+            self.send_on()
 
     def _let_go(self) -> None:
         if self._exit is not None:
@@ -360,10 +369,7 @@ class WSGIProtocol(LendingConnection):
         target = factory.target
         if not factory.is_direct:
             try:
-                target = factory.find_target(head)
-                if factory.rules.trusted is not None:
-                    believe(environ, read_forwarded(head.fields, connection.peer, factory.rules.trusted))
-                factory.identify(head, environ, connection.peer)
+                target = factory.route(head, environ, connection.peer)
             except ProtocolError as error:
                 if body is not None:
                     body.close()
@@ -408,25 +414,16 @@ class WSGIProtocol(LendingConnection):
             self.factory.wake(self._over)
             return
         exchange.report()
-        over = False
         if not exchange.persistent:
             self._closing = True
             if self._exit is not None:  # always so: all is sent, and only an exit does that
                 # The client sees the end at once, and closes; the reactor is not woken for it.
                 self._exit.close_half()
-                over = self._reading.waits == UNWATCHED
         self._exchange = None
         if NO_GIL:
             fence()
-        if over and not queue.gone:
-            self._say_over()
-        elif self._reader.buffer or queue.gone or self._half_closed or self._reading.waits or self.factory.draining:
+        if self._reader.buffer or queue.gone or self._half_closed or self._reading.waits or self.factory.draining:
             self.factory.wake(self._go_on)
-
-    def _say_over(self) -> None:
-        transport, poller = self.transport, self.factory.poller
-        if poller is not None and isinstance(transport, PlainTransport):  # always so: no other is left unwatched
-            poller.unwatched.say_over(transport.close)
 
     def depart(self) -> None:
         """Send the answer that was kept, and end its exchange. Perhaps not called by the thread that made it."""

@@ -16,7 +16,6 @@ from twisted_wsgiref._twisted.reactor import Transport
 
 from .poller import Poller, can_be_polled
 from .socket_transport import SocketTransport
-from .unwatched import Unwatched
 
 if TYPE_CHECKING:
     from .protocol import WSGIProtocol
@@ -34,9 +33,12 @@ SPILLING: Final = 2
 PIPE_FULL: Final = 4
 #: Why a connection is not read: whoever took it over wants a pause.
 TAKEN_OVER: Final = 8
-#: Why a connection is not read: nothing is expected of its client but that it goes.
-UNWATCHED: Final = 16
 _NOBODY: Final = cast("WSGIProtocol", None)  # in the place of the protocol of a connection that is lost
+
+
+def first_read(most: int) -> int:
+    """Return how many bytes are read at a time where nothing waits, if at most `most` are kept."""
+    return _READ if most > _READ else most
 
 
 class Reading:
@@ -62,7 +64,7 @@ class Reading:
         if sock is not None:
             self._sock = sock
         self._reader = reader
-        self._first_read = _READ if most > _READ else most
+        self._first_read = first_read(most)
         self._is_ours = False
         self._poller: Poller | None = None
         #: The reasons to wait, as bits.
@@ -111,18 +113,27 @@ class Reading:
         else:
             self.end()
 
-    def begin(self, unwatched: Unwatched | None) -> None:
+    def begin(self) -> None:
         """Read what has come already, and then all that comes. Called by whoever has accepted a transport of ours."""
         if self._is_ours:
             self._read()
         else:  # by TLS
             cast("SocketTransport", self._transport).read()
         if not self.waits and not self.ended:
-            if unwatched is not None and self._is_ours and self._protocol.expects_nothing:
-                self.waits = UNWATCHED
-                unwatched.add(self._watch)
-            else:
-                self._start()
+            self._start()
+
+    def begin_with(self, came: bytes | None) -> None:
+        """As `begin`, after a read that has brought `came`: b"" for the end, None for nothing yet."""
+        try:
+            if came:
+                self._protocol.dataReceived(came)
+            elif came is not None:
+                self._protocol.readConnectionLost()
+        except Exception as error:
+            self._protocol.factory.log_bug(error)
+            self._protocol.cut_off()
+        if not self.waits and not self.ended:
+            self._start()
 
     def lose(self) -> None:
         """As `end`, when the connection is lost. The protocol is told nothing any more, and not referred to.
@@ -133,9 +144,6 @@ class Reading:
         if self._poller is not None:
             self._stop()
         self._protocol = _NOBODY
-
-    def _watch(self) -> None:
-        self.resume(UNWATCHED)
 
     def _start(self) -> None:
         if self._poller is not None:

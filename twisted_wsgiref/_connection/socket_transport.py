@@ -48,7 +48,8 @@ _log = logger(__name__)
 _FULL: Final = 64 * 1024
 _PIECE: Final = 128 * 1024
 _READ: Final = 64 * 1024
-_RESET: Final = struct.pack("ii", 1, 0)
+#: The value of SO_LINGER with which a close is a reset.
+RESET: Final = struct.pack("ii", 1, 0)
 
 # In the place of the protocol of a connection that is lost; its `connectionMade`, of ``read``.
 _NOBODY: Final = Protocol()
@@ -356,7 +357,7 @@ class SocketTransport:
             producer.stopProducing()
         if reason is not DONE and reason.check(ConnectionAborted):
             with suppress(OSError):
-                self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+                self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         elif reason is DONE and not self.at_end:
             drop_unread(self._receive)
         if not self._is_left:

@@ -63,7 +63,7 @@ class WatchedConnection(EndingConnection):
     def _go_on(self) -> None:
         raise NotImplementedError
 
-    def _send_on(self) -> None:
+    def send_on(self) -> None:
         raise NotImplementedError
 
     # ---- What the reactor sends ----------------------------------------------------------------------------------
@@ -169,7 +169,7 @@ class WatchedConnection(EndingConnection):
             self.factory.note_forgotten("an answer was not sent on")
             self.factory.batch.leave()
             self._queue.take_over()
-            self._send_on()
+            self.send_on()
 
     def _look(self) -> tuple[Phase, int]:
         """Return what is waited for, and how far it has come."""

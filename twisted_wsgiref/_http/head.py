@@ -16,6 +16,8 @@ from .limits import Limits
 from .request_line import RequestLine, read_request_line
 
 _NO_NOTE: Final = (None,)
+_END: Final = b"\r\n\r\n"
+_LINE_END: Final = b"\r\n"
 
 
 class RequestHead:
@@ -104,6 +106,22 @@ class HeadParser:
                 self._lines, self._section = lines, section
             return RequestHead(line, section)
         return RequestHead(line, section, recurs=True)
+
+
+def read_last_head(data: bytes, limits: Limits) -> RequestHead | None:
+    """Return the head in `data` if it is the whole request, and its client's last; None: it is not, or is too long.
+
+    So nothing follows: no body, no other request, and no other protocol. Raises as `HeadParser.parse`.
+    """
+    size = len(data) - len(_END)
+    if data.find(_END) != size or size > limits.head - len(_LINE_END) or size > limits.field:
+        return None
+    sent, _, lines = data.partition(_LINE_END)
+    line = read_request_line(sent)
+    section = read_field_section(lines[: -len(_END)], line.minor, limits)
+    if section.persistent or section.length or "HTTP_UPGRADE" in section.fields:
+        return None
+    return RequestHead(line, section)
 
 
 def check_lines(data: bytes | bytearray, limits: Limits, start: int = 0) -> None:
