@@ -40,7 +40,8 @@ class _FieldNames(dict[str, str]):
 
 
 _NAMES: Final = _FieldNames()
-_known_statuses: Final[set[str]] = set()
+#: Statuses that were judged, and are right.
+known_statuses: Final[set[str]] = set()
 # Most answers of an application carry fields that others carried before: then nothing is judged or formatted again. An
 # `lru_cache` would keep their order for half as much again.
 _known_fields: Final[dict[tuple[tuple[str, str], ...], Fields]] = {}
@@ -49,16 +50,14 @@ _MOST_FIELDS: Final = 256
 
 def check_status(status: str) -> None:
     """Refuse `status` unless it is three digits, a space and a phrase. Raises `TypeError` or `ValueError`."""
-    if status in _known_statuses:
-        return
     if type(status) is not str:
         raise TypeError(f"the status is {status!r}: it has to be a str")
     if _STATUS.fullmatch(status) is None:
         raise ValueError(f"the status is {status!r}: it has to be like '200 OK'")
     if status[0] == "1":
         raise ValueError(f"the status is {status!r}: an interim answer can not be the answer")
-    if len(_known_statuses) < 1024:  # phrases are free text
-        _known_statuses.add(status)
+    if len(known_statuses) < 1024:  # phrases are free text
+        known_statuses.add(status)
 
 
 def format_fields(headers: list[tuple[str, str]]) -> Fields:

@@ -1,4 +1,7 @@
-"""A part of a file on its way to the client, by `sendfile`, or by reading it if a transport changes bytes."""
+"""A part of a file on its way to the client, by `sendfile`, or by reading it if a transport changes bytes.
+
+And which of what an application returns is such a file.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,9 @@ import errno
 import os
 import socket
 from collections.abc import Callable
-from typing import Final
+from io import BufferedRandom, BufferedReader, FileIO
+from tempfile import _TemporaryFileWrapper
+from typing import IO, Final
 
 # The most that is sent with one call: the kernel goes on for as long as a fast client takes it.
 FILE_PIECE: Final = 1024 * 1024
@@ -96,3 +101,20 @@ class FileSpan:
     def close(self) -> None:
         """Give the descriptor back. Called once, in whichever thread sent the last byte."""
         os.close(self._descriptor)
+
+
+def real_file(file: object) -> IO[bytes] | None:
+    """Return `file` if what its descriptor gives is what reading it would give; flushed.
+
+    By type, since others have a descriptor too: that of a `gzip.GzipFile` gives the packed bytes.
+    """
+    if isinstance(file, _TemporaryFileWrapper):
+        file = file.file
+    if type(file) is BufferedRandom:
+        file.flush()
+    elif type(file) is BufferedReader:
+        if type(file.raw) is not FileIO:
+            return None
+    elif type(file) is not FileIO:
+        return None
+    return None if file.closed else file

@@ -11,9 +11,7 @@ import stat
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from io import BufferedRandom, BufferedReader, FileIO
-from tempfile import _TemporaryFileWrapper
-from typing import IO, TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from twisted_wsgiref._http.response import Fields
 from twisted_wsgiref._wsgiref.tracebacks import traceback_text
@@ -23,8 +21,8 @@ from twisted_wsgiref.util import FileWrapper
 from .async_body import AsyncBody
 from .client_gone import ClientGone
 from .error_stream import ErrorStream
-from .fields import check_status, format_fields
-from .file_span import FileSpan
+from .fields import check_status, format_fields, known_statuses
+from .file_span import FileSpan, real_file
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -64,6 +62,24 @@ class WSGIHandler(SimpleHandler):
 
     __module__ = "twisted_wsgiref"
 
+    # All that a request sets. Most of them are class attributes of `BaseHandler`, too, and from 3.12 on CPython finds
+    # what an object has under a name of its class six times as slowly; but not in a slot.
+    __slots__ = (
+        "_fields",
+        "base_env",
+        "bytes_sent",
+        "environ",
+        "exchange",
+        "headers_sent",
+        "result",
+        "status",
+        "stderr",
+        "stdin",
+        "stdout",
+        "wsgi_multiprocess",
+        "wsgi_multithread",
+    )
+
     http_version = "1.1"
     os_environ: dict[str, str] = {}
     error_headers: list[tuple[str, str]] = [("Content-Type", "text/plain; charset=utf-8")]
@@ -71,7 +87,7 @@ class WSGIHandler(SimpleHandler):
     stdout: Answer  # type: ignore[assignment]
 
     _has_environ_hooks: ClassVar[bool] = False
-    _fields = Fields("", None, False, False)  # what the application gave
+    _fields: Fields  # what the application gave, once there is a status
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -90,14 +106,13 @@ class WSGIHandler(SimpleHandler):
         self.environ = self.base_env = environ
         self.stdin, self.stdout, self.stderr = stdin, stdout, stderr
         self.wsgi_multithread, self.wsgi_multiprocess = multithread, multiprocess
+        self.headers_sent = False
+        self.status = self.result = None
+        self.bytes_sent = 0
 
     def run(self, application: WSGIApplication) -> None:
         """Answer the request by `application`, whatever it does. Raises nothing."""
         exchange = self.exchange
-        # Here too, and not on the class alone, since an instance's own are found much faster.
-        self.headers_sent = False
-        self.status = None
-        self.bytes_sent = 0
         try:
             try:
                 if type(self)._has_environ_hooks:  # of the class: on an object it is looked up in vain first
@@ -154,7 +169,8 @@ class WSGIHandler(SimpleHandler):
                 exc_info = None  # the traceback holds this frame: a cycle
         elif self.status is not None:
             raise AssertionError("start_response() called twice without exc_info")
-        check_status(status)
+        if status not in known_statuses:  # asked here, since most are
+            check_status(status)
         self._fields = format_fields(headers)
         self.status = status
         return self.write
@@ -256,7 +272,7 @@ class WSGIHandler(SimpleHandler):
         From the file's position, as far as the Content-Length goes, or to its end. The thread is free at once. A file
         is iterated, too, if its size says nothing (0 in /proc, a whole page in /sys), or if no descriptor is left.
         """
-        file = _real_file(getattr(self.result, "filelike", None))
+        file = real_file(getattr(self.result, "filelike", None))
         if file is None:
             return False
         descriptor = file.fileno()
@@ -381,20 +397,3 @@ def _below(trace: TracebackType | None, file: str) -> TracebackType | None:
     while trace is not None and trace.tb_frame.f_code.co_filename == file:
         trace = trace.tb_next
     return trace or first
-
-
-def _real_file(file: object) -> IO[bytes] | None:
-    """Return `file` if what its descriptor gives is what reading it would give; flushed.
-
-    By type, since others have a descriptor too: that of a `gzip.GzipFile` gives the packed bytes.
-    """
-    if isinstance(file, _TemporaryFileWrapper):
-        file = file.file
-    if type(file) is BufferedRandom:
-        file.flush()
-    elif type(file) is BufferedReader:
-        if type(file.raw) is not FileIO:
-            return None
-    elif type(file) is not FileIO:
-        return None
-    return None if file.closed else file
