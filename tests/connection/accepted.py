@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from tests.support import Server, hello, request, serving
+from twisted_wsgiref._connection.unwatched import MOMENT
 
 LOCAL = "tcp:0:interface=127.0.0.1"
 CLOSING = request(fields="Connection: close")
@@ -44,6 +45,11 @@ class Listening:
                     return got
                 got += piece
         return got
+
+    def wait_a_moment(self) -> None:
+        """Let as much time pass as a connection is left unwatched for, while no worker works."""
+        for _ in range(2):
+            self.server.advance(MOMENT * 1.1, work=False)
 
     @property
     def connections(self) -> list[Any]:

@@ -295,7 +295,7 @@ def test_blocks_and_files_are_sent_to_their_end(moment: str, tmp_path: Path) -> 
             client = made.connect(request(minor=0))
             made.server.settle(work=False)
             if moment == "in the middle":
-                made.server.advance(0.01, work=False)
+                made.wait_a_moment()
                 assert kinds(made) == [WSGIProtocol]
             assert made.received(client).partition(b"\r\n\r\n")[2] == b"x" * size
             client.close()
@@ -393,7 +393,7 @@ def test_it_leaves_nothing_for_the_cycle_collector(watched: bool) -> None:
         try:
             left = [weakref.ref(made.connections[0])]
             if watched:
-                made.server.advance(0.01, work=False)
+                made.wait_a_moment()
                 left.append(weakref.ref(made.connections[0]))
             made.server.settle()
             client.close()
@@ -449,13 +449,15 @@ def test_either_its_worker_closes_it_or_an_ordinary_one_ends(monkeypatch: pytest
         factory = SimpleNamespace(
             connections=set(), wake=due.append, batch=None, draining=True, check_drained=lambda: drained.append(1)
         )
-        reception: Any = SimpleNamespace(factory=factory, make_ordinary=lambda *_: (ordinary, None))
+        live: set[object] = set()
+        reception: Any = SimpleNamespace(factory=factory, make_ordinary=lambda *_: (ordinary, None), live=live)
         connection = BriefConnection(reception, sock, None)  # type: ignore[arg-type]
         queue = SimpleNamespace(kept=b"", gone=False, finish=lambda: True)
         reports: list[int] = []
         exchange = SimpleNamespace(outlet=queue, cut=False, report=lambda: reports.append(1))
         connection.answering = exchange, queue  # type: ignore[assignment]
         factory.connections.add(connection)
+        live.add(connection)
         over: list[bool] = []
 
         def work() -> None:
@@ -471,6 +473,7 @@ def test_either_its_worker_closes_it_or_an_ordinary_one_ends(monkeypatch: pytest
         run([work, react])
         assert not run.errors
         assert not factory.connections
+        assert not live
         assert (sock.closes, ordinary.ended, bool(drained)) in ((1, 0, True), (0, 1, False))
         assert ordinary.begun == ordinary.ended
         assert queue.gone == bool(sock.closes)

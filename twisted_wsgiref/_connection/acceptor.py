@@ -24,6 +24,7 @@ from twisted_wsgiref._observe.log import logger
 from twisted_wsgiref._twisted.private import accept_otherwise
 from twisted_wsgiref._twisted.reactor import Port, Reactor
 
+from .newcomer import Newcomer
 from .plain_transports import TCPTransport, UNIXTransport
 from .reading import TRANSPORT_READ, first_read
 from .socket_transport import RESET
@@ -130,25 +131,39 @@ class Acceptor:
 
     def _meet(self, descriptor: int, peer: object) -> None:
         sock = socket.socket(self._family, socket.SOCK_STREAM, 0, descriptor)
-        reception = self._reception
         try:
             sock.setblocking(False)
             if not self._is_checked:
                 self._check(sock)
-            if reception is None:
+            if self._reception is None:
                 protocol, transport = self._make_ordinary(sock, peer)
                 protocol.begin(transport)
                 return
+        except BaseException:
+            sock.close()
+            raise
+        self._read(sock, peer, True)
+
+    def _read(self, sock: socket.socket, peer: object, at_once: bool = False) -> None:
+        """Serve what can be read of `sock` first: `at_once`, or when the poller has told that something can be."""
+        reception, factory = self._reception, self._factory
+        try:
             try:
                 came = sock.recv(self._first_read)
             except BlockingIOError:
+                if at_once and len(factory.connections) < factory.rules.max_connections and not factory.draining:
+                    Newcomer(factory, self._poller, sock, peer, self._read, self._make_ordinary)
+                    return
                 came = None
             except OSError:
                 sock.close()  # it was reset before it had said anything
                 return
-            if not came or not reception.take(sock, peer, came):
-                protocol, transport = self._make_ordinary(sock, peer)
-                protocol.begin_with(transport, came)
+            if came and reception is not None and reception.take(sock, peer, came):
+                return
+            if not at_once:
+                self._poller.take_out(sock.fileno())
+            protocol, transport = self._make_ordinary(sock, peer)
+            protocol.begin_with(transport, came)
         except BaseException:
             # A reset, since what the client has sent is lost.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)

@@ -74,6 +74,8 @@ class Reception:
     ) -> None:
         self.factory = factory
         self._unwatched = unwatched
+        #: Those connections that are not over, and not watched.
+        self.live = unwatched.live
         self.make_ordinary = make_ordinary
         rules = factory.rules
         self._limits = rules.limits
@@ -118,7 +120,10 @@ class Reception:
         exchange = target.prepare(head, environ, None, queue, connection)
         connection.answering = exchange, queue
         connections.add(connection)
-        self._unwatched.add(connection)
+        live = self.live
+        if not live:
+            self._unwatched.begin()
+        live.add(connection)
         target.start(exchange)
         return True
 
@@ -164,6 +169,7 @@ class BriefConnection:
                 reception.factory.connections.remove(self)
             except KeyError:  # a worker has closed it
                 return None
+            reception.live.discard(self)
             protocol, transport = reception.make_ordinary(self._sock, self._peer)
             protocol.begin_answered(transport, *answering)
             self._ordinary = protocol
@@ -220,7 +226,8 @@ class BriefConnection:
             self._there().exchange_ended()
             return
         exchange, queue = answering
-        factory = self._reception.factory
+        reception = self._reception
+        factory = reception.factory
         if queue.kept:
             factory.batch.add(self)
             return
@@ -235,6 +242,7 @@ class BriefConnection:
         except KeyError:  # the reactor makes an ordinary one of it at this moment
             factory.wake(self._end)
             return
+        reception.live.discard(self)
         self.answering = None  # what refers to each other is cut: nothing is left for the collector
         queue.gone = True  # nothing is sent any more, by nobody
         sock = self._sock

@@ -122,14 +122,31 @@ class Poller:
         self._readers[descriptor] = read
         epoll.register(descriptor, select.EPOLLIN)
 
+    def add_once(self, descriptor: int, read: Callable[[], None]) -> None:
+        """As `add`, but `read` is called once, and has to `forget` the descriptor, or `remove` it."""
+        epoll = self.open()
+        self._readers[descriptor] = read
+        epoll.register(descriptor, select.EPOLLIN | select.EPOLLONESHOT)
+
     def remove(self, descriptor: int) -> None:
         """Forget `descriptor`; to be called before it is closed."""
         if self._readers.pop(descriptor, None) is not None and self._epoll is not None:
             self._epoll.unregister(descriptor)
 
     def forget(self, descriptor: int) -> None:
-        """As `remove`, where the descriptor will be closed before the turn is over: the kernel forgets it then."""
+        """As `remove`, without a word to the kernel, which forgets a descriptor that is closed.
+
+        To be called if that comes before the turn is over, or if it was told of once, and is not any more.
+        """
         self._readers.pop(descriptor, None)
+
+    def take_out(self, descriptor: int) -> None:
+        """Have the kernel tell of `descriptor` no more, which was told of once and is forgotten, but open."""
+        if self._epoll is not None:
+            try:
+                self._epoll.unregister(descriptor)
+            except OSError:  # it is another object than the one that has told of it
+                pass
 
     def after(self, call: Callable[[], object]) -> None:
         """Have `call` called once all is read that can be read now. To be called while `turning`."""
