@@ -52,6 +52,21 @@ def test_what_comes_first_decides_what_it_is(octets: bytes, kind: type) -> None:
         assert made.server.factory.poller._strangers == 0
 
 
+def test_one_of_one_request_is_watched_after_a_moment_as_others_are() -> None:
+    with listening() as made:
+        client = made.connect()
+        made.server.settle(work=False)
+        client.send(CLOSING)
+        made.server.settle(work=False)
+        made.wait_a_moment()
+        assert [type(each) for each in made.connections] == [WSGIProtocol]
+        reset(client)
+        made.server.settle(work=False)
+        assert made.connections == []
+        made.server.settle()
+        assert "bug" not in made.server.logged()
+
+
 def test_many_that_come_late_are_served_together() -> None:
     with listening() as made:
         clients = [made.connect() for _ in range(50)]

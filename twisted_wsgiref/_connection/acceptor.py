@@ -160,8 +160,6 @@ class Acceptor:
                 return
             if came and reception is not None and reception.take(sock, peer, came):
                 return
-            if not at_once:
-                self._poller.take_out(sock.fileno())
             protocol, transport = self._make_ordinary(sock, peer)
             protocol.begin_with(transport, came)
         except BaseException:

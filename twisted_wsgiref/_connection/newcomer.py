@@ -69,7 +69,7 @@ class Newcomer:
         """Return the ordinary connection that goes on instead of this; None if one does already."""
         if not self._leave():
             return None
-        self._poller.remove(self._sock.fileno())
+        self._poller.forget(self._sock.fileno())
         protocol, transport = self._make_ordinary(self._sock, self._peer)
         protocol.begin_with(transport, None)
         return protocol

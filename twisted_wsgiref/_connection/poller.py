@@ -120,7 +120,10 @@ class Poller:
         """Have `read` called, which raises nothing, while `descriptor` has something to read, an error or its end."""
         epoll = self.open()
         self._readers[descriptor] = read
-        epoll.register(descriptor, select.EPOLLIN)
+        try:
+            epoll.register(descriptor, select.EPOLLIN)
+        except FileExistsError:  # it was told of once (`add_once`)
+            epoll.modify(descriptor, select.EPOLLIN)
 
     def add_once(self, descriptor: int, read: Callable[[], None]) -> None:
         """As `add`, but `read` is called once, and has to `forget` the descriptor, or `remove` it."""
@@ -139,14 +142,6 @@ class Poller:
         To be called if that comes before the turn is over, or if it was told of once, and is not any more.
         """
         self._readers.pop(descriptor, None)
-
-    def take_out(self, descriptor: int) -> None:
-        """Have the kernel tell of `descriptor` no more, which was told of once and is forgotten, but open."""
-        if self._epoll is not None:
-            try:
-                self._epoll.unregister(descriptor)
-            except OSError:  # it is another object than the one that has told of it
-                pass
 
     def after(self, call: Callable[[], object]) -> None:
         """Have `call` called once all is read that can be read now. To be called while `turning`."""
