@@ -524,7 +524,9 @@ def test_an_observer_that_fails_is_logged_and_hurts_nobody(kind: str) -> None:
         assert "on purpose" in server.logged()
 
 
-@pytest.mark.parametrize("moment", ["before it is known", "behind the bytes that wait"])
+@pytest.mark.parametrize(
+    "moment", ["before it is known", "before it is known with a body", "behind the bytes that wait"]
+)
 def test_what_comes_in_the_moment_of_a_last_answer_is_no_request(moment: str) -> None:
     with serving(hello) as server:
         client = server.connect().send(request(fields="Connection: close"))
@@ -542,13 +544,22 @@ def test_what_comes_in_the_moment_of_a_last_answer_is_no_request(moment: str) ->
                 return GET
 
             @property
+            def again_size(self) -> int:
+                if moment != "before it is known with a body":
+                    return 0
+                server.pool.step()
+                return len(GET)
+
+            again_start = GET[:10]
+
+            @property
             def buffer(self) -> Any:
                 return reader.buffer
 
             @buffer.setter
             def buffer(self, data: bytes) -> None:
                 reader.buffer = data
-                if moment != "before it is known":
+                if moment == "behind the bytes that wait":
                     server.pool.step()
 
         client.protocol._reader = WhileAWorkerEnds()

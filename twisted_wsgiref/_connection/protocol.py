@@ -23,7 +23,7 @@ from twisted_wsgiref._gateway.client_gone import ClientGone
 from twisted_wsgiref._gateway.environ import ConnectionEnviron
 from twisted_wsgiref._gateway.exchange import Exchange
 from twisted_wsgiref._gateway.input_pipe import InputPipe
-from twisted_wsgiref._gateway.request_body import RequestBody
+from twisted_wsgiref._gateway.request_body import BodyAtOnce, RequestBody
 from twisted_wsgiref._http.errors import ProtocolError
 from twisted_wsgiref._http.head import RequestHead
 from twisted_wsgiref._http.request_framing import CHUNKED
@@ -155,6 +155,19 @@ class WSGIProtocol(LendingConnection):
         if data == reader.again and self._exchange is None and not self._closing and not reader.buffer:
             # A client that polls sends its last request once more. It is all there, and nothing waits before it.
             self._dispatch(reader.head, None)
+            return
+        if (
+            len(data) == reader.again_size
+            and data.startswith(reader.again_start)
+            and self._exchange is None
+            and not self._closing
+            and not reader.buffer
+        ):
+            # So does one that sends a body: it is all there, and nothing comes behind it.
+            head, start = reader.head, reader.again_start
+            body = BodyAtOnce(data[len(start) :])
+            body.size = head.length
+            self._dispatch(head, body)
             return
         if self._closing:
             # Dropped, but read: so that the client can read its last answer to the end.
@@ -359,7 +372,7 @@ class WSGIProtocol(LendingConnection):
 
     # ---- An exchange -------------------------------------------------------------------------------------------
 
-    def _dispatch(self, head: RequestHead, body: RequestBody | InputPipe | None) -> None:
+    def _dispatch(self, head: RequestHead, body: BodyAtOnce | RequestBody | InputPipe | None) -> None:
         factory = self.factory
         self._served = True
         connection = self._environ

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from twisted_wsgiref._gateway.input_pipe import InputPipe
-from twisted_wsgiref._gateway.request_body import RequestBody
+from twisted_wsgiref._gateway.request_body import BodyAtOnce, RequestBody
 from twisted_wsgiref._http.body import ChunkedBody, LengthBody, body_of
 from twisted_wsgiref._http.errors import ProtocolError
 from twisted_wsgiref._http.head import RequestHead
@@ -19,7 +19,7 @@ from twisted_wsgiref._http.reader import HeadReader
 from .deadlines import Phase
 
 #: What is ready to be answered; a body of None is empty.
-Request = tuple[RequestHead, RequestBody | InputPipe | None]
+Request = tuple[RequestHead, BodyAtOnce | RequestBody | InputPipe | None]
 
 
 class RequestReader:
@@ -91,11 +91,15 @@ class RequestReader:
     def _start_body(self, head: RequestHead) -> Request | None:
         if head.length > self._max_body:
             raise ProtocolError(413, "the body is larger than max_body")
+        pipe = None if self.open_pipe is None else self.open_pipe(head)
+        begun = len(self.reader.buffer)
+        if pipe is None and 0 < head.length <= begun:
+            whole = BodyAtOnce(self.reader.take_whole(head))
+            whole.size = head.length
+            return head, whole
         self._framing = framing = body_of(head.length, self._limits)
         self._head = head
         self.progress = 0
-        begun = bool(self.reader.buffer)
-        pipe = None if self.open_pipe is None else self.open_pipe(head)
         if pipe is not None:
             self.pipe = pipe
             if begun:

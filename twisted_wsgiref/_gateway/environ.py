@@ -94,7 +94,7 @@ class ConnectionEnviron:
         self._template = common  # the common part, and those fields of a request that came again
         self._fields: dict[str, str] = {}  # which ones
         self._last: RequestHead | None = None  # the head of the last request with these fields
-        self._head: RequestHead | None = None  # the head that the template has all of, if one came again without a body
+        self._head: RequestHead | None = None  # the head that the template has all of, if one came again
 
     def make(self, head: RequestHead, size: int | None) -> WSGIEnvironment:
         """Return a new environ for the request of `head`.
@@ -128,7 +128,7 @@ class ConnectionEnviron:
         script_name = environ["SCRIPT_NAME"]
         if script_name:
             _mount(environ, script_name)
-        if fields is self._fields and not head.length:
+        if fields is self._fields and head.length != CHUNKED:
             if head is self._last:
                 self._template, self._head = environ.copy(), head
             else:

@@ -90,6 +90,22 @@ class RequestBody:
                 self._file.close()
 
 
+class BodyAtOnce(BytesIO):
+    """A body that came with its head, so that nothing had to be collected: it is ``wsgi.input`` as it is.
+
+    Whoever makes it sets ``size``, its length in bytes, which stays whatever an application does with it. So making
+    and closing one are calls of C's alone.
+    """
+
+    __slots__ = ("size",)
+
+    size: int
+
+    def open(self) -> IO[bytes]:
+        """Return it from its start, to be ``wsgi.input``."""
+        return self
+
+
 class _SpentBody:
     """A body of `size` bytes that somebody else has had: there is nothing to read."""
 

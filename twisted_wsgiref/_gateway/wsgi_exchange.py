@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING, NoReturn, Protocol
 
 from .exchange import Common, Exchange
 from .input_pipe import InputPipe
+from .request_body import BodyAtOnce
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IProtocol
@@ -193,6 +194,8 @@ class WSGIExchange(Exchange):
         try:
             if body is None:
                 stdin = BytesIO()
+            elif type(body) is BodyAtOnce:
+                stdin = body
             elif type(body) is InputPipe:
                 if self.head.expects_continue:
                     body.before_wait = self._send_continue

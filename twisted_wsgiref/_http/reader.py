@@ -37,6 +37,8 @@ class HeadReader:
         "_parse",
         "_searched",
         "again",
+        "again_size",
+        "again_start",
         "buffer",
         "head",
     )
@@ -50,6 +52,11 @@ class HeadReader:
         self.head: RequestHead
         #: If just this comes, and no bytes wait before it, it is `head` once more, without a body. Empty: nothing is.
         self.again = b""
+        #: If so many bytes come and begin with `again_start`, and no bytes wait before them, they are `head` once more,
+        #: and its whole body. 0: nothing is.
+        self.again_size = 0
+        #: See `again_size`.
+        self.again_start = b""
         #: The bytes that are not understood yet.
         self.buffer: bytes | bytearray = b""
         self._searched = 0  # before this there is no end of a head, and no forbidden character
@@ -76,6 +83,7 @@ class HeadReader:
 
     def take_head(self) -> RequestHead | None:
         """Return the next head, once it is complete. Raises `ProtocolError`; nothing may be asked after that."""
+        self.again_size = 0
         buffer = self.buffer
         rest = b""
         if type(buffer) is bytes:
@@ -107,6 +115,19 @@ class HeadReader:
         self._searched = self._line_start = 0
         self._forgiven = False
         return head
+
+    def take_whole(self, head: RequestHead) -> bytes:
+        """Return the body of `head`, which was taken last. To be called if all of its length is in the buffer."""
+        buffer, size = self.buffer, head.length
+        if len(buffer) > size:
+            content = bytes(buffer[:size])
+            self._drop(size)
+            return content
+        self.buffer = b""
+        if self._data and head is self.head:
+            self.again_start = start = self._data + _END
+            self.again_size = len(start) + size
+        return bytes(buffer)
 
     def take_content(self, body: LengthBody | ChunkedBody) -> bytes:
         """Return the content of `body` in the buffer; the bytes after it stay. Raises `ProtocolError`."""
