@@ -25,12 +25,14 @@ _NOTES = {
     "alone": "only the system calls, one thread",
     "worker": "the same, by two threads: the second sends and closes",
     "closer": "the same, but the first closes what the second has shut down",
+    "tls": "one thread, and OpenSSL's part of a connection",
 }
 BARE = tuple(
     Server(
         name=kind,
         requirement="",
-        command=f"{{bin}}/python -m benchmarks.harness.bare_server {kind} {{port}}",
+        command=f"{{bin}}/python -m benchmarks.harness.bare_server {kind} {{port}} {{listen}}",
+        listen_tls="{cert} {key}" if kind == "tls" else None,
         note=note,
     )
     for kind, note in _NOTES.items()
@@ -43,12 +45,17 @@ def main(words: Sequence[str] | None = None) -> int:
     require_wrk()
     environment = prepare(options.environment, options.python)
     beside = named(SERVERS, options.servers)
+    workloads = named(WORKLOADS, options.workloads)
     with tempfile.TemporaryDirectory(prefix="bare-") as folder:
-        measure(
-            Plan(environment, (*beside, *BARE), options.rounds, options.duration),
-            named(WORKLOADS, options.workloads),
-            lambda results: report.save(results, Path(folder) / "results.json"),
-        )
+        for secure in (False, True):
+            asked = [workload for workload in workloads if workload.variant.tls is secure]
+            loops = [loop for loop in BARE if (loop.listen_tls is not None) is secure]
+            if asked:
+                measure(
+                    Plan(environment, (*beside, *loops), options.rounds, options.duration),
+                    asked,
+                    lambda results: report.save(results, Path(folder) / "results.json"),
+                )
     return 0
 
 
@@ -58,7 +65,7 @@ def _options(words: Sequence[str] | None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--servers", default=f"{OURS},granian,bjoern", help=f"beside them (default: {OURS},granian,bjoern)")
-    add("--workloads", default="new", help="with a hello of one connection each (default: new)")
+    add("--workloads", default="new", help="of a connection for each request: new, tls-full or tls-resumed")
     add("--rounds", type=positive, default=5, help="all are driven in turn so many times (default: 5)")
     add("--duration", type=positive, default=2, help="seconds of each run (default: 2)")
     add("--environment", type=Path, default=CHECKOUT / ".bench", help="that of `compare` (default: .bench)")
