@@ -279,3 +279,33 @@ def test_a_view_and_bytes_of_more_than_a_record_are_sent_as_bytes_are(pair: Pair
     assert got + pair.read() == data + b"view"
     large = data * 8
     assert pair.send_all(large, len(large)) == large
+
+
+def test_a_half_that_is_closed_leaves_the_other_one_to_be_read(pair: Pair) -> None:
+    pair.exit.close_half()
+    pair.client.send(b"a late word")
+    assert pair.exit.receive() == b"a late word"
+
+
+def test_after_the_end_nothing_is_decrypted(pair: Pair) -> None:
+    pair.exit.end()
+    pair.client.send(b"a late word")
+    with pytest.raises(BlockingIOError):
+        pair.exit.receive()
+
+
+@pytest.mark.parametrize("last", [b"", b"no record of TLS at all"])
+def test_after_the_end_a_client_may_leave_without_a_word(pair: Pair, last: bytes) -> None:
+    pair.exit.end()
+    pair.theirs.recv(RECORD)
+    pair.theirs.send(last)
+    pair.theirs.close()
+    assert pair.exit.receive() == b""
+
+
+def test_after_the_end_a_close_notify_is_read_together_with_the_end_behind_it(pair: Pair) -> None:
+    pair.exit.end()
+    pair.theirs.recv(RECORD)
+    pair.client.shutdown()
+    pair.theirs.close()
+    assert pair.exit.receive() == b""

@@ -37,6 +37,9 @@ class Exit(Protocol):
     def close_half(self) -> None:
         """Have the client see the end of what is sent. Raises nothing."""
 
+    def end(self) -> None:
+        """As `close_half`; and nobody will look at what comes, but at its end."""
+
     def sever(self) -> None:
         """Have whatever is sent from now on fail: the transport has closed the connection. Raises nothing."""
 
@@ -71,6 +74,8 @@ class SocketExit:
             self._sock.shutdown(socket.SHUT_WR)
         except OSError:  # the client has left; not `suppress`, which costs four times as much
             pass
+
+    end = close_half
 
     def sever(self) -> None:
         """Put a socket without another end in the descriptor's place."""

@@ -53,6 +53,13 @@ class TCPSocket(SocketTransport):
     def _address(self, name: object) -> IPv4Address | IPv6Address:
         return tcp_address(name)
 
+    def ends(self) -> tuple[tuple[str, int] | None, tuple[str, int] | None]:
+        """Return host and port of this end, and of the other."""
+        peer = cast("tuple[str, int]", self._peer)
+        # Of IPv4 it is what was asked for: an address is not made for it.
+        far = peer if len(peer) == 2 else host_and_port(self.getPeer())
+        return self._near or host_and_port(self.getHost()), far
+
     def getTcpNoDelay(self) -> bool:
         """Return whether nothing is held back for an acknowledgement."""
         return bool(self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
@@ -73,13 +80,6 @@ class TCPSocket(SocketTransport):
 
 class TCPTransport(TCPSocket, PlainTransport):
     """A connection by TCP."""
-
-    def ends(self) -> tuple[tuple[str, int] | None, tuple[str, int] | None]:
-        """Return host and port of this end, and of the other."""
-        peer = cast("tuple[str, int]", self._peer)
-        # Of IPv4 it is what was asked for: an address is not made for it.
-        far = peer if len(peer) == 2 else host_and_port(self.getPeer())
-        return self._near or host_and_port(self.getHost()), far
 
 
 @implementer(IUNIXTransport)

@@ -36,15 +36,15 @@ from .handed_over import HandedOver
 from .lending import LendingConnection
 from .peer import local_facts, tls_facts
 from .perhaps_secure import handshake_failure
-from .plain_transports import PlainTransport
+from .plain_transports import PlainTransport, TCPSocket
 from .reading import PIPE_FULL, PIPELINED, SPILLING, TRANSPORT_READ, Reading
 from .request_reader import RequestReader
 from .sender import make_sender
+from .socket_transport import SocketTransport
 from .transports import find_socket, host_and_port, is_secure, send_at_once
 
 if TYPE_CHECKING:
     from .factory import WSGIFactory
-    from .socket_transport import SocketTransport
 
 
 @implementer(IHalfCloseableProtocol, IHandshakeListener)
@@ -80,7 +80,7 @@ class WSGIProtocol(LendingConnection):
         factory = self.factory
         sock: socket.socket | None
         self._exit: Exit | None
-        if isinstance(transport, PlainTransport):  # the listening socket has seen to it that all is sent at once
+        if isinstance(transport, PlainTransport):  # as with TLS: its port has seen to it that all is sent at once
             sock = transport.leave_socket()
             self._exit = SocketExit(sock, True)
             self._secured = True
@@ -88,7 +88,8 @@ class WSGIProtocol(LendingConnection):
             sock = find_socket(transport)
             self._exit = find_exit(transport) if sock is None else SocketExit(sock)
             self._secured = not is_secure(transport)
-            if sock is None or sock.family in (AF_INET, AF_INET6):
+            is_tcp = sock is None or sock.family in (AF_INET, AF_INET6)
+            if is_tcp and not isinstance(transport, SocketTransport):
                 send_at_once(transport)
         self._reading = Reading(self, transport, sock, factory.poller, self._reader, self._most)
         self._queue = AnswerQueue(factory.coder, self._exit, self._ask_to_pump, self._rules.high_water, factory.batch)
@@ -399,11 +400,10 @@ class WSGIProtocol(LendingConnection):
         # Asked at the first request: behind a PROXY header the addresses are not known before.
         transport = self.transport
         offer = self._offer_socket
-        if isinstance(transport, PlainTransport):
+        if isinstance(transport, (PlainTransport, TCPSocket)):  # ours; of TLS it is the latter
             host, peer = transport.ends()
-            facts = {} if host else local_facts(transport.socket)
-            return ConnectionEnviron(self.factory.environ, "http", host, peer, facts, offer)
-        host, peer = host_and_port(transport.getHost()), host_and_port(transport.getPeer())
+        else:
+            host, peer = host_and_port(transport.getHost()), host_and_port(transport.getPeer())
         if is_secure(transport):
             return ConnectionEnviron(self.factory.environ, "https", host, peer, tls_facts(transport), offer)
         facts = {} if host else local_facts(find_socket(transport))
@@ -431,7 +431,7 @@ class WSGIProtocol(LendingConnection):
             self._closing = True
             if self._exit is not None:  # always so: all is sent, and only an exit does that
                 # The client sees the end at once, and closes; the reactor is not woken for it.
-                self._exit.close_half()
+                self._exit.end()
         self._exchange = None
         if NO_GIL:
             fence()

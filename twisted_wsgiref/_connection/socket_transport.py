@@ -355,7 +355,7 @@ class SocketTransport:
         producer, self.producer = self.producer, None
         if producer is not None:
             producer.stopProducing()
-        if reason is not DONE and reason.check(ConnectionAborted):
+        if reason is not DONE and isinstance(reason.value, ConnectionAborted):  # `check` asks by names, all of them
             with suppress(OSError):
                 self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         elif reason is DONE and not self.at_end:

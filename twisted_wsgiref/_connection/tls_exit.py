@@ -55,7 +55,7 @@ class TLSExit:
     The reactor's thread reads; whoever owns the way out sends.
     """
 
-    __slots__ = ("_ahead", "_connection", "_ended", "_is_left", "_owed", "_records", "_sock", "_steps")
+    __slots__ = ("_ahead", "_connection", "_ended", "_is_left", "_is_over", "_owed", "_records", "_sock", "_steps")
 
     def __init__(self, connection: SSL.Connection, sock: socket.socket) -> None:
         self._connection = connection
@@ -68,6 +68,7 @@ class TLSExit:
         # They were given again as the beginning of more, all of which is sent, and these are asked for next.
         self._ahead = b""
         self._ended = False
+        self._is_over = False  # nobody looks at what comes
 
     # ---- In the reactor's thread ---------------------------------------------------------------------------------
 
@@ -80,7 +81,7 @@ class TLSExit:
         if not self._steps.acquire(timeout=_PATIENCE):
             raise BlockingIOError
         try:
-            return self._receive()
+            return self._drain() if self._is_over else self._receive()
         except SSL.Error as error:
             return _once_more(self._receive, error)
         finally:
@@ -97,6 +98,10 @@ class TLSExit:
             raise SendsFirst from None
         except SSL.ZeroReturnError:
             return b""
+
+    def _drain(self) -> bytes:
+        """As `_receive`, with bytes that nobody can read: OpenSSL is not asked for them, nor whether they are good."""
+        return self._sock.recv(RECORD) and self._sock.recv(RECORD)  # a close_notify, and the end behind it
 
     def pay(self) -> bool:
         """Send what is owed, if the socket takes it; return whether nothing is owed now. Raises `OSError`."""
@@ -215,8 +220,15 @@ class TLSExit:
         """Send a close_notify, and the end of the stream behind it. Raises nothing."""
         with self._steps:
             self._say_end()
-        with suppress(OSError):
+        try:
             self._sock.shutdown(socket.SHUT_WR)
+        except OSError:  # the client has left
+            pass
+
+    def end(self) -> None:
+        """As `close_half`. What comes is not decrypted any more."""
+        self.close_half()
+        self._is_over = True
 
     def say_end(self) -> None:
         """Send a close_notify, if it can be sent at once: nobody waits for it, nor for its answer. Raises nothing."""

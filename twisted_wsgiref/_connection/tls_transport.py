@@ -226,9 +226,9 @@ class TLSTransport(TCPSocket):
 
     def lose(self, reason: Failure) -> None:
         """Have the connection lost now; after an end in order with a close_notify, whose answer nobody waits for."""
-        if self.connected and self._shaken and reason.check(ConnectionDone):
+        if self.connected and self._shaken and isinstance(reason.value, ConnectionDone):
             self._exit.say_end()
-        super().lose(reason)
+        TCPSocket.lose(self, reason)
         self._connection.set_app_data(None)  # a circle less for the collector
 
 

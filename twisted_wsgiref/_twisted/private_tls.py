@@ -56,6 +56,7 @@ _MODE: Final = 1 | 2
 # sends nothing but new keys (RFC 8446, section 4.6.3) would hold up all others for as long as it likes.
 _READS_ON: Final = 4
 _lib = cast("_Library | None", getattr(SSL, "_lib", None))
+_openssl = cast("_Library", _lib)  # whoever has made a connection has it
 _ffi = cast("_Foreign", getattr(SSL, "_ffi", None))
 
 
@@ -106,8 +107,8 @@ class Records:
         self._view = _ffi.buffer(room)
         self._most = most
         self._ssl = connection._ssl
-        self._read = cast("_Library", _lib).SSL_read
-        self._write = cast("_Library", _lib).SSL_write
+        self._read = _openssl.SSL_read
+        self._write = _openssl.SSL_write
         self._send = connection.send
         self._complain = connection._raise_ssl_error
 
