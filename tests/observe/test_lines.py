@@ -77,10 +77,14 @@ def ended_by(
     first = {"REMOTE_ADDR": record.peer, "REMOTE_USER": record.user, **environ}
     exchange: Any = SimpleNamespace(
         kept=line_format.keep(head, first), status=record.status, size=record.size, received=1.0,
-        started=1.0 + record.waited, now=1.0 + record.seconds, taken=lambda: record.received,
+        started=1.0 + record.waited, gateway=SimpleNamespace(clock=lambda: 1.0 + record.seconds),
+        body=object() if record.received else None, taken=lambda: record.received,
     )  # fmt: skip
     assert line_format.keep(head, first) == exchange.kept  # by the note
-    (line,) = line_format.lines([line_format.end(exchange)])
+    log = AccessLog(Kept(), line_format=line_format)
+    log._asleep = False  # nobody writes
+    log.observe_exchange(exchange)
+    (line,) = line_format.lines([log._records.popleft()])
     return line
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from time import time
 from typing import TYPE_CHECKING, Final, NoReturn
@@ -64,8 +64,8 @@ class Common:
     meter: Meter | None = field(default=None, kw_only=True)
     # The access log, if it takes exchanges, and not the facts of them.
     log: ExchangeLog | None = field(default=None, kw_only=True)
-    # Who is told of each exchange: all of these.
-    told: tuple[Callable[[Exchange], object], ...] = field(default=(), init=False)
+    # Tells all who are told of each exchange. None: nobody is.
+    told: Callable[[Exchange], object] | None = field(default=None, init=False)
     # Whether somebody wants to know something of an environ before it goes.
     keeps: bool = field(default=False, init=False)
     # Whether somebody wants to know when a thread took a request.
@@ -79,7 +79,8 @@ class Common:
             told.append(log.observe_exchange)
         if self.observers:
             told.append(Exchange.tell_facts)
-        object.__setattr__(self, "told", tuple(told))
+        if told:
+            object.__setattr__(self, "told", told[0] if len(told) == 1 else _teller(told, self.log_observer))
         object.__setattr__(self, "keeps", bool(log is not None or self.observers))
         object.__setattr__(self, "timed", bool(self.observers) or (log is not None and log.timed))
 
@@ -107,6 +108,19 @@ class Common:
         error = sys.exc_info()[1]
         if error is not None:
             self.errors.log_exception(what, error, error.__traceback__)
+
+
+def _teller(told: Sequence[Callable[[Exchange], object]], failed: Callable[[], None]) -> Callable[[Exchange], None]:
+    """Return a function that tells each of `told`, and calls `failed` while it handles what one raises."""
+
+    def tell_all(exchange: Exchange) -> None:
+        for tell in told:
+            try:
+                tell(exchange)
+            except BaseException:
+                failed()
+
+    return tell_all
 
 
 class Exchange(Answer):
@@ -205,11 +219,6 @@ class Exchange(Answer):
         told = {"request": head.request_line, "method": head.method, "path": path, "client": client}
         return {**told, "request_id": head.request_id}
 
-    @property
-    def now(self) -> float:
-        """The time, by the gateway's clock."""
-        return self.gateway.clock()
-
     def claim(self) -> bool:
         """Return True to the first who asks: a worker, or the reactor because the wait was too long."""
         return claim(self._claimed)
@@ -236,17 +245,17 @@ class Exchange(Answer):
     def report(self) -> None:
         """Tell the observers, once. Called in the thread that sent the last byte."""
         gateway = self.gateway
-        if not gateway.told or self.reported:
+        tell = gateway.told
+        if tell is None or self.reported:
             return
         self.reported = True
-        if gateway.keeps and not self._over:
+        if not self._over and gateway.keeps:
             self._let_go()
         # As `tell_each` of the gateway does. A call that is made once a request, and so between others, costs 0.3 us.
-        for tell in gateway.told:
-            try:
-                tell(self)
-            except BaseException:
-                gateway.log_observer()
+        try:
+            tell(self)
+        except BaseException:
+            gateway.log_observer()
 
     def tell_facts(self) -> None:
         """Tell those observers that are told of facts."""
@@ -291,8 +300,12 @@ class Exchange(Answer):
         # The reactor may come while a worker is through with this: what is empty has been looked at.
         gateway = self.gateway
         if environ and gateway.keeps:
-            if gateway.log is not None:
-                self.kept = gateway.log.keep(self.head, environ)
+            log = gateway.log
+            if log is not None:
+                note = self.head.note
+                # A client that sends the same again, without a user: without a call, since so are most of a busy site.
+                known = note[0] is log.noted and "REMOTE_USER" not in environ
+                self.kept = note[1] if known else log.keep(self.head, environ)
             if gateway.observers:
                 self._keep_facts(environ)
         self._over = True

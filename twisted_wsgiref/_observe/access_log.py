@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from itertools import repeat
 from typing import Final
 
 from twisted.logger import Logger
@@ -43,6 +44,8 @@ QUIET_SECONDS = 10.0
 CLOSE_SECONDS = 2.0
 # Then the writer asks so often whether a pipe has room again, twice a second: within that time.
 LAST_TRIES = 3
+# Takes the first record of a deque.
+_take: Final[Callable[[deque[object]], object]] = deque.popleft
 # At the end, the writer looks so often whether a thread still makes lines.
 MOMENT = 0.001
 
@@ -79,6 +82,8 @@ class AccessLog:
         self.lost = 0
         self.takes_exchanges = line_format.takes_exchanges
         self.timed = line_format.timed
+        #: As of `ExchangeLog`.
+        self.noted = line_format.noted
         #: As of `ExchangeLog`, if it takes exchanges.
         self.keep: Callable[[Head, Mapping[str, object]], object] = line_format.keep
         # Of each request what its line is made of. Any thread adds; a thread that makes lines takes.
@@ -128,12 +133,27 @@ class AccessLog:
 
     def observe_exchange(self, exchange: Ended) -> None:
         """Write soon what there is to say of `exchange`. Called by any thread; never waits."""
-        head = exchange.head
-        if self._skip is not None and self._skip(path_and_query(head.target)[0]):
+        if self._skip is not None and self._skip(path_and_query(exchange.head.target)[0]):
             return
         if not exchange.kept:  # nobody has seen an environ
-            exchange.kept = self.keep(head, {})
-        self._note(self._format.end(exchange))
+            exchange.kept = self.keep(exchange.head, {})
+        # What follows is for most requests of a busy site, and so makes no call that it can do without.
+        records = self._records
+        if self.timed:
+            received, started, now = exchange.received, exchange.started, exchange.gateway.clock()
+            took, waited = now - received, (started or now) - received
+            taken = 0 if exchange.body is None else exchange.taken()
+            records.append((exchange.kept, exchange.status, exchange.size, time.time(), took, waited, taken))
+        else:
+            records.append((exchange.kept, exchange.status, exchange.size, time.time()))
+        try:
+            if len(records) >= TOGETHER:
+                self._make_lines(TOGETHER)
+        finally:  # as `_note`
+            if NO_GIL:
+                fence()
+            if self._asleep:
+                self._wake()
 
     def _note(self, brief: object) -> None:
         records = self._records
@@ -154,12 +174,11 @@ class AccessLog:
         It takes no lock: a thread that is interrupted here holds up nobody, and a thread that brings one record makes
         no more lines than `TOGETHER`, however many others come meanwhile.
         """
-        take, briefs = self._records.popleft, []
+        briefs: list[object] = []
         self._making.append(None)
         try:
-            with suppress(IndexError):  # other threads have taken them
-                for _ in range(most):
-                    briefs.append(take())
+            with suppress(IndexError):  # other threads have taken them; those that came before are in the list
+                briefs.extend(map(_take, repeat(self._records, most)))
             try:
                 lines = self._format.lines(briefs)
             except Exception:  # of one that is none; the others have their lines

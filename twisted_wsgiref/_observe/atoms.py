@@ -15,7 +15,7 @@ from typing import Final, NoReturn, TypeAlias, cast
 
 from .json_lines import text_of
 from .lines import CLIENT_LEFT, Seconds, format_time, path_and_query, quoted, word
-from .record import Ended, Extra, Extract, Facts, Head
+from .record import Extra, Extract, Facts, Head
 from .thread_names import here
 
 _ATOM: Final = re.compile(
@@ -122,6 +122,7 @@ class Atoms:
     extract: Extract | None
     takes_exchanges = False  # atoms are made of facts: a format may ask for any of them
     timed = True
+    noted = object()
 
     def __init__(self, text: str) -> None:
         if not text.isprintable() or not text.isascii():
@@ -187,10 +188,6 @@ class Atoms:
         return facts
 
     def keep(self, head: Head, environ: Mapping[str, object]) -> NoReturn:
-        """Raise `TypeError`: it takes no exchanges."""
-        raise TypeError("a format of atoms takes facts")
-
-    def end(self, exchange: Ended) -> NoReturn:
         """Raise `TypeError`: it takes no exchanges."""
         raise TypeError("a format of atoms takes facts")
 

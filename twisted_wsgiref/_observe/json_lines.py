@@ -15,14 +15,14 @@ from json.encoder import encode_basestring_ascii
 from typing import Final, TypeAlias, cast
 
 from .lines import CLIENT_LEFT, Numbers, Seconds, path_and_query
-from .record import Ended, Extract, Facts, Head
+from .record import Extract, Facts, Head
 from .thread_names import here
 
 # Beyond these, the conventions want _OTHER, so that a client can not invent names without end.
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"})
 _PARENT: Final = re.compile(r"[0-9a-f]{2}-((?!0{32})[0-9a-f]{32})-((?!0{16})[0-9a-f]{16})-[0-9a-f]{2}(?:\Z|-)")
 # The end of a time, by its milliseconds: to format a number costs three times as much as to look it up.
-_PARTS: Final = tuple(f".{number:03}Z" for number in range(1000))
+_PARTS: Final = [f'.{number:03}Z"' for number in range(1000)]
 # The text of times of fewer microseconds than this, once there was one: most answers are as quick.
 _REMEMBERED: Final = 10_000
 # Sizes below this are remembered, as text: most answers are pages of some KiB.
@@ -42,14 +42,12 @@ def text_of(sent: str) -> str:
     return encode_basestring_ascii(sent)
 
 
-class _Times(dict[int, str]):
-    """The text of times, in seconds, by their microseconds; it remembers short ones."""
+class _Times(Numbers):
+    """The text of times, in seconds, by their microseconds."""
 
-    def __missing__(self, micros: int) -> str:
-        text = f"{micros // 1_000_000}.{micros % 1_000_000:06}"
-        if micros < _REMEMBERED:
-            self[micros] = text
-        return text
+    def write(self, number: int) -> str:
+        """Return so many microseconds as they are written."""
+        return f"{number // 1_000_000}.{number % 1_000_000:06}"
 
 
 class JSONLines:
@@ -61,13 +59,20 @@ class JSONLines:
     extract: Extract | None = None
     takes_exchanges = True
     timed = True
+    noted = object()  # never in a note: which thread runs a request is in none
     pid = str(os.getpid())  # the system's call costs a tenth of a line
 
     def __init__(self) -> None:
         self._seconds = Seconds(format_second)
-        self._statuses = Numbers(1000, {0: str(CLIENT_LEFT)})
+        self._statuses = Numbers(
+            1000,
+            {0: str(CLIENT_LEFT)},
+            before=',"http.response.status_code":',
+            behind=',"http.response.body.size":',
+        )
         self._sizes = Numbers(_SIZES)
-        self._times = _Times()
+        self._received = Numbers(_SIZES, before=',"http.request.body.size":', behind=',"http.server.request.duration":')
+        self._times = _Times(_REMEMBERED)
 
     @classmethod
     def forked(cls) -> None:
@@ -90,14 +95,8 @@ class JSONLines:
             last = f'{last},"request_id":{text_of(head.request_id)}{_trace(trace)}'
         return note[1], last
 
-    def end(self, exchange: Ended) -> object:
-        """Return that, the outcome and the times."""
-        received, started, now = exchange.received, exchange.started, exchange.now
-        seconds, waited = now - received, (started or now) - received
-        return exchange.kept, exchange.status, exchange.size, time.time(), seconds, waited, exchange.taken()
-
     def brief(self, facts: Facts) -> _Brief:
-        """Return the same of `facts`, which do not say where a request ran."""
+        """Return what a line is made of, by `facts`, which do not say where a request ran."""
         peer, line, status, size, finished, seconds, referer, agent, user, _, waited, received, ident, _ = facts
         last = f',"user.name":{text_of(user)}' if user else ""
         if ident:
@@ -107,18 +106,25 @@ class JSONLines:
 
     def lines(self, briefs: Sequence[object]) -> list[str]:
         """Return the lines."""
-        statuses, sizes, times, pid, lines = self._statuses, self._sizes, self._times, self.pid, []
+        lines: list[str] = []
+        add, statuses, sizes = lines.append, self._statuses.known, self._sizes.known
+        bodies, times, pid = self._received.known, self._times.known, self.pid
         start, end, when = self._seconds.last
         for (told, last), status, size, finished, seconds, waited, received in cast("Sequence[_Brief]", briefs):
             if not start <= finished < end:
                 start, end, when = self._seconds.begin(finished)
-            lines.append(
-                f'{{"timestamp":"{when}{_PARTS[int((finished - start) * 1000)]}"{told}'
-                f',"http.response.status_code":{statuses[status]},"http.response.body.size":{sizes[size]}'
-                f',"http.request.body.size":{sizes[received]}'
-                f',"http.server.request.duration":{times[int(seconds * 1e6)]}'
-                f',"twisted_wsgiref.queue_wait":{times[int(waited * 1e6)]},"process.pid":{pid}{last}}}\n'
-            )
+            part, took, wait = _PARTS[int((finished - start) * 1000)], int(seconds * 1e6), int(waited * 1e6)
+            try:
+                add(
+                    f'{{"timestamp":"{when}{part}{told}{statuses[status]}{sizes[size]}{bodies[received]}{times[took]}'
+                    f',"twisted_wsgiref.queue_wait":{times[wait]},"process.pid":{pid}{last}}}\n'
+                )
+            except KeyError:
+                outcome = f"{self._statuses.text(status)}{self._sizes.text(size)}{self._received.text(received)}"
+                add(
+                    f'{{"timestamp":"{when}{part}{told}{outcome}{self._times.text(took)}'
+                    f',"twisted_wsgiref.queue_wait":{self._times.text(wait)},"process.pid":{pid}{last}}}\n'
+                )
         return lines
 
 

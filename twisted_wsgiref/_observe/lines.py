@@ -12,7 +12,7 @@ from functools import lru_cache
 from math import floor
 from typing import Final, Protocol, TypeAlias, cast
 
-from .record import Ended, Extract, Facts, Head
+from .record import Extract, Facts, Head
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 #: What may stand between quotes as it is.
@@ -30,11 +30,15 @@ class LineFormat(Protocol):
     Any thread may call.
 
     ``extract`` is as of `find_extract`. ``timed`` says that it wants to know when a thread took a request.
-    ``takes_exchanges`` says that it has `keep` and `end`, which are as of `ExchangeLog`, and need no facts.
+    ``takes_exchanges`` says that it needs no facts. Then `keep` and ``noted`` are as of `ExchangeLog`, and the brief of
+    an exchange is a tuple that whoever observes it makes, since a call costs more than the tuple: what was kept, the
+    status, the size, and the time since the epoch; for one that is ``timed`` also how long it took and waited, in
+    seconds, and how many bytes came.
     """
 
     takes_exchanges: bool
     timed: bool
+    noted: object
 
     @property
     def extract(self) -> Extract | None: ...
@@ -44,9 +48,6 @@ class LineFormat(Protocol):
 
     def keep(self, head: Head, environ: Mapping[str, object]) -> object:
         """Return what is to be known of `environ` at the end, and of `head`, which keeps what was made of it."""
-
-    def end(self, exchange: Ended) -> object:
-        """Return what a line is made of, by an exchange that ends now."""
 
     def lines(self, briefs: Sequence[object]) -> list[str]:
         """Return the lines, with their line ends, in ASCII. Raises nothing but for what is no brief."""
@@ -67,18 +68,38 @@ class Seconds:
         return self.last
 
 
-class Numbers(dict[int, str]):
-    """The text of numbers. To look one up costs half as much as to write it; it remembers those below `most`."""
+class Numbers:
+    """The text of numbers, each between two fixed texts. It remembers the numbers below `most`, and those `given`.
 
-    def __init__(self, most: int, given: Mapping[int, str] | None = None) -> None:
-        super().__init__(given or {})
+    Loops look in ``known`` first, and call `text` only for a number that is not there. It is a plain dictionary: one
+    with a ``__missing__`` of its own would cost each look-up four times as much.
+    """
+
+    def __init__(
+        self, most: int, given: Mapping[int, str] | None = None, *, before: str = "", behind: str = ""
+    ) -> None:
         self._most = most
+        self._before = before
+        self._behind = behind
+        #: The remembered texts. A thread that comes second writes the same.
+        self.known: dict[int, str] = {number: self._around(text) for number, text in (given or {}).items()}
 
-    def __missing__(self, number: int) -> str:
-        text = str(number)
+    def _around(self, text: str) -> str:
+        return f"{self._before}{text}{self._behind}"
+
+    def text(self, number: int) -> str:
+        """Return the text of `number`, which is remembered if it is small."""
+        text = self.known.get(number)
+        if text is not None:
+            return text
+        text = self._around(self.write(number))
         if 0 <= number < self._most:
-            self[number] = text
+            self.known[number] = text
         return text
+
+    def write(self, number: int) -> str:
+        """Return `number` as it is written."""
+        return str(number)
 
 
 def _escaped(found: re.Match[str]) -> str:
@@ -153,8 +174,9 @@ class Combined:
     timed = False
 
     def __init__(self) -> None:
+        self.noted: object = self
         self._seconds = Seconds(format_time)
-        self._statuses = Numbers(1000, {0: str(CLIENT_LEFT)})
+        self._statuses = Numbers(1000, {0: str(CLIENT_LEFT)}, behind=" ")
         self._sizes = Numbers(_SIZES, {0: "-"})
 
     def keep(self, head: Head, environ: Mapping[str, object]) -> object:
@@ -173,23 +195,24 @@ class Combined:
             return _start_of_line(peer, user), middle, last
         return note[1]
 
-    def end(self, exchange: Ended) -> object:
-        """Return those parts, the outcome and the time."""
-        return exchange.kept, exchange.status, exchange.size, time.time()
-
     def brief(self, facts: Facts) -> _Brief:
-        """Return the same of `facts`."""
+        """Return what a line is made of, by `facts`."""
         start = _start_of_line(facts[0], facts[8])
         return (start, *_parts(facts[1], facts[6], facts[7])), facts[2], facts[3], facts[4]
 
     def lines(self, briefs: Sequence[object]) -> list[str]:
         """Return the lines."""
-        statuses, sizes, lines = self._statuses, self._sizes, []
+        lines: list[str] = []
+        add, statuses, sizes = lines.append, self._statuses.known, self._sizes.known
         start, end, when = self._seconds.last
         for (first, middle, last), status, size, finished in cast("Sequence[_Brief]", briefs):
             if not start <= finished < end:
                 start, end, when = self._seconds.begin(finished)
-            lines.append(f"{first}{when}{middle}{statuses[status]} {sizes[size]}{last}")
+            try:
+                add(f"{first}{when}{middle}{statuses[status]}{sizes[size]}{last}")
+            except KeyError:
+                outcome = self._statuses.text(status) + self._sizes.text(size)
+                add(f"{first}{when}{middle}{outcome}{last}")
         return lines
 
 

@@ -46,8 +46,15 @@ class Record(NamedTuple):
         return cls(peer, "-", status, size, now, 0.0, "", "", "")
 
 
+class Timed(Protocol):
+    """What has the clock of exchanges at hand."""
+
+    @property
+    def clock(self) -> Callable[[], float]: ...
+
+
 class Ended(Protocol):
-    """An exchange that is over, as `_gateway.exchange.Exchange` is one. Times are by its own clock."""
+    """An exchange that is over, as `_gateway.exchange.Exchange` is one. Times are by its gateway's clock."""
 
     kept: object
     status: int
@@ -59,7 +66,10 @@ class Ended(Protocol):
     def head(self) -> Head: ...
 
     @property
-    def now(self) -> float: ...
+    def body(self) -> object: ...
+
+    @property
+    def gateway(self) -> Timed: ...
 
     def taken(self) -> int: ...
 
@@ -82,6 +92,10 @@ class ExchangeLog(Protocol):
     @property
     def timed(self) -> bool:
         """Whether it wants to know when a thread took a request."""
+
+    @property
+    def noted(self) -> object:
+        """If a head's ``note`` begins with this, `keep` would return the second value there, but for a REMOTE_USER."""
 
     def keep(self, head: Head, environ: Mapping[str, object]) -> object:
         """Return what it has to know of `environ`, which goes now; it is ``kept`` of the exchange."""
