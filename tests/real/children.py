@@ -16,10 +16,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from typing import BinaryIO, TypeVar
+
+from .imported import Forked, Importers
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 # A loaded machine with two cores needs seconds to import Twisted several times at once.
@@ -42,6 +44,18 @@ _LOOK = 0.005
 SOON = 20.0
 
 Own = TypeVar("Own", bound="Process")
+
+_importers: list[Importers] = []
+
+
+@contextlib.contextmanager
+def forking() -> Iterator[None]:
+    """Run each of `COMMANDS` meanwhile in a fork of an interpreter that has imported it; see `imported`."""
+    _importers.append(Importers(environment()))
+    try:
+        yield
+    finally:
+        _importers.pop().close()
 
 
 class Stopwatch:
@@ -126,13 +140,30 @@ def free_port() -> int:
     return free_ports(1)[0]
 
 
+def _fork(
+    words: Sequence[str], cwd: Path, env: dict[str, str], outputs: tuple[int, int], own_session: bool = False
+) -> Forked | None:
+    """Run the words in a fork, with the descriptors `outputs` for both of its streams; None: that is not allowed.
+
+    Only `COMMANDS` are: all that they do before they look at their words is known.
+    """
+    if not _importers or not any([*words[: len(each)]] == each for each in COMMANDS.values()):
+        return None
+    kind = _importers[-1].kind(words, env)
+    if kind is None:
+        return None
+    with open(os.devnull) as nothing:
+        return _importers[-1].importer(kind).fork(words, cwd, env, [nothing.fileno(), *outputs], own_session)
+
+
 class Process:
     """A process, and all that it and its children have said on both of their streams.
 
     Use it in a ``with``: at the end it is gone, and its children are. With `own_session` so is whatever they have left
     behind; but then no signal to the group of the program that has started it, as `timeout` sends, ends them.
 
-    What they say goes to the file `output`, or to one without a name: whoever does not read it holds nobody up.
+    What they say goes to the file `output`, or to one without a name: whoever does not read it holds nobody up. It has
+    an interpreter of its own where nothing says that it may be forked (`forking`), or if it is to be `fresh`.
     """
 
     def __init__(
@@ -144,6 +175,7 @@ class Process:
         output: Path | None = None,
         pass_fds: Sequence[int] = (),
         own_session: bool = False,
+        fresh: bool = False,
     ) -> None:
         self._own_session = own_session
         #: What was said up to the last look at it.
@@ -153,12 +185,15 @@ class Process:
         )
         self._read = 0
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        env = environment() if env is None else env
+        output_twice = (self._output.fileno(), self._output.fileno())
         ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
         try:
-            self.process = subprocess.Popen(
+            forked = None if fresh or pass_fds else _fork(words, cwd, env, output_twice, own_session)
+            self.process = forked or subprocess.Popen(
                 [sys.executable, "-c", _WITH_SIGINT, *words] if ignored else words,
                 cwd=cwd,
-                env=environment() if env is None else env,
+                env=env,
                 stdin=subprocess.DEVNULL,
                 stdout=self._output,
                 stderr=subprocess.STDOUT,
@@ -251,18 +286,39 @@ class Child(Process):
 
 
 def started(
-    words: Sequence[str], cwd: Path, env: dict[str, str] | None = None, *, pass_fds: Sequence[int] = ()
+    words: Sequence[str],
+    cwd: Path,
+    env: dict[str, str] | None = None,
+    *,
+    pass_fds: Sequence[int] = (),
+    fresh: bool = False,
 ) -> Child:
     """Run the command as a `Child`, for a ``with``."""
-    return Child(words, cwd, env, pass_fds=pass_fds)
+    return Child(words, cwd, env, pass_fds=pass_fds, fresh=fresh)
 
 
-def ended(words: Sequence[str], cwd: Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """Run the command to its end, and return its status and what it said."""
+def ended(
+    words: Sequence[str], cwd: Path, env: dict[str, str] | None = None, *, fresh: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end, and return its status and what it said. Raises `subprocess.TimeoutExpired`.
+
+    If it is `fresh`, this waits, too, until whatever it leaves behind has closed the streams.
+    """
+    env = environment() if env is None else env
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        forked = None if fresh else _fork(words, cwd, env, (out.fileno(), err.fileno()))
+        if forked is not None:
+            try:
+                status = forked.wait(PATIENCE)
+            finally:
+                forked.kill()
+            for each in (out, err):
+                each.seek(0)
+            return subprocess.CompletedProcess(words, status, out.read(), err.read())
     return subprocess.run(
         words,
         cwd=cwd,
-        env=environment() if env is None else env,
+        env=env,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

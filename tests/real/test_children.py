@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -11,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from .children import PATIENCE, Process, alive
+from .children import COMMANDS, PATIENCE, Child, Process, alive, ended, environment, get
+from .imported import Forked
 
 pytestmark = pytest.mark.slow
 
@@ -22,6 +24,32 @@ if not (child := os.fork()):
     signal.pause()
 print("ready", child, flush=True)
 signal.pause()
+"""
+# What an application can see of the process that imports it.
+TELLS = """
+import json, os, re, signal, sys, threading
+
+main = sys.modules["__main__"]
+told = {
+    "words": [sys.argv, sys.orig_argv, sys.executable, str(sys.flags), sys.warnoptions],
+    "main": [main.__name__, getattr(main, "__file__", None), main.__spec__ and main.__spec__.name],
+    "path": sys.path,
+    "environment": dict(os.environ),
+    "place": [os.getcwd(), os.getpgrp(), os.umask(0o22)],
+    "signals": {number: str(getattr(handler, "__qualname__", handler))
+        for number in signal.valid_signals() if (handler := signal.getsignal(number)) is not None},
+    "blocked": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, [])),
+    "threads": [each.name for each in threading.enumerate()],
+    "descriptors": sorted(re.sub(r"[0-9]+", "", os.readlink(f"/proc/self/fd/{each}")) for each in range(50)
+        if os.path.exists(f"/proc/self/fd/{each}")),
+    "streams": [str((each.fileno(), each.mode, each.encoding, each.errors, each.line_buffering, each.write_through))
+        for each in (sys.stdin, sys.stdout, sys.stderr)],
+    "late": sorted(name for name in sys.modules if name.startswith("OpenSSL") or name == "twisted.internet.reactor"),
+}
+
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "application/json")])
+    return [json.dumps(told).encode()]
 """
 
 
@@ -103,3 +131,40 @@ def test_what_it_says_is_in_the_file_that_was_asked_for(tmp_path: Path) -> None:
     with Process(python("print('ready 1')"), tmp_path, output=tmp_path / "log") as process:
         process.wait()
     assert (tmp_path / "log").read_text() == process.said == "ready 1\n"
+
+
+# ---- Forks ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="descriptors are looked up in /proc")
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_application_can_not_tell_a_fork_from_a_fresh_interpreter(command: str, tmp_path: Path) -> None:
+    (tmp_path / "tells.py").write_text(TELLS)
+    told = []
+    for fresh in (False, True):
+        env = environment(SHOP="a", TZ="Asia/Tokyo")
+        with Child([*COMMANDS[command], "--port", "0", "tells:app"], tmp_path, env, fresh=fresh) as child:
+            assert isinstance(child.process, Forked) is not fresh
+            told.append(json.loads(get(child.port())[1]))
+            assert child.end() == 0, child.said
+    assert told[0] == told[1]
+
+
+def test_a_fork_ends_as_a_process_does(tmp_path: Path) -> None:
+    words = [*COMMANDS["python -m"], "--port", "0"]
+    with Child(words, tmp_path) as child:
+        assert child.process.poll() is None
+        child.port()
+        child.process.kill()
+        assert child.wait() == child.process.poll() == -signal.SIGKILL
+    assert not alive(child.pid)
+    done = [ended([*words, "--nonsense"], tmp_path, fresh=fresh) for fresh in (False, True)]
+    assert [(each.returncode, each.stdout) for each in done] == [(1, "")] * 2
+    assert done[0].stderr == done[1].stderr != ""
+
+
+def test_what_an_interpreter_reads_when_it_starts_is_read_by_a_fresh_one(tmp_path: Path) -> None:
+    for more in ({"PYTHONWARNINGS": "error"}, {"LC_ALL": "C"}, {"PYTHONPATH": f"{tmp_path}"}, {"LISTEN_FDS": "1"}):
+        with Child([*COMMANDS["python -m"], "--version"], tmp_path, environment(**more)) as child:
+            assert not isinstance(child.process, Forked), more
+            child.wait()

@@ -1,4 +1,7 @@
-"""Do twistd, twist and python -m serve, stop with status 0, and say each mistake in one line?"""
+"""Do twistd, twist and python -m serve, stop with status 0, and say each mistake in one line?
+
+What is `fresh` is the command as people type it, from the start of its interpreter on.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +69,7 @@ def busy() -> Iterator[int]:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_without_an_application_a_newcomer_sees_a_page(command: str, folder: Path) -> None:
-    with started([*COMMANDS[command], *ANY], folder) as child:
+    with started([*COMMANDS[command], *ANY], folder, fresh=True) as child:
         answer, body = get(child.port())
         assert answer.status == 200
         assert body.startswith(b"Hello world!")
@@ -150,7 +153,7 @@ def test_a_mistake_is_one_line_on_standard_error(command: str, kind: str, folder
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_an_application_that_fails_shows_its_own_traceback_and_none_of_ours(command: str, folder: Path) -> None:
-    done = ended([*COMMANDS[command], *ANY, "failing:app"], folder)
+    done = ended([*COMMANDS[command], *ANY, "failing:app"], folder, fresh=True)
     assert done.returncode == 1
     first, *_, last = done.stderr.splitlines()
     assert first == "Traceback (most recent call last):"
@@ -163,7 +166,7 @@ def test_an_application_that_fails_shows_its_own_traceback_and_none_of_ours(comm
 @pytest.mark.once
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_help_lists_the_options(command: str, folder: Path) -> None:
-    done = ended([*COMMANDS[command], "--help"], folder)
+    done = ended([*COMMANDS[command], "--help"], folder, fresh=True)
     assert done.returncode == 0
     assert "[options] [MOD:APP]" in done.stdout
     assert "--max-body=" in done.stdout
@@ -231,6 +234,6 @@ def test_a_daemon_tells_the_terminal_why_it_can_not_start(folder: Path, busy: in
 
 
 def test_the_plugin_is_found_from_a_checkout_with_another_directory(folder: Path) -> None:
-    done = ended([*COMMANDS["twistd"], "--version"], folder, environment(PYTHONPATH=str(ROOT)))
+    done = ended([*COMMANDS["twistd"], "--version"], folder, environment(PYTHONPATH=str(ROOT)), fresh=True)
     assert done.returncode == 0
     assert done.stdout.startswith("twisted_wsgiref ")

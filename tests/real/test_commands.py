@@ -57,12 +57,20 @@ def workers_of(server: Child) -> list[int]:
     return [int(pid) for pid in re.findall(r"worker \d+ starts: pid (\d+)", server.look())]
 
 
+def written(pidfile: Path) -> str:
+    """Return what is in the file, which is there a moment after the line of the log that says where it serves."""
+    end = time.monotonic() + PATIENCE
+    while not (pidfile.exists() and pidfile.read_text()) and time.monotonic() < end:
+        time.sleep(0.005)
+    return pidfile.read_text()
+
+
 def test_a_server_with_workers_is_reloaded_grows_and_ends_by_its_file(folder: Path) -> None:
     pidfile = folder / "site" / "shop.pid"
     words = [*COMMANDS["python -m"], "serve", "--chdir", "site", "--pidfile", "shop.pid", "--env", "SHOP=a, b"]
-    with Child([*words, "--workers", "2", "--port", "0", "shop:app"], folder) as server:
+    with Child([*words, "--workers", "2", "--port", "0", "shop:app"], folder, fresh=True) as server:
         port = server.port()
-        assert pidfile.read_text() == f"{server.pid}\n"
+        assert written(pidfile) == f"{server.pid}\n"
         assert get(port)[1].decode() == f"a, b {folder}/site"
         second = ended([*words, "--port", "0", "shop:app"], folder)
         assert second.returncode == 1
@@ -81,10 +89,9 @@ def test_a_server_with_workers_is_reloaded_grows_and_ends_by_its_file(folder: Pa
 def test_a_single_process_removes_its_file_and_is_not_ended_by_a_reload(folder: Path) -> None:
     pidfile = folder / "shop.pid"
     words = [*COMMANDS["twistd"], "--chdir", "site", "--pidfile", f"{pidfile}", "--env", "SHOP=a", "--port", "0"]
-    with Child([*words, "shop:app"], folder) as server:
+    with Child([*words, "shop:app"], folder, fresh=True) as server:
         port = server.port()
-        assert get(port)[0].status == 200  # the line of the log comes a moment before it serves
-        assert pidfile.read_text() == f"{server.pid}\n"
+        assert written(pidfile) == f"{server.pid}\n"
         refused = ended([sys.executable, "-m", "twisted_wsgiref", "reload", "--pidfile", f"{pidfile}"], folder)
         assert "can not reload" in refused.stderr
         assert get(port)[0].status == 200
@@ -102,7 +109,7 @@ def test_a_daemon_serves_when_its_command_has_ended_and_nobody_waits_for_its_out
     pidfile, port = folder / "shop.pid", free_port()
     words = [*COMMANDS["python -m"], "--daemon", "--pidfile", f"{pidfile}", "--chdir", "site", "--env", "SHOP=a"]
     # Its output is a pipe, which `ended` reads to its end: no process of it may have it.
-    begun = ended([*words, *more, "--bind", f"127.0.0.1:{port}", "shop:app"], folder)
+    begun = ended([*words, *more, "--bind", f"127.0.0.1:{port}", "shop:app"], folder, fresh=True)
     try:
         assert begun.returncode == 0, begun.stderr
         assert get(port)[1].decode() == f"a {folder}/site"
@@ -119,16 +126,16 @@ def test_a_daemon_serves_when_its_command_has_ended_and_nobody_waits_for_its_out
 def test_a_daemon_that_can_not_serve_says_why_where_it_was_started(folder: Path) -> None:
     (folder / "broken.py").write_text("raise RuntimeError('no database')")
     words = [*COMMANDS["python -m"], "--daemon", "--port", "0"]
-    done = ended([*words, "broken:app"], folder)
+    done = ended([*words, "broken:app"], folder, fresh=True)
     assert done.returncode == 1
     assert "RuntimeError: no database" in done.stderr.splitlines()[-1]
-    done = ended([*words, "nowhere:app"], folder)
+    done = ended([*words, "nowhere:app"], folder, fresh=True)
     assert (done.returncode, done.stderr) == (1, "twisted_wsgiref: there is no module nowhere\n")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         place = f"127.0.0.1:{taken.getsockname()[1]}"
-        done = ended([*COMMANDS["python -m"], "--daemon", "--bind", place], folder)
+        done = ended([*COMMANDS["python -m"], "--daemon", "--bind", place], folder, fresh=True)
     assert done.returncode == 1
     assert "Address already in use" in done.stderr.splitlines()[-1]
 
@@ -173,7 +180,7 @@ def worker_died(end):
 def test_hooks_are_told_of_workers_in_them_and_of_their_end_in_the_parent(folder: Path, workers: int) -> None:
     (folder / "hooked.py").write_text(HOOKS)
     words = [*COMMANDS["python -m"], "--hooks", "hooked", "--port", "0", "--workers", f"{workers}"]
-    with Child(words, folder) as server:
+    with Child(words, folder, fresh=True) as server:
         get(server.port())
         served = workers_of(server) or [server.pid]
         assert server.end() == 0
@@ -201,7 +208,7 @@ def test_tls_by_options_reaches_every_process(folder: Path, workers: int) -> Non
     refused = ended([*words, "--check-config"], folder)
     assert refused.stderr.startswith("twisted_wsgiref: --tls-key is 'key.pem': the key is encrypted")
     words += ["--tls-passphrase-file", "secret", "--workers", f"{workers}", "--bind", "127.0.0.1:0"]
-    with Child(words, folder) as server:
+    with Child(words, folder, fresh=True) as server:
         port = server.port()
         assert f"serving the demo page on https://127.0.0.1:{port}" in server.said
         context = ssl.create_default_context(cafile=f"{folder / 'root.pem'}")
@@ -217,7 +224,7 @@ def test_tls_by_options_reaches_every_process(folder: Path, workers: int) -> Non
 
 def test_the_table_of_a_server_is_printed_where_there_is_no_terminal(folder: Path) -> None:
     words = [*COMMANDS["python -m"], "--workers", "2", "--port", "0", "--status", f"unix:{folder}/s"]
-    with Child(words, folder) as server:
+    with Child(words, folder, fresh=True) as server:
         get(server.port())
         shown = command(folder, "status", "--status", f"unix:{folder}/s").splitlines()
         pids = {int(line.split()[1]) for line in shown[6:8]}
@@ -237,7 +244,7 @@ def test_whoever_ends_the_command_that_waits_for_a_daemon_ends_the_daemon(folder
     slow = "import os, time\nwith open('told', 'w') as told:\n    told.write(f'{os.getpid()}')\ntime.sleep(60)\n"
     (folder / "site" / "slow.py").write_text(slow + APP)
     words = [*COMMANDS["python -m"], "--daemon", "--chdir", "site", "--port", "0", "slow:app"]
-    with Child(words, folder) as waiting:
+    with Child(words, folder, fresh=True) as waiting:
         daemon = int(told.read_text())
         assert alive(daemon)
         waiting.process.send_signal(number)

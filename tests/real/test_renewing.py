@@ -47,8 +47,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def server(folder: Path, *words: str, command: str = "python -m") -> Iterator[Child]:
-    with Child([*COMMANDS[command], "--grace", "5", *words], folder) as child:
+def server(folder: Path, *words: str, command: str = "python -m", fresh: bool = False) -> Iterator[Child]:
+    with Child([*COMMANDS[command], "--grace", "5", *words], folder, fresh=fresh) as child:
         yield child
         assert child.end() == 0, child.said
     assert "Traceback" not in child.said
@@ -138,7 +138,7 @@ def test_without_tls_the_signal_still_ends_one_process(folder: Path) -> None:
 
 
 def test_a_command_asks_for_certificates(folder: Path, context: ssl.SSLContext) -> None:
-    with server(folder, *BY_OPTIONS) as child:
+    with server(folder, *BY_OPTIONS, fresh=True) as child:
         Client(child.port(), context).sock.close()
         with Child([*COMMANDS["python -m"], "reload", "--pid", f"{child.pid}"], folder) as asking:
             assert asking.process.wait(PATIENCE) == 0, asking.look()
