@@ -5,10 +5,14 @@ And what tests of all rooms are given: the log.
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import importlib
 import itertools
 import os
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +28,7 @@ settings.register_profile(
 settings.register_profile("brief", settings.get_profile("suite"), max_examples=20)
 settings.load_profile("suite")
 
+ROOT = Path(__file__).resolve().parent.parent
 # So many files of other tests between two of real processes.
 BETWEEN = 3
 
@@ -45,6 +50,24 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     config.option.loadscopereorder = False
     return LoadFileScheduling(config, log)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """Import another part of the tests first in each process of ``-n``, if all are to be run.
+
+    pytest rewrites each test module, and keeps it as bytecode: so each process does that for its part, and not each for
+    all. An image may have said that Python shall not keep any.
+    """
+    config = session.config
+    given = getattr(config, "workerinput", None)
+    if given is None or config.args != config.getini("testpaths"):
+        return
+    sys.dont_write_bytecode = False
+    files = sorted(ROOT.glob("tests/**/test_*.py"))
+    for path in files[int(given["workerid"].removeprefix("gw")) :: given["workercount"]]:
+        with contextlib.suppress(Exception, pytest.skip.Exception):  # pytest says so when it comes to the file
+            importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
