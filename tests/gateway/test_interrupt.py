@@ -334,7 +334,11 @@ def test_a_guarded_application_answers_as_any_other(house: House, kind: str, tmp
 
 
 def test_no_other_request_ever_meets_it(house: House) -> None:
-    """Many requests, each second one expired at about the moment that it ends; the others have to be perfect."""
+    """Many requests, each second one expired at about the moment that it ends; the others have to be perfect.
+
+    On a busy machine chance has one of the two threads always be the first. So of eight that are expired one waits for
+    that, and another is waited for.
+    """
     numbers = itertools.count()
     chance = random.Random(3333)
     met: list[int] = []
@@ -378,16 +382,17 @@ def test_no_other_request_ever_meets_it(house: House) -> None:
     sys.setswitchinterval(1e-5)
     try:
         end = time.monotonic() + 3.0
-        last = end + PATIENCE  # on a machine that has much else to do, until enough has come about
         for number in numbers:
-            enough = number > 101 and len(met) > 10 and len(returned) > number + 11
-            if number > 100000 or time.monotonic() > (end if enough else last):
+            if number > 100 and time.monotonic() > end:
                 break
-            length = chance.random() * 0.0002
+            length = PATIENCE if number % 8 == 0 else chance.random() * 0.0002
             doomed, perfect = house.put(make(2 * number, length)), house.put(make(2 * number + 1, 0.00005))
             while doomed.interrupt is None:
                 pass
-            spin(length * (0.5 + chance.random()))
+            if number % 8 == 1:
+                wait(doomed)
+            elif number % 8:
+                spin(length * (0.5 + chance.random()))
             expire(doomed)
             wait(perfect)
             assert sent(perfect).count(b"x") >= 3, number
