@@ -433,6 +433,9 @@ class Sock:
         self._run = run
         self.closes = 0
 
+    def fileno(self) -> int:
+        return -1
+
     def close(self) -> None:
         self._run.step()
         self.closes += 1
@@ -440,7 +443,8 @@ class Sock:
 
 def test_either_its_worker_closes_it_or_an_ordinary_one_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: set[str] = set()
-    monkeypatch.setattr(brief, "ioctl", lambda *_: brief._NONE)
+    monkeypatch.setattr(brief, "ioctl", lambda *_: 0)
+    monkeypatch.setattr(brief, "_close", Sock.close)
 
     def once(switches: Switches) -> Run:
         run = Run([brief.__file__ or ""], switches)

@@ -35,7 +35,7 @@ from twisted_wsgiref._threads.marks import NO_GIL, fence
 
 from .answer_queue import AnswerQueue
 from .exits import SocketExit
-from .peer import local_facts
+from .peer import user_facts
 from .plain_transports import tcp_address
 from .transports import drop_unread, host_and_port
 from .unwatched import Unwatched
@@ -52,6 +52,8 @@ if TYPE_CHECKING:
 MakeOrdinary = Callable[[socket.socket, object], "tuple[WSGIProtocol, SocketTransport]"]
 
 _NONE: Final = bytes(4)  # a number of bytes, as the kernel tells it
+# The `close` of `socket.socket` first looks for files that are made of it.
+_close: Final = socket.SocketType.close
 # How many addresses of this machine are remembered for each port that listens on all.
 _MOST_ENDS: Final = 64
 _NOBODY: Final = ("", 0)
@@ -132,12 +134,12 @@ class Reception:
         known = self._environ or self._environ_at(sock.getsockname())
         environ = known.make(head, 0)
         if not self._is_tcp:
-            environ.update(local_facts(sock))
+            environ.update(user_facts(sock))
             return environ, None
-        far = cast("tuple[str, int]", peer)
-        if len(far) != 2:
-            far = host_and_port(tcp_address(peer)) or _NOBODY
-        name, port = far
+        if type(peer) is tuple and len(peer) == 2:  # as IPv4 has it
+            name, port = peer
+        else:
+            name, port = host_and_port(tcp_address(peer)) or _NOBODY
         environ["REMOTE_ADDR"] = name
         environ["REMOTE_PORT"] = str(port)
         return environ, name
@@ -246,9 +248,11 @@ class BriefConnection:
         self.answering = None  # what refers to each other is cut: nothing is left for the collector
         queue.gone = True  # nothing is sent any more, by nobody
         sock = self._sock
-        if ioctl(sock, FIONREAD, _NONE) != _NONE:
+        unread = bytearray(4)  # bytes would cost twice as much, and what a `recv` in vain raises four times
+        ioctl(sock.fileno(), FIONREAD, unread)
+        if unread != _NONE:
             drop_unread(sock.recv)  # or the kernel would make a reset of the close
-        sock.close()
+        _close(sock)
         if NO_GIL:
             fence()
         if factory.draining:

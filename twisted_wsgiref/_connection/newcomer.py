@@ -46,7 +46,10 @@ class Newcomer:
         #: Since when the first byte is waited for, by the factory's clock. It may go for another.
         self.expendable_since = factory.clock()
         factory.connections.add(self)
-        poller.unwatched.add(self)
+        unwatched = poller.unwatched
+        if not unwatched.live:
+            unwatched.begin()
+        unwatched.live.add(self)
         poller.add_once(sock.fileno(), self._come)
 
     def _leave(self) -> bool:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, cast
 
 from twisted.internet.interfaces import ISystemHandle
@@ -24,6 +26,7 @@ _log = logger(__name__)
 
 # Linux: a process, a user and a group, as numbers.
 _CREDENTIALS: Final = struct.Struct("iII")
+_PEERCRED: Final[int | None] = getattr(socket, "SO_PEERCRED", None)
 _MONTHS: Final = "JanFebMarAprMayJunJulAugSepOctNovDec"  # whatever the locale
 # RFC 4514, section 3, and mod_ssl's own.
 _ATTRIBUTES: Final = {
@@ -49,12 +52,24 @@ def local_facts(sock: socket.socket | None) -> dict[str, str]:
 
     ``X_REMOTE_PID``, ``X_REMOTE_UID`` and ``X_REMOTE_GID``, as they were when it connected.
     """
-    if sock is None or sock.family != getattr(socket, "AF_UNIX", None) or not hasattr(socket, "SO_PEERCRED"):
+    if sock is None or sock.family != getattr(socket, "AF_UNIX", None):
+        return {}
+    return {**user_facts(sock)}
+
+
+def user_facts(sock: socket.socket) -> Mapping[str, str]:
+    """As `local_facts`, of a socket that is known to be a UNIX socket. The mapping is to be copied."""
+    if _PEERCRED is None:
         return {}
     try:
-        told = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        return _facts_of(sock.getsockopt(socket.SOL_SOCKET, _PEERCRED, _CREDENTIALS.size))
     except OSError:
         return {}
+
+
+@lru_cache(maxsize=64)
+def _facts_of(told: bytes) -> Mapping[str, str]:
+    # A proxy of few processes makes a connection for each request.
     process, user, group = _CREDENTIALS.unpack(told)
     return {"X_REMOTE_PID": str(process), "X_REMOTE_UID": str(user), "X_REMOTE_GID": str(group)}
 

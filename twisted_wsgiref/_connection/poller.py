@@ -31,6 +31,8 @@ from .unwatched import Unwatched
 _log = logger(__name__)
 _BUG: Final = "reading failed: this is a bug in twisted_wsgiref"
 
+_ONCE: Final[int] = getattr(select, "EPOLLIN", 0) | getattr(select, "EPOLLONESHOT", 0)
+
 # Connections that are read before the reactor may do something else: a few milliseconds' worth.
 _MOST: Final = 256
 # For so long turns in a row tell of a closed descriptor before it is taken for one that a child keeps open, in seconds:
@@ -127,9 +129,8 @@ class Poller:
 
     def add_once(self, descriptor: int, read: Callable[[], None]) -> None:
         """As `add`, but `read` is called once, and has to `forget` the descriptor, or `remove` it."""
-        epoll = self.open()
         self._readers[descriptor] = read
-        epoll.register(descriptor, select.EPOLLIN | select.EPOLLONESHOT)
+        (self._epoll or self.open()).register(descriptor, _ONCE)
 
     def remove(self, descriptor: int) -> None:
         """Forget `descriptor`; to be called before it is closed."""

@@ -38,15 +38,10 @@ class Unwatched:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        #: Those that are not over. Whoever puts one in by other means than `add` calls `begin` if it is the first.
+        #: Those that are not over. Whoever puts one in calls `begin` before, if it is the first.
         self.live: set[Brief] = set()
         self._seen: set[Brief] = set()
         self._timer: IDelayedCall | None = None
-
-    def add(self, connection: Brief) -> None:
-        """Have `connection`, a new one, watched after a moment."""
-        self.live.add(connection)
-        self.begin()
 
     def begin(self) -> None:
         """Look after them from now on."""
