@@ -25,12 +25,12 @@ from typing import TYPE_CHECKING, Final, cast
 
 from twisted.internet.interfaces import IAddress, IProtocol
 
-from twisted_wsgiref._gateway.client_gone import ClientGone
 from twisted_wsgiref._gateway.environ import ConnectionEnviron
 from twisted_wsgiref._gateway.exchange import Exchange
 from twisted_wsgiref._gateway.interfaces import Target
 from twisted_wsgiref._http.errors import ProtocolError
 from twisted_wsgiref._http.head import RequestHead, read_last_head
+from twisted_wsgiref._threads.answer_batch import AnswerBatch
 from twisted_wsgiref._threads.marks import NO_GIL, fence
 
 from .answer_queue import AnswerQueue
@@ -76,6 +76,9 @@ class Reception:
     ) -> None:
         self.factory = factory
         self._unwatched = unwatched
+        # Answers do not wait for each other (`answer_batch`): each is followed by its close, and CPU time was 0.96 of
+        # that with answers that leave together.
+        self._at_once = AnswerBatch(factory.log_bug)
         #: Those connections that are not over, and not watched.
         self.live = unwatched.live
         self.make_ordinary = make_ordinary
@@ -117,7 +120,7 @@ class Reception:
             return False
         connection = BriefConnection(self, sock, peer)
         queue = AnswerQueue(
-            factory.coder, SocketExit(sock, True), connection.ask_to_send, self._high_water, factory.batch
+            factory.coder, SocketExit(sock, True), connection.ask_to_send, self._high_water, self._at_once
         )
         exchange = target.prepare(head, environ, None, queue, connection)
         connection.answering = exchange, queue
@@ -230,9 +233,6 @@ class BriefConnection:
         exchange, queue = answering
         reception = self._reception
         factory = reception.factory
-        if queue.kept:
-            factory.batch.add(self)
-            return
         if not queue.finish():
             return  # the reactor takes the rest, and then the end
         if queue.gone or exchange.cut:
@@ -249,28 +249,16 @@ class BriefConnection:
         queue.gone = True  # nothing is sent any more, by nobody
         sock = self._sock
         unread = bytearray(4)  # bytes would cost twice as much, and what a `recv` in vain raises four times
-        ioctl(sock.fileno(), FIONREAD, unread)
-        if unread != _NONE:
-            drop_unread(sock.recv)  # or the kernel would make a reset of the close
-        _close(sock)
+        try:
+            ioctl(sock.fileno(), FIONREAD, unread)
+            if unread != _NONE:
+                drop_unread(sock.recv)  # or the kernel would make a reset of the close
+        finally:
+            _close(sock)
         if NO_GIL:
             fence()
         if factory.draining:
             factory.wake(factory.check_drained)
-
-    def depart(self) -> None:
-        """Send the answer that was kept, and end its exchange. Perhaps not called by the thread that made it."""
-        answering = self.answering
-        if answering is None:
-            self._there().depart()
-            return
-        exchange, queue = answering
-        try:
-            queue.send_kept(True)
-        except ClientGone:
-            if not queue.under_way:
-                exchange.status = exchange.size = 0
-        self.exchange_ended()
 
     def _end(self) -> None:
         ordinary = self.become_ordinary()
