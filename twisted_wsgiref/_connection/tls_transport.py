@@ -22,10 +22,12 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twisted_wsgiref._http.opening import plain_opening
+from twisted_wsgiref._observe.log import logger
 from twisted_wsgiref._twisted.private_tls import can_make_tls, forget_errors, make_tls
 
 from .acceptor import Acceptor
 from .plain_transports import TCPSocket
+from .socket_transport import DONE
 from .tls_exit import RECORD, SendsFirst, TLSExit
 
 if TYPE_CHECKING:
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
     from .poller import Poller
     from .protocol import WSGIProtocol
     from .transports import Origin
+
+_log = logger(__name__)
 
 # So much tells whether it is TLS, or what else it is.
 _OPENING: Final = 16
@@ -57,7 +61,6 @@ class TLSTransport(TCPSocket):
     _opened = False  # the first bytes were those of a handshake
     _refused = False  # they were not, and all goes as it is
     _blocked = False  # the socket takes no more of a handshake
-    _brings_more = False  # the last record was a full one
     _sends_first = False  # nothing is read before the socket is written
     _waits_to_write = False  # something was written before the handshake was over
 
@@ -104,15 +107,37 @@ class TLSTransport(TCPSocket):
     def doRead(self) -> None:
         """Give the protocol what there is, or go on with the handshake."""
         if self._shaken:
-            TCPSocket.doRead(self)  # by its name: `super()` makes an object, once for each request
-            records = 1
-            while self._brings_more and self._reads and records < _RECORDS_A_TURN:
-                super().doRead()
-                records += 1
+            self._read_records()
         elif self._refused:
             super().doRead()
         elif self._opened or self._open():
             self._shake()
+
+    def _read_records(self) -> None:
+        """Give the protocol what has come. As `SocketTransport.doRead`, without two calls for each request."""
+        receive = self._exit.receive
+        for _ in range(_RECORDS_A_TURN):
+            try:
+                data = receive()
+            except SendsFirst:
+                self._wait_to_pay()
+                return
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self.lose(Failure(ConnectionLost(error)))
+                return
+            try:
+                if data:
+                    self.protocol.dataReceived(data)
+                else:
+                    self.readConnectionLost(DONE)
+            except Exception:
+                _log.failure("a protocol failed")
+                self.lose(Failure())
+                return
+            if len(data) < RECORD or not self._reads:
+                return
 
     def _open(self) -> bool:
         """Look at the first bytes; return whether they are those of a handshake. Text gets an answer that can be read.
@@ -167,16 +192,17 @@ class TLSTransport(TCPSocket):
     def _receive(self, most: int) -> bytes:
         if self._refused:
             return self.socket.recv(most)
-        self._brings_more = False
         try:
-            data = self._exit.receive()
+            return self._exit.receive()
         except SendsFirst:
-            super().stopReading()
-            self._sends_first = True
-            self.startWriting()
+            self._wait_to_pay()
             raise
-        self._brings_more = len(data) == RECORD
-        return data
+
+    def _wait_to_pay(self) -> None:
+        """Have nothing read before the socket takes what is owed."""
+        super().stopReading()
+        self._sends_first = True
+        self.startWriting()
 
     def stopReading(self) -> None:
         """Have nothing read."""
