@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import json
 import os
 import re
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -381,6 +383,43 @@ def test_a_head_that_comes_again_has_its_own_outcome_and_user(line_format: LineF
             (each["http.response.status_code"], each["http.response.body.size"], each.get("user.name")) for each in read
         ]
         assert told == [(200, 3, "ann"), (404, 0, None), (200, 5, "bob")]
+
+
+def test_a_line_that_is_known_is_that_of_no_other_outcome_second_or_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = AccessLog(Kept())
+    log._asleep = False  # nobody writes
+    head: Any = SimpleNamespace(request_line="GET / HTTP/1.1", target="/", request_id="", note=(None,), fields={})
+    first = [RECORD._replace(status=status, size=size, user=user, received=0, finished=1e9 + seconds)
+             for seconds in (0.0, 0.5, 1.0, 0.9, 2.0) for status, size in ((200, 5), (200, 6), (404, 5), (0, 0))
+             for user in ("", "", "", "frank")]  # fmt: skip
+    for record in [*first, *reversed(first)]:
+        record = record._replace(request_line=head.request_line, referer="", user_agent="")
+        environ: dict[str, Any] = {"REMOTE_ADDR": record.peer, **({"REMOTE_USER": record.user} if record.user else {})}
+        note = head.note  # what follows is as an exchange does it
+        known = note[0] is log.noted and "REMOTE_USER" not in environ
+        kept = note[1] if known else log.keep(head, environ)
+        ended: Any = SimpleNamespace(head=head, kept=kept, status=record.status, size=record.size)
+        monkeypatch.setattr(time, "time", partial(float, record.finished))
+        log.observe_exchange(ended)
+        (line,) = log._format.lines([log._records.popleft()])
+        assert line == made_by(Combined(), record)
+
+
+def test_a_client_that_sends_the_same_as_another_has_a_line_of_its_own() -> None:
+    calls = itertools.count()
+
+    def behind_a_proxy(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        environ["REMOTE_ADDR"] = f"192.0.2.{next(calls) // 4}"  # as middleware does; each connection asks four times
+        return application(environ, start_response)
+
+    kept = Kept()
+    log = AccessLog(kept)
+    with serving(behind_a_proxy, service={"observers": [log]}) as server:
+        for _ in range(6):
+            server.ask(request("/a") * 4)
+    assert log.close()
+    clients = [line.split()[0] for line in kept.data.decode("ascii").splitlines()]
+    assert clients == [f"192.0.2.{number // 4}" for number in range(24)]
 
 
 def test_no_query_outlives_its_connection() -> None:

@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 _PATIENCE: Final = 1.0
 
 
+# What is first in no note.
+_NOT_NOTED: Final = object()
+
+
 class _Nobody:
     """What an exchange comes by in a child that came back out of the application: there is nothing left to do."""
 
@@ -68,6 +72,8 @@ class Common:
     told: Callable[[Exchange], object] | None = field(default=None, init=False)
     # Whether somebody wants to know something of an environ before it goes.
     keeps: bool = field(default=False, init=False)
+    # First in the note of a head if the second value there is all that is to be kept of an environ without a user.
+    noted: object = field(default=_NOT_NOTED, init=False)
     # Whether somebody wants to know when a thread took a request.
     timed: bool = field(default=False, init=False)
 
@@ -81,6 +87,8 @@ class Common:
             told.append(Exchange.tell_facts)
         if told:
             object.__setattr__(self, "told", told[0] if len(told) == 1 else _teller(told, self.log_observer))
+        if log is not None and not self.observers:
+            object.__setattr__(self, "noted", log.noted)
         object.__setattr__(self, "keeps", bool(log is not None or self.observers))
         object.__setattr__(self, "timed", bool(self.observers) or (log is not None and log.timed))
 
@@ -300,16 +308,21 @@ class Exchange(Answer):
         # The reactor may come while a worker is through with this: what is empty has been looked at.
         gateway = self.gateway
         if environ and gateway.keeps:
-            log = gateway.log
-            if log is not None:
-                note = self.head.note
-                # A client that sends the same again, without a user: without a call, since so are most of a busy site.
-                known = note[0] is log.noted and "REMOTE_USER" not in environ
-                self.kept = note[1] if known else log.keep(self.head, environ)
-            if gateway.observers:
-                self._keep_facts(environ)
+            note = self.head.note
+            # A client that sends the same again, and no user: no call, since so are most requests of a busy client.
+            if note[0] is gateway.noted and "REMOTE_USER" not in environ:
+                self.kept = note[1]
+            else:
+                self._keep(environ)
         self._over = True
         self.environ = {}
+
+    def _keep(self, environ: WSGIEnvironment) -> None:
+        gateway = self.gateway
+        if gateway.log is not None:
+            self.kept = gateway.log.keep(self.head, environ)
+        if gateway.observers:
+            self._keep_facts(environ)
 
     def _keep_facts(self, environ: WSGIEnvironment) -> None:
         # An application may put anything there.

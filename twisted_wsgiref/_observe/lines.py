@@ -33,7 +33,8 @@ class LineFormat(Protocol):
     ``takes_exchanges`` says that it needs no facts. Then `keep` and ``noted`` are as of `ExchangeLog`, and the brief of
     an exchange is a tuple that whoever observes it makes, since a call costs more than the tuple: what was kept, the
     status, the size, and the time since the epoch; for one that is ``timed`` also how long it took and waited, in
-    seconds, and how many bytes came.
+    seconds, and how many bytes came. What is kept for one that is not ``timed`` is a list, whose last value is a
+    `Known`: if that is the line of this outcome at this time, the line itself is the brief.
     """
 
     takes_exchanges: bool
@@ -141,8 +142,13 @@ def path_and_query(target: str) -> tuple[str, str, str]:
     return path, mark, query
 
 
-_Kept: TypeAlias = "tuple[str, str, str]"
-_Brief: TypeAlias = "tuple[_Kept, int, int, float]"
+#: A line, behind the start and the end of its second, the status and the size in it.
+Known: TypeAlias = "tuple[float, float, int, int, str]"
+_Brief: TypeAlias = "tuple[list[object], int, int, float]"
+#: The line of no time: of a head that has not come before, and of one that has, until its next line is made.
+_UNKNOWN: Final[Known] = (0.0, 0.0, 0, 0, "")
+_NO_LINE: Final[Known] = (0.0, 0.0, 0, -1, "")
+_ONLY_LINES: Final = frozenset({str})
 
 # Sizes below this are remembered, as text: most answers are pages of some KiB.
 _SIZES: Final = 16 * 1024
@@ -166,7 +172,9 @@ _agent = lru_cache(maxsize=256)(_read_agent)
 class Combined:
     """``%h - %u [%t] "%r" %>s %b "%{Referer}i" "%{User-Agent}i"`` of Apache's mod_log_config.
 
-    What is known when the head is there is made once for each head: a client that sends it again finds it done.
+    What is known when the head is there is made once for each head: a client that sends it again finds it done. From
+    the third time on it finds its last line, too, which is good for the same outcome in the same second. Both live in
+    the note of the head, and so no longer than its connection.
     """
 
     extract: Extract | None = None
@@ -174,45 +182,60 @@ class Combined:
     timed = False
 
     def __init__(self) -> None:
-        self.noted: object = self
+        #: First in the note of a head that came again, whose kept list has a place for its last line.
+        self.noted: object = object()
         self._seconds = Seconds(format_time)
         self._statuses = Numbers(1000, {0: str(CLIENT_LEFT)}, behind=" ")
         self._sizes = Numbers(_SIZES, {0: "-"})
 
     def keep(self, head: Head, environ: Mapping[str, object]) -> object:
-        """Return the parts of the line around the time and the outcome."""
+        """Return the parts of the line around the time and the outcome, and the last line."""
         note = head.note
-        if note[0] is not self:
-            peer, get = environ.get("REMOTE_ADDR"), head.fields.get
+        whose = note[0]
+        if whose is self or whose is self.noted:
+            _, kept, peer = cast("tuple[object, list[object], str | None]", note)
+            if whose is self:  # it came again, and may come more often
+                kept[3] = _NO_LINE
+                head.note = self.noted, kept, peer
+        else:
+            found, get = environ.get("REMOTE_ADDR"), head.fields.get
             middle, last = _parts(head.request_line, get("HTTP_REFERER", ""), get("HTTP_USER_AGENT", ""))
-            peer = peer if type(peer) is str else None
-            note = self, (_start_of_line(peer, ""), middle, last), peer
+            peer = found if type(found) is str else None
+            kept = [_start_of_line(peer, ""), middle, last, _UNKNOWN]
             if environ:  # else the next request with this head finds the client
-                head.note = note
+                head.note = self, kept, peer
         user = environ.get("REMOTE_USER")
         if user and type(user) is str:
-            _, (_, middle, last), peer = cast("tuple[object, _Kept, str | None]", note)
-            return _start_of_line(peer, user), middle, last
-        return note[1]
+            return [_start_of_line(peer, user), *kept[1:3], _UNKNOWN]
+        return kept
 
     def brief(self, facts: Facts) -> _Brief:
         """Return what a line is made of, by `facts`."""
         start = _start_of_line(facts[0], facts[8])
-        return (start, *_parts(facts[1], facts[6], facts[7])), facts[2], facts[3], facts[4]
+        return [start, *_parts(facts[1], facts[6], facts[7]), _UNKNOWN], facts[2], facts[3], facts[4]
 
     def lines(self, briefs: Sequence[object]) -> list[str]:
         """Return the lines."""
+        if _ONLY_LINES.issuperset(map(type, briefs)):
+            return cast("list[str]", briefs)
         lines: list[str] = []
         add, statuses, sizes = lines.append, self._statuses.known, self._sizes.known
         start, end, when = self._seconds.last
-        for (first, middle, last), status, size, finished in cast("Sequence[_Brief]", briefs):
-            if not start <= finished < end:
-                start, end, when = self._seconds.begin(finished)
-            try:
-                add(f"{first}{when}{middle}{statuses[status]}{sizes[size]}{last}")
-            except KeyError:
-                outcome = self._statuses.text(status) + self._sizes.text(size)
-                add(f"{first}{when}{middle}{outcome}{last}")
+        for brief in briefs:
+            if type(brief) is str:  # the line is known
+                add(brief)
+            elif type(brief) is tuple:
+                kept, status, size, finished = brief
+                first, middle, last, known = kept
+                if not start <= finished < end:
+                    start, end, when = self._seconds.begin(finished)
+                try:
+                    line = f"{first}{when}{middle}{statuses[status]}{sizes[size]}{last}"
+                except KeyError:
+                    line = f"{first}{when}{middle}{self._statuses.text(status)}{self._sizes.text(size)}{last}"
+                if known is not _UNKNOWN:
+                    kept[3] = start, end, status, size, line
+                add(line)
         return lines
 
 
