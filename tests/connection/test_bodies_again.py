@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support import GET, KINDS, TEXT, Server, echo, request, serving
+from twisted_wsgiref._connection.reading import Reading
 
 kinds = pytest.mark.parametrize("kind", KINDS)
 
@@ -326,3 +327,163 @@ def test_a_known_post_and_a_known_get_may_take_turns() -> None:
         client = known(server)
         send(server, client, GET, GET, GET, GET, POST, GET, POST, POST + GET, GET + POST)
         assert bodies(client) == [b"", b"", b"", b"", BODY, b"", BODY, BODY, b"", b"", BODY]
+
+
+# ---- Large ones, which are read by themselves ------------------------------------------------------------------------
+
+SOCKETS = ("socket", "ours")
+sockets = pytest.mark.parametrize("kind", SOCKETS)
+
+LARGE = bytes(range(256)) * 80
+LARGE_POST = request(method="POST", body=LARGE)
+LARGE_HEAD = LARGE_POST[: -len(LARGE)]
+
+
+def is_read_apart(client: Any) -> bool:
+    return bool(client.protocol._reader.next_read == len(LARGE_HEAD) == client.protocol._reader.again_size)
+
+
+@sockets
+def test_a_large_body_is_read_by_itself_once_its_head_is_known(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+    read_body = Reading.read_body
+
+    def note(self: Reading, length: int) -> bytes:
+        content = read_body(self, length)
+        read.append(len(content))
+        return content
+
+    monkeypatch.setattr(Reading, "read_body", note)
+    with serving(echo) as server:
+        client = known(server, LARGE_POST, kind)
+        assert is_read_apart(client)
+        read.clear()
+        sent = [bytes([number]) * len(LARGE) for number in range(10)]
+        send(server, client, *(LARGE_HEAD + body for body in sent))
+        assert bodies(client) == sent
+        assert read == [len(LARGE)] * 10
+
+
+@pytest.mark.parametrize("kind", ["tls", "opaque", "string"])
+def test_whoever_is_told_of_bytes_by_others_reads_nothing(kind: str) -> None:
+    with serving(echo) as server:
+        client = known(server, LARGE_POST, kind)
+        assert not is_read_apart(client)
+        send(server, client, LARGE_POST, LARGE_HEAD, LARGE)
+        assert bodies(client) == [LARGE] * 2
+
+
+CUTS = [*range(len(LARGE_HEAD) + 3), len(LARGE_HEAD) + 10_000, len(LARGE_POST) - 2, len(LARGE_POST) - 1]
+
+
+@sockets
+@pytest.mark.parametrize("cut", CUTS)
+def test_a_large_one_may_be_cut_at_each_byte(kind: str, cut: int) -> None:
+    with serving(echo) as server:
+        client = known(server, LARGE_POST, kind)
+        other = LARGE_HEAD + LARGE[::-1]
+        for _ in range(2):
+            send(server, client, LARGE_POST[:cut], LARGE_POST[cut:], LARGE_POST, other[:cut], other[cut:], LARGE_POST)
+            send(server, client, LARGE_POST)
+        assert bodies(client) == [LARGE, LARGE, LARGE[::-1], LARGE, LARGE] * 2
+        assert is_read_apart(client)
+
+
+@sockets
+@pytest.mark.parametrize("cut", CUTS)
+def test_large_ones_behind_each_other_are_parted_by_their_lengths(kind: str, cut: int) -> None:
+    with serving(echo) as server:
+        client = known(server, LARGE_POST, kind)
+        sent = [bytes([number]) * len(LARGE) for number in range(3)]
+        octets = b"".join(LARGE_HEAD + body for body in sent)
+        send(server, client, octets + LARGE_POST[:cut], LARGE_POST[cut:] + GET + POST, LARGE_POST)
+        assert bodies(client) == [*sent, LARGE, b"", BODY, LARGE]
+
+
+@sockets
+def test_a_large_body_that_is_full_of_the_known_request_is_a_body(kind: str) -> None:
+    whole = (LARGE_POST * 3)[:50_000] + b"end"
+    head = request(method="POST", body=whole)[: -len(whole)]
+    with serving(echo) as server:
+        client = known(server, LARGE_POST, kind)
+        for _ in range(3):
+            send(server, client, head, whole[:20], LARGE_POST, whole[20 + len(LARGE_POST) :])
+            send(server, client, LARGE_POST, LARGE_POST)
+        assert bodies(client) == [whole[:20] + LARGE_POST + whole[20 + len(LARGE_POST) :], LARGE, LARGE] * 3
+
+
+@sockets
+def test_a_head_that_starts_as_a_known_one_of_a_large_body_is_another(kind: str) -> None:
+    longer = request("/other", method="POST", body=LARGE, fields="X: " + "x" * 500)
+    # All of the known head but its empty line, and then more fields.
+    prefix = LARGE_HEAD[:-2] + b"X: 1\r\n\r\n" + LARGE
+    with serving(echo) as server:
+        client = known(server, LARGE_POST, kind)
+        send(server, client, longer, LARGE_POST, LARGE_POST, prefix, LARGE_POST, LARGE_POST, GET)
+        assert bodies(client) == [LARGE] * 6 + [b""]
+
+
+@sockets
+def test_other_requests_behind_a_large_body_are_read_as_always(kind: str) -> None:
+    get = request("/" + "x" * 4000)
+    with serving(echo) as server:
+        client = known(server, LARGE_POST, kind)
+        send(server, client, get)
+        assert client.protocol._reader.next_read == client.protocol._reader.usual_read > len(get)
+        send(server, client, get, LARGE_POST)
+        assert bodies(client) == [b"", b"", LARGE]
+
+
+@sockets
+def test_a_client_that_ends_behind_the_head_of_a_large_body_gets_400(kind: str) -> None:
+    with serving(echo) as server:
+        client = known(server, LARGE_POST, kind)
+        client.send(LARGE_HEAD)
+        client.half_close()
+        server.settle()
+        assert [answer.status for answer in client.answers()[KNOWN:]] == [400]
+        assert client.ended
+
+
+@sockets
+def test_a_client_that_resets_in_the_middle_of_a_large_body_leaves_nothing(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def reset(self: Reading, length: int) -> bytes:
+        raise ConnectionResetError
+
+    with serving(echo) as server:
+        client = known(server, LARGE_POST, kind)
+        monkeypatch.setattr(Reading, "read_body", reset)
+        done = server.pool.done
+        send(server, client, LARGE_POST)
+        assert server.pool.done == done
+        assert server.factory.connections == set()
+        assert "bug" not in server.logged()
+
+
+@sockets
+def test_a_client_that_waits_to_be_asked_for_a_large_body_is_asked(kind: str) -> None:
+    post = request(method="POST", body=LARGE, fields="Expect: 100-continue")
+    head = post[: -len(LARGE)]
+    with serving(echo) as server:
+        client = known(server, post, kind)
+        assert b"100 Continue" not in client.received
+        for number in range(1, 4):
+            send(server, client, head)
+            assert client.received.count(b"100 Continue") == number
+            send(server, client, LARGE, post)
+            assert client.received.count(b"100 Continue") == number
+
+
+@sockets
+def test_a_large_body_that_comes_while_another_is_served_waits_for_its_turn(kind: str) -> None:
+    with serving(echo) as server:
+        client = known(server, LARGE_POST, kind)
+        sent = [bytes([number]) * len(LARGE) for number in range(4)]
+        for body in sent:
+            client.send(LARGE_HEAD + body)
+            server.settle(work=False)
+        assert len(server.pool.jobs) == 1
+        server.settle()
+        assert bodies(client) == sent

@@ -164,12 +164,15 @@ class WSGIProtocol(LendingConnection):
             and not self._closing
             and not reader.buffer
         ):
-            # So does one that sends a body: it is all there, and nothing comes behind it.
-            head, start = reader.head, reader.again_start
-            body = BodyAtOnce(data[len(start) :])
-            body.size = head.length
-            self._dispatch(head, body)
-            return
+            # So does one that sends a body, of which all is there, and nothing behind it; or none yet, if it is large.
+            head = reader.head
+            content = data[len(reader.again_start) :] or self._reading.read_body(head.length)
+            if len(content) == head.length:
+                body = BodyAtOnce(content)
+                body.size = len(content)
+                self._dispatch(head, body)
+                return
+            data += content
         if self._closing:
             # Dropped, but read: so that the client can read its last answer to the end.
             return

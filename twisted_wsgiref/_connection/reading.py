@@ -45,10 +45,10 @@ class Reading:
     """Has `protocol` told what comes by `transport`, from now on: bytes, and the end.
 
     `sock` is the transport's own, where bytes are sent on it as they are given. At most `most` bytes are read where
-    `reader` has none that wait.
+    `reader` has none that wait, and fewer if it asks for fewer.
     """
 
-    __slots__ = ("_first_read", "_is_ours", "_poller", "_protocol", "_reader", "_sock", "_transport", "ended", "waits")
+    __slots__ = ("_is_ours", "_poller", "_protocol", "_reader", "_sock", "_transport", "ended", "waits")
 
     def __init__(
         self,
@@ -64,7 +64,6 @@ class Reading:
         if sock is not None:
             self._sock = sock
         self._reader = reader
-        self._first_read = first_read(most)
         self._is_ours = False
         self._poller: Poller | None = None
         #: The reasons to wait, as bits.
@@ -73,6 +72,7 @@ class Reading:
         self.ended = False
         if sock is None:
             return
+        reader.usual_read = reader.next_read = first_read(most)
         if isinstance(transport, SocketTransport):
             self._is_ours = True
             transport.read = self._read  # whoever has accepted it lets it begin
@@ -135,6 +135,16 @@ class Reading:
         if not self.waits and not self.ended:
             self._start()
 
+    def read_body(self, length: int) -> bytes:
+        """Return at most `length` bytes that have come; b"" if there are none. Raises `OSError`.
+
+        To be called in the middle of a read. Bytes that are read by themselves need not be copied to be a body.
+        """
+        try:
+            return self._sock.recv(length)
+        except BlockingIOError:
+            return b""
+
     def lose(self) -> None:
         """As `end`, when the connection is lost. The protocol is told nothing any more, and not referred to.
 
@@ -159,8 +169,9 @@ class Reading:
 
     def _read(self) -> None:
         """Read what a transport would read."""
+        reader = self._reader
         try:
-            data = self._sock.recv(TRANSPORT_READ if self._reader.buffer else self._first_read)
+            data = self._sock.recv(TRANSPORT_READ if reader.buffer else reader.next_read)
             if data:
                 self._protocol.dataReceived(data)
             else:

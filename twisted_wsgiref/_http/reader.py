@@ -21,6 +21,9 @@ from .request_line import is_request_line, refuse_request_line
 # character is allowed anywhere; the first byte of a TLS handshake that comes to a plain port is one of them.
 _NEVER: Final = re.compile(rb"(?<!\r)\n|\r[^\n]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
+# From so many bytes on, another read costs less than a copy of a body that came with its head.
+_LARGE: Final = 16 * 1024
+
 _END: Final = b"\r\n\r\n"
 _CR: Final = 0x0D
 
@@ -41,6 +44,8 @@ class HeadReader:
         "again_start",
         "buffer",
         "head",
+        "next_read",
+        "usual_read",
     )
 
     def __init__(self, limits: Limits) -> None:
@@ -53,10 +58,14 @@ class HeadReader:
         #: If just this comes, and no bytes wait before it, it is `head` once more, without a body. Empty: nothing is.
         self.again = b""
         #: If so many bytes come and begin with `again_start`, and no bytes wait before them, they are `head` once more,
-        #: and its whole body. 0: nothing is.
+        #: and its whole body, or no byte of it. 0: nothing is.
         self.again_size = 0
         #: See `again_size`.
         self.again_start = b""
+        #: How many bytes whoever reads asks for; 0: nobody can be told.
+        self.usual_read = 0
+        #: How many bytes to ask for now, if none wait: those of `again_start`, if a large body is likely behind them.
+        self.next_read = 0
         #: The bytes that are not understood yet.
         self.buffer: bytes | bytearray = b""
         self._searched = 0  # before this there is no end of a head, and no forbidden character
@@ -84,6 +93,7 @@ class HeadReader:
     def take_head(self) -> RequestHead | None:
         """Return the next head, once it is complete. Raises `ProtocolError`; nothing may be asked after that."""
         self.again_size = 0
+        self.next_read = self.usual_read
         buffer = self.buffer
         rest = b""
         if type(buffer) is bytes:
@@ -127,6 +137,8 @@ class HeadReader:
         if self._data and head is self.head:
             self.again_start = start = self._data + _END
             self.again_size = len(start) + size
+            if size >= _LARGE and self.again_size <= self.usual_read:
+                self.again_size = self.next_read = len(start)
         return bytes(buffer)
 
     def take_content(self, body: LengthBody | ChunkedBody) -> bytes:
