@@ -57,6 +57,18 @@ def test_the_socket_speaks_with_the_client(kind: str) -> None:
 
 
 @kinds
+def test_an_end_that_came_before_the_socket_is_used_is_seen(kind: str) -> None:
+    with serving(talking(upper)) as server:
+        client = server.connect(kind).send(ASKED + b"early")
+        client.half_close()
+        server.settle(work=False)
+        thread = server.step_in_thread()
+        server.settle_while(thread)
+        assert client.received == SWITCHED + b"EARLY"
+        assert client.gone
+
+
+@kinds
 @pytest.mark.parametrize("returned", [[], [b""], [b"not for the wire"]])
 def test_the_answer_of_an_application_that_used_the_socket_is_dropped(kind: str, returned: list[bytes]) -> None:
     with serving(talking(lambda sock: sock.sendall(SWITCHED + b"bye"), returned)) as server:

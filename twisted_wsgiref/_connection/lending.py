@@ -69,6 +69,8 @@ class LendingConnection(WatchedConnection):
         rest = self._reader.take_rest()
         if rest:
             self.factory.wake(lambda: handed_over.data_received(rest))
+        if self._half_closed:  # it is not read any more, and so would hear of no end
+            self.factory.wake(lambda: handed_over.read_lost(self.transport.loseConnection))
         self._reading.resume(self._reading.waits)
         return HandedOverTransport(self.transport, self._reading)
 
