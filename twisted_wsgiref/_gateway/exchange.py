@@ -87,7 +87,7 @@ class Common:
             told.append(Exchange.tell_facts)
         if told:
             object.__setattr__(self, "told", told[0] if len(told) == 1 else _teller(told, self.log_observer))
-        if log is not None and not self.observers:
+        if log is not None:
             object.__setattr__(self, "noted", log.noted)
         object.__setattr__(self, "keeps", bool(log is not None or self.observers))
         object.__setattr__(self, "timed", bool(self.observers) or (log is not None and log.timed))
@@ -312,17 +312,12 @@ class Exchange(Answer):
             # A client that sends the same again, and no user: no call, since so are most requests of a busy client.
             if note[0] is gateway.noted and "REMOTE_USER" not in environ:
                 self.kept = note[1]
-            else:
-                self._keep(environ)
+            elif gateway.log is not None:
+                self.kept = gateway.log.keep(self.head, environ)
+            if gateway.observers:
+                self._keep_facts(environ)
         self._over = True
         self.environ = {}
-
-    def _keep(self, environ: WSGIEnvironment) -> None:
-        gateway = self.gateway
-        if gateway.log is not None:
-            self.kept = gateway.log.keep(self.head, environ)
-        if gateway.observers:
-            self._keep_facts(environ)
 
     def _keep_facts(self, environ: WSGIEnvironment) -> None:
         # An application may put anything there.

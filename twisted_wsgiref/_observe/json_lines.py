@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from json.encoder import encode_basestring_ascii
+from math import trunc
 from typing import Final, TypeAlias, cast
 
 from .lines import CLIENT_LEFT, Numbers, Seconds, path_and_query
@@ -63,7 +64,7 @@ class JSONLines:
     pid = str(os.getpid())  # the system's call costs a tenth of a line
 
     def __init__(self) -> None:
-        self._seconds = Seconds(format_second)
+        self._seconds = Seconds(_begin_line)
         self._statuses = Numbers(
             1000,
             {0: str(CLIENT_LEFT)},
@@ -89,10 +90,10 @@ class JSONLines:
         last = here.in_json
         user = environ.get("REMOTE_USER")
         if user and type(user) is str:
-            last = f'{last},"user.name":{text_of(user)}'
+            last = f'{last[:-2]},"user.name":{text_of(user)}}}\n'
         if head.request_id:
             trace = environ.get("HTTP_TRACEPARENT")  # the server may have made it
-            last = f'{last},"request_id":{text_of(head.request_id)}{_trace(trace)}'
+            last = f'{last[:-2]},"request_id":{text_of(head.request_id)}{_trace(trace)}}}\n'
         return note[1], last
 
     def brief(self, facts: Facts) -> _Brief:
@@ -102,30 +103,36 @@ class JSONLines:
         if ident:
             last = f'{last},"request_id":{text_of(ident)}'
         told = f"{_read_request(line)}{_of_client(peer, referer, agent)}"
-        return (told, last), status, size, finished, seconds, waited, received
+        return (told, f"{last}}}\n"), status, size, finished, seconds, waited, received
 
     def lines(self, briefs: Sequence[object]) -> list[str]:
         """Return the lines."""
         lines: list[str] = []
         add, statuses, sizes = lines.append, self._statuses.known, self._sizes.known
-        bodies, times, pid = self._received.known, self._times.known, self.pid
+        bodies, times, process = self._received.known, self._times.known, f',"process.pid":{self.pid}'
         start, end, when = self._seconds.last
         for (told, last), status, size, finished, seconds, waited, received in cast("Sequence[_Brief]", briefs):
             if not start <= finished < end:
                 start, end, when = self._seconds.begin(finished)
-            part, took, wait = _PARTS[int((finished - start) * 1000)], int(seconds * 1e6), int(waited * 1e6)
+            # `trunc` is three times as fast as `int`.
+            part, took, wait = _PARTS[trunc((finished - start) * 1000)], trunc(seconds * 1e6), trunc(waited * 1e6)
             try:
                 add(
-                    f'{{"timestamp":"{when}{part}{told}{statuses[status]}{sizes[size]}{bodies[received]}{times[took]}'
-                    f',"twisted_wsgiref.queue_wait":{times[wait]},"process.pid":{pid}{last}}}\n'
+                    f"{when}{part}{told}{statuses[status]}{sizes[size]}{bodies[received]}{times[took]}"
+                    f',"twisted_wsgiref.queue_wait":{times[wait]}{process}{last}'
                 )
             except KeyError:
                 outcome = f"{self._statuses.text(status)}{self._sizes.text(size)}{self._received.text(received)}"
                 add(
-                    f'{{"timestamp":"{when}{part}{told}{outcome}{self._times.text(took)}'
-                    f',"twisted_wsgiref.queue_wait":{self._times.text(wait)},"process.pid":{pid}{last}}}\n'
+                    f"{when}{part}{told}{outcome}{self._times.text(took)}"
+                    f',"twisted_wsgiref.queue_wait":{self._times.text(wait)}{process}{last}'
                 )
         return lines
+
+
+def _begin_line(seconds: int) -> str:
+    """Return the start of a line of that second, up to the second's parts."""
+    return f'{{"timestamp":"{format_second(seconds)}'
 
 
 def format_second(seconds: int) -> str:

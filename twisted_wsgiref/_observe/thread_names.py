@@ -12,8 +12,8 @@ class Here(threading.local):
     def __init__(self) -> None:
         #: Its name, as it was when this was first asked in it.
         self.name = threading.current_thread().name
-        #: The same as a part of an object of JSON.
-        self.in_json = f',"thread.name":{encode_basestring_ascii(self.name)}'
+        #: The same as the end of an object of JSON, and of its line.
+        self.in_json = f',"thread.name":{encode_basestring_ascii(self.name)}}}\n'
 
 
 #: Reading an attribute of it costs a call less than a function would.
