@@ -29,6 +29,8 @@ settings.register_profile("brief", settings.get_profile("suite"), max_examples=2
 settings.load_profile("suite")
 
 ROOT = Path(__file__).resolve().parent.parent
+# Few tests, each of which takes long: they come first, or the others would be done long before.
+LONG = ("test_packaging.py", "test_haproxy.py", "test_prompts.py", "test_workers.py")
 # So many files of other tests between two of real processes.
 BETWEEN = 3
 
@@ -71,14 +73,14 @@ def pytest_collection(session: pytest.Session) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mix tests that wait with tests that compute, the files with most of those that wait first."""
+    """Mix tests that wait with tests that compute; of those that wait, long files first, and those with most tests."""
     if not hasattr(config, "workerinput"):
         return
     files: dict[str, list[pytest.Item]] = {}
     for item in items:
         files.setdefault(item.nodeid.partition("::")[0], []).append(item)
     waiting = [files.pop(name) for name in list(files) if "/real/" in name]
-    waiting.sort(key=lambda tests: -len(tests))
+    waiting.sort(key=lambda tests: (tests[0].path.name not in LONG, -len(tests)))
     computing = iter(files.values())
     items[:] = itertools.chain(*_mixed(waiting, computing))
 
