@@ -147,7 +147,7 @@ class Connection:
         self._exit = exit_by(line.sock)
         self._reading = SimpleNamespace(waits=0)
         self._reader = SimpleNamespace(buffer=b"another request")
-        self.factory = SimpleNamespace(wake=line.wake, batch=line.batch, draining=False)
+        self.factory = self._factory = SimpleNamespace(wake=line.wake, batch=line.batch, draining=False)
         transport: Any = line.transport
         again = lambda: line.wake(self._sender.pump)  # noqa: E731
         self._queue = AnswerQueue(CODER, self._exit, again, line.case.high_water, line.batch)

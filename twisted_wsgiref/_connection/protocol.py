@@ -53,7 +53,8 @@ class WSGIProtocol(LendingConnection):
 
     def __init__(self, factory: WSGIFactory) -> None:
         rules = factory.rules
-        self.factory = factory
+        # Twice: where a class, here Twisted's, has a name, too, CPython finds it slowly from 3.12 on.
+        self.factory = self._factory = factory
         self._rules = rules
         self._incoming = RequestReader(
             rules.limits,
@@ -377,7 +378,7 @@ class WSGIProtocol(LendingConnection):
     # ---- An exchange -------------------------------------------------------------------------------------------
 
     def _dispatch(self, head: RequestHead, body: BodyAtOnce | RequestBody | InputPipe | None) -> None:
-        factory = self.factory
+        factory = self._factory
         self._served = True
         connection = self._environ
         if connection is None:
@@ -438,7 +439,7 @@ class WSGIProtocol(LendingConnection):
         self._exchange = None
         if NO_GIL:
             fence()
-        if self._reader.buffer or queue.gone or self._half_closed or self._reading.waits or self.factory.draining:
+        if self._reader.buffer or queue.gone or self._half_closed or self._reading.waits or self._factory.draining:
             self.factory.wake(self._go_on)
 
     def depart(self) -> None:

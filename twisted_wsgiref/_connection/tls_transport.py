@@ -57,7 +57,6 @@ class TLSTransport(TCPSocket):
     `protocol` is told how the connection begins: `begin_handshake` and `handshakeCompleted`, or `refuse_plain`.
     """
 
-    _shaken = False  # the handshake is over
     _opened = False  # the first bytes were those of a handshake
     _refused = False  # they were not, and all goes as it is
     _blocked = False  # the socket takes no more of a handshake
@@ -78,6 +77,8 @@ class TLSTransport(TCPSocket):
         self.factory = factory
         self._connection = make_tls(factory, self, sock)
         self._exit = TLSExit(self._connection, sock)
+        # The handshake is over. Not on the class, as the others: each request asks.
+        self._shaken = False
 
     # ---- What it is ----------------------------------------------------------------------------------------------
 
@@ -115,10 +116,10 @@ class TLSTransport(TCPSocket):
 
     def _read_records(self) -> None:
         """Give the protocol what has come. As `SocketTransport.doRead`, without two calls for each request."""
-        receive = self._exit.receive
+        exit = self._exit
         for _ in range(_RECORDS_A_TURN):
             try:
-                data = receive()
+                data = exit.receive()
             except SendsFirst:
                 self._wait_to_pay()
                 return
