@@ -5,6 +5,9 @@ from __future__ import annotations
 import gc
 import socket
 import weakref
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -15,6 +18,7 @@ from twisted_wsgiref._connection.brief import BriefConnection
 from twisted_wsgiref._connection.newcomer import Newcomer
 from twisted_wsgiref._connection.poller import make_poller
 from twisted_wsgiref._connection.protocol import WSGIProtocol
+from twisted_wsgiref._connection.unwatched import MOST, Unwatched
 
 pytestmark = pytest.mark.skipif(make_poller(SteppedReactor(), print, print) is None, reason="there is no epoll here")
 OK = b"HTTP/1.1 200 "
@@ -97,6 +101,29 @@ def test_one_that_is_silent_for_a_moment_is_ordinary() -> None:
         silent.close()
         made.server.advance(0.1)
         assert made.connections == []
+
+
+def test_of_a_thousand_silent_ones_some_have_their_turn_at_a_time() -> None:
+    looks: list[Callable[[], object]] = []
+    watched: list[object] = []
+
+    class Silent:
+        def watch(self) -> None:
+            watched.append(self)
+            unwatched.live.discard(self)
+
+    def call_later(delay: float, call: Callable[[], object]) -> Any:
+        looks.append(call)
+
+    unwatched = Unwatched(SimpleNamespace(callLater=call_later))
+    unwatched.begin()
+    unwatched.live.update(Silent() for _ in range(1000))
+    most = 0
+    while looks:
+        before = len(watched)
+        looks.pop()()
+        most = max(most, len(watched) - before)
+    assert (most, len(watched), unwatched.live) == (MOST, 1000, set())
 
 
 @pytest.mark.parametrize("leave", ["end", "reset"])

@@ -10,6 +10,7 @@ All is called in the reactor's thread, but a worker takes a connection that is o
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from typing import Final, Protocol
 
 from twisted.internet.interfaces import IDelayedCall
@@ -18,6 +19,8 @@ from twisted.internet.interfaces import IDelayedCall
 #: To watch one costs as much as half of all that is done for it, and on a busy server requests wait for some
 #: milliseconds; and nobody misses it if a client's leave is noticed so much later.
 MOMENT: Final = 0.025
+#: So many are watched in one turn of the reactor, which takes a few milliseconds: thousands may have come together.
+MOST: Final = 128
 
 
 class Clock(Protocol):
@@ -50,8 +53,13 @@ class Unwatched:
 
     def _look(self) -> None:
         self._timer = None
-        for each in self._seen & self.live:
+        due = self._seen & self.live
+        for each in islice(due, MOST):
             each.watch()
+        if len(due) > MOST:
+            self._seen = due
+            self._timer = self._clock.callLater(0, self._look)
+            return
         self._seen = self.live.copy()
         if self._seen:
             self.begin()
