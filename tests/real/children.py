@@ -10,6 +10,7 @@ import contextlib
 import itertools
 import os
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -140,20 +141,21 @@ def free_port() -> int:
     return free_ports(1)[0]
 
 
+def _may_be_forked(words: Sequence[str], env: dict[str, str]) -> bool:
+    """Return whether the words may run in a fork: `COMMANDS`, of which all is known that they do before they look."""
+    if not _importers or not any([*words[: len(each)]] == each for each in COMMANDS.values()):
+        return False
+    return _importers[-1].kind(words, env) is not None
+
+
 def _fork(
     words: Sequence[str], cwd: Path, env: dict[str, str], outputs: tuple[int, int], own_session: bool = False
-) -> Forked | None:
-    """Run the words in a fork, with the descriptors `outputs` for both of its streams; None: that is not allowed.
-
-    Only `COMMANDS` are: all that they do before they look at their words is known.
-    """
-    if not _importers or not any([*words[: len(each)]] == each for each in COMMANDS.values()):
-        return None
-    kind = _importers[-1].kind(words, env)
-    if kind is None:
-        return None
+) -> Forked:
+    """Run the words in a fork, with the descriptors `outputs` for both of its streams."""
+    importers = _importers[-1]
     with open(os.devnull) as nothing:
-        return _importers[-1].importer(kind).fork(words, cwd, env, [nothing.fileno(), *outputs], own_session)
+        streams = [nothing.fileno(), *outputs]
+        return importers.importer(importers.kind(words, env)).fork(words, cwd, env, streams, own_session)
 
 
 class Process:
@@ -189,17 +191,19 @@ class Process:
         output_twice = (self._output.fileno(), self._output.fileno())
         ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
         try:
-            forked = None if fresh or pass_fds else _fork(words, cwd, env, output_twice, own_session)
-            self.process = forked or subprocess.Popen(
-                [sys.executable, "-c", _WITH_SIGINT, *words] if ignored else words,
-                cwd=cwd,
-                env=env,
-                stdin=subprocess.DEVNULL,
-                stdout=self._output,
-                stderr=subprocess.STDOUT,
-                pass_fds=pass_fds,
-                start_new_session=own_session,
-            )
+            if not fresh and not pass_fds and _may_be_forked(words, env):
+                self.process: Forked | subprocess.Popen[bytes] = _fork(words, cwd, env, output_twice, own_session)
+            else:
+                self.process = subprocess.Popen(
+                    [sys.executable, "-c", _WITH_SIGINT, *words] if ignored else words,
+                    cwd=cwd,
+                    env=env,
+                    stdin=subprocess.DEVNULL,
+                    stdout=self._output,
+                    stderr=subprocess.STDOUT,
+                    pass_fds=pass_fds,
+                    start_new_session=own_session,
+                )
         except BaseException:
             self._output.close()
             raise
@@ -300,21 +304,10 @@ def started(
 def ended(
     words: Sequence[str], cwd: Path, env: dict[str, str] | None = None, *, fresh: bool = False
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command to its end, and return its status and what it said. Raises `subprocess.TimeoutExpired`.
-
-    If it is `fresh`, this waits, too, until whatever it leaves behind has closed the streams.
-    """
+    """Run the command to its end, and return its status and what it and its children said until all had ended."""
     env = environment() if env is None else env
-    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-        forked = None if fresh else _fork(words, cwd, env, (out.fileno(), err.fileno()))
-        if forked is not None:
-            try:
-                status = forked.wait(PATIENCE)
-            finally:
-                forked.kill()
-            for each in (out, err):
-                each.seek(0)
-            return subprocess.CompletedProcess(words, status, out.read(), err.read())
+    if not fresh and _may_be_forked(words, env):
+        return _forked_and_ended(words, cwd, env)
     return subprocess.run(
         words,
         cwd=cwd,
@@ -325,6 +318,32 @@ def ended(
         timeout=PATIENCE,
         check=False,
     )
+
+
+def _forked_and_ended(words: Sequence[str], cwd: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    with contextlib.ExitStack() as stack:
+        pipes = [os.pipe(), os.pipe()]
+        for reading, _ in pipes:
+            stack.callback(os.close, reading)
+        try:
+            forked = _fork(words, cwd, env, (pipes[0][1], pipes[1][1]))
+        finally:
+            for _, writing in pipes:
+                os.close(writing)
+        stack.callback(forked.kill)
+        heard = {reading: b"" for reading, _ in pipes}
+        left = set(heard)
+        end = time.monotonic() + PATIENCE
+        while left:
+            ready, _, _ = select.select(left, [], [], max(0.0, end - time.monotonic()))
+            if not ready:
+                raise subprocess.TimeoutExpired(words, PATIENCE)
+            for each in ready:
+                piece = os.read(each, 1 << 16)
+                heard[each] += piece
+                left -= set() if piece else {each}
+        out, err = (octets.decode() for octets in heard.values())
+        return subprocess.CompletedProcess(words, forked.wait(PATIENCE), out, err)
 
 
 def get(port: int, path: str = "/", timeout: float = PATIENCE) -> tuple[HTTPResponse, bytes]:

@@ -150,8 +150,10 @@ class Importers:
             return None
         return next((kind for kind in BEFORE if tuple(words[1 : 1 + len(kind)]) == kind), None)
 
-    def importer(self, kind: tuple[str, ...]) -> Importer:
-        """Return the one for that kind."""
+    def importer(self, kind: tuple[str, ...] | None) -> Importer:
+        """Return the one for that kind. Raises `ValueError` if there is none."""
+        if kind is None:
+            raise ValueError("only a fresh interpreter can run this")
         with self._lock:
             if kind not in self._made:
                 self._made[kind] = Importer(kind, self._environ)
