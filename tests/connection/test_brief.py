@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from twisted.internet.testing import StringTransport
 
 from tests.connection.accepted import CLOSING, LOCAL, Listening, listening, reset
 from tests.connection.interleaving import Run, Switches, try_all
@@ -330,6 +331,17 @@ def test_beyond_the_limit_an_ordinary_one_is_judged() -> None:
             second.recv(100)
         assert made.received(made.clients[0]).startswith(OK)
         assert "the limit is reached" in made.server.logged()
+
+
+def test_one_that_becomes_ordinary_is_not_judged_once_more() -> None:
+    with listening(max_connections=2) as made:
+        clients = [made.connect(CLOSING), made.connect(CLOSING)]
+        made.server.settle(work=False)
+        made.server.factory.buildProtocol(None).makeConnection(StringTransport())  # it is cut off, and not lost yet
+        made.server.factory.sweep()
+        made.server.settle()
+        assert [made.received(client)[:13] for client in clients] == [OK, OK]
+        assert made.server.logged().count("the limit is reached") == 1
 
 
 def test_all_are_cut_off_at_the_end_of_the_grace() -> None:

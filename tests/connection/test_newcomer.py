@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from twisted.internet.testing import StringTransport
 
 from tests.connection.accepted import CLOSING, listening, reset
 from tests.stepped import SteppedReactor
@@ -150,6 +151,28 @@ def test_at_the_limit_it_goes_for_another() -> None:
         assert client.recv(1000).startswith(OK)
         assert len(made.connections) == 2
         assert sum(map(is_reset, silent)) == 1
+
+
+def test_more_than_the_limit_at_once_cost_one_place_each() -> None:
+    with listening(max_connections=5) as made:
+        silent = [made.connect() for _ in range(12)]
+        made.port.doRead()
+        made.server.settle()
+        assert sum(map(is_reset, silent)) == 7
+        assert len(made.connections) == 5
+
+
+def test_one_that_speaks_has_its_place() -> None:
+    with listening(max_connections=2) as made:
+        busy, silent = made.connect(CLOSING), made.connect()
+        made.server.settle(work=False)
+        silent.send(GET)
+        (newcomer,) = (each for each in made.connections if type(each) is Newcomer)
+        newcomer.expendable_since = None  # as of one that is chosen no more
+        made.server.factory.buildProtocol(None).makeConnection(StringTransport())  # it is cut off, and not lost yet
+        made.server.settle()
+        assert silent.recv(1000).startswith(OK)
+        assert made.received(busy).startswith(OK)
 
 
 @pytest.mark.parametrize("leaves", [False, True])

@@ -161,6 +161,8 @@ class Acceptor:
             if came and reception is not None and reception.take(sock, peer, came):
                 return
             protocol, transport = self._make_ordinary(sock, peer)
+            if not at_once:
+                protocol.takes_place = True  # its newcomer's
             protocol.begin_with(transport, came)
         except BaseException:
             # A reset, since what the client has sent is lost.

@@ -267,6 +267,8 @@ class BriefConnection:
 
     # ---- As the factory sees it ------------------------------------------------------------------------------------
 
+    takes_place = False
+
     @property
     def expendable_since(self) -> float | None:
         """Return None: a whole request has come."""

@@ -76,7 +76,12 @@ def _limits(rules: Rules) -> dict[Phase, float]:
 
 
 class Counted(Protocol):
-    """What a factory counts, and looks after: a connection, or a request that came by somebody else's."""
+    """What a factory counts, and looks after: a connection, or a request that came by somebody else's.
+
+    ``takes_place`` says that it goes on instead of another, which was counted until this moment.
+    """
+
+    takes_place: bool
 
     @property
     def expendable_since(self) -> float | None:
@@ -202,9 +207,11 @@ class WSGIFactory(Factory):
     def add(self, connection: Counted) -> None:
         """Count `connection` in; beyond the limit the one that has been idle longest goes, or else this one.
 
-        Half a head is no better than an idle connection: else as many as the limit would shut everybody out.
+        Half a head is no better than an idle connection: else as many as the limit would shut everybody out. One that
+        takes the place of another was judged when that came: those that were cut off since, and are not lost yet, are
+        still counted.
         """
-        if len(self.connections) >= self.rules.max_connections:
+        if len(self.connections) >= self.rules.max_connections and not connection.takes_place:
             self.count_refusal(0, "connections")
             victim = self._find_expendable()
             if victim is None:

@@ -74,6 +74,7 @@ class Newcomer:
             return None
         self._poller.forget(self._sock.fileno())
         protocol, transport = self._make_ordinary(self._sock, self._peer)
+        protocol.takes_place = True
         protocol.begin_with(transport, None)
         return protocol
 
@@ -82,6 +83,8 @@ class Newcomer:
         self.become_ordinary()
 
     # ---- As the factory sees it ------------------------------------------------------------------------------------
+
+    takes_place = False
 
     @property
     def is_unanswered(self) -> bool:

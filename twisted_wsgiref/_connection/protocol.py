@@ -141,7 +141,7 @@ class WSGIProtocol(LendingConnection):
 
     def begin_answered(self, transport: SocketTransport, exchange: Exchange, queue: AnswerQueue) -> None:
         """Be connected by `transport` while `exchange`, the only one, is answered by way of `queue`."""
-        self.connected = True
+        self.connected = self.takes_place = True
         self.transport = transport
         self.connectionMade()
         self._queue = queue

@@ -31,6 +31,7 @@ class WatchedConnection(EndingConnection):
     """A connection of `factory` as its sweep sees it. A subclass reads and answers."""
 
     _sender: Sender | None = None  # made when the reactor has something to send
+    takes_place = False  # of a connection that was counted
     _suspect = False  # the last sweep found something to do, and nobody about to do it
     _suspected: float | None = None  # the request that was the last then
 

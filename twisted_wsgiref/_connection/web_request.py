@@ -44,6 +44,8 @@ class WebRequest:
 
     #: No request goes for another.
     expendable_since = None
+    #: Nor in its place.
+    takes_place = False
 
     __slots__ = (
         "__weakref__",
