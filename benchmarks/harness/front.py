@@ -48,7 +48,7 @@ class Front(Process):
         found = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
         if found is None:
             raise SystemExit("nginx is not here: `apt install nginx-light`, `brew install nginx`")
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)  # a server may be started several times
         self.port = free_port()
         configuration = folder / "nginx.conf"
         configuration.write_text(_CONFIGURATION.format(folder=folder, port=self.port, upstream=upstream))
