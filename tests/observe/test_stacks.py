@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 import threading
 from collections.abc import Iterator
+from types import FrameType
 
 import pytest
 
@@ -76,3 +79,25 @@ def test_the_name_that_a_newer_version_writes_is_no_part_of_a_stack() -> None:
         0x7F1C2A7FC6C0: '  File "a.py", line 1 in outer\n  File "a.py", line 2 in inner',
         0x10: '  File "b.py", line 3 in <module>',
     }
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_no_round_of_the_garbage_collector_comes_while_frames_are_listed(
+    enabled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collecting: list[bool] = []
+    listed = sys._current_frames
+
+    def list_frames() -> dict[int, FrameType]:
+        collecting.append(gc.isenabled())
+        return listed()
+
+    monkeypatch.setattr(stacks, "NO_GIL", False)
+    monkeypatch.setattr(sys, "_current_frames", list_frames)
+    if not enabled:
+        gc.disable()
+    try:
+        stacks.describe_threads({})
+        assert (collecting, gc.isenabled()) == ([False], enabled)
+    finally:
+        gc.enable()

@@ -17,6 +17,8 @@ from io import BufferedReader, RawIOBase
 from threading import RLock, get_ident
 from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
+from twisted_wsgiref._observe.stacks import frames
+
 from .async_body import AsyncBody
 from .client_gone import RequestExpired
 from .input_pipe import InputPipe
@@ -66,7 +68,7 @@ def is_hindered() -> bool:
         return False
     if threading.gettrace() or threading.getprofile() or sys.gettrace() or sys.getprofile():
         return True
-    for top in sys._current_frames().values():
+    for top in frames().values():
         frame: FrameType | None = top
         while frame is not None:
             if frame.f_trace is not None:

@@ -6,12 +6,14 @@ Only the text lives here. The caller hands in which thread runs which request. A
 from __future__ import annotations
 
 import faulthandler
+import gc
 import os
 import re
 import sys
 import threading
 from collections.abc import Container, Iterable, Iterator, Mapping
 from tempfile import TemporaryFile
+from types import FrameType
 from typing import Final
 
 from twisted_wsgiref._threads.marks import NO_GIL
@@ -62,8 +64,24 @@ def stacks(only: Container[int] | None = None) -> dict[int, str]:
     if NO_GIL:
         found = _read_stacks(_dump())
     else:
-        found = ((ident, stack_text(frame)) for ident, frame in sys._current_frames().items() if _is_in(ident, only))
+        found = ((ident, stack_text(frame)) for ident, frame in frames().items() if _is_in(ident, only))
     return {ident: stack for ident, stack in found if _is_in(ident, only)}
+
+
+def frames() -> dict[int, FrameType]:
+    """Return the frame of every thread by its ident. Only with the GIL may they be read.
+
+    Older CPythons (3.11.7, for one) hold a lock of the list of threads meanwhile, and make objects. If a round of the
+    garbage collector came then, whatever that ends might let another thread run, and one that begins or ends waits for
+    the lock, with the GIL: the process would hang (gh-106883). So there is no round.
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        return sys._current_frames()
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _is_in(ident: int, only: Container[int] | None) -> bool:

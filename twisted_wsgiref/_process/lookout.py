@@ -8,14 +8,13 @@ decision 20). That has a price: a call into C that keeps the GIL stops this thre
 from __future__ import annotations
 
 import math
-import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import FrameType
 from typing import Final
 
-from twisted_wsgiref._observe.stacks import stacks
+from twisted_wsgiref._observe.stacks import frames, stacks
 from twisted_wsgiref._threads.marks import NO_GIL
 
 # If the thread wakes this many seconds too late, it was held up itself: a laptop's lid, Ctrl-Z, the GIL.
@@ -133,7 +132,7 @@ def is_debugged(thread: threading.Thread) -> bool:
     if NO_GIL:  # no frame of another thread can be looked at
         stack = stacks((thread.ident or 0,)).get(thread.ident or 0, "")
         return any(f"{name}.py" in stack for name in _DEBUGGERS)
-    frame: FrameType | None = sys._current_frames().get(thread.ident or 0)
+    frame: FrameType | None = frames().get(thread.ident or 0)
     while frame is not None:
         if frame.f_globals.get("__name__") in _DEBUGGERS:
             return True
