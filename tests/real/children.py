@@ -342,7 +342,7 @@ def _forked_and_ended(words: Sequence[str], cwd: Path, env: dict[str, str]) -> s
                 piece = os.read(each, 1 << 16)
                 heard[each] += piece
                 left -= set() if piece else {each}
-        out, err = (octets.decode() for octets in heard.values())
+        out, err = (said.decode() for said in heard.values())
         return subprocess.CompletedProcess(words, forked.wait(PATIENCE), out, err)
 
 

@@ -146,7 +146,8 @@ class Importers:
     def kind(self, words: Sequence[str], environ: Mapping[str, str]) -> tuple[str, ...] | None:
         """Return of which kind the command is; None: only a fresh interpreter can run it."""
         early = [{pair for pair in each.items() if pair[0].startswith(READ_EARLY)} for each in (environ, self._environ)]
-        if words[0] != sys.executable or early[0] != early[1] or not hasattr(socket, "send_fds"):
+        # Linux has epoll, and sockets between two processes whose messages keep their ends.
+        if words[0] != sys.executable or early[0] != early[1] or not hasattr(select, "epoll"):
             return None
         return next((kind for kind in BEFORE if tuple(words[1 : 1 + len(kind)]) == kind), None)
 
