@@ -222,9 +222,9 @@ class Process:
     def look(self) -> str:
         """Return all that was said up to now."""
         # At a place of our own: the children write at the place that the file has.
-        while not self._output.closed and (octets := os.pread(self._output.fileno(), 1 << 20, self._read)):
-            self._read += len(octets)
-            self.said += self._decoder.decode(octets)
+        while not self._output.closed and (said := os.pread(self._output.fileno(), 1 << 20, self._read)):
+            self._read += len(said)
+            self.said += self._decoder.decode(said)
         return self.said
 
     def wait_for(self, pattern: re.Pattern[str], patience: float = PATIENCE) -> re.Match[str]:
