@@ -87,7 +87,7 @@ def test_a_worker_reads_nothing_of_the_parents_standard_input(folder: Path) -> N
     (folder / "demo.py").write_text("import sys\nprint('read', repr(sys.stdin.read()), flush=True)\n" + DEMO)
     with house(folder) as child:
         child.port()
-        assert child.look().count("read ''") == 2
+        until(lambda: child.look().count("read ''") == 2)
         assert child.end() == 0, child.said
 
 
